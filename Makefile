@@ -1,0 +1,76 @@
+# make demo    build the wheel, install it, run the example
+# make test    build and install what changed, run every test
+# make check   format, lint, smoke test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find mlx python -type f) CMakeLists.txt setup.py \
+  pyproject.toml README.md LICENSE
+TESTS ?= tests
+
+UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
+
+ifeq ($(shell uname -s),Linux)
+EXTRA := [cpu]
+endif
+
+.PHONY: demo test check referees sanitize bench wheel format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/moe_routing.py
+	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py --on-stock
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest $(TESTS)
+
+# torch and jax weigh gigabytes, so they are not part of make test.
+referees: $(VENV)/.installed $(VENV)/.referees
+	$(BIN)/python -m pytest tests/referees
+
+sanitize: $(VENV)/.installed
+	tests/sanitize.sh $(abspath $(BIN))
+
+wheel: build/.wheel
+
+check: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	git ls-files '*.h' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/python -m pytest -q -m smoke tests
+
+format: $(VENV)/.tools
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	git ls-files '*.h' '*.cpp' | xargs $(BIN)/clang-format -i
+
+clean:
+	rm -rf build dist $(VENV)
+
+# ---- what they need, each made once and again when its sources change --------
+
+$(VENV)/.tools: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r requirements.txt
+	touch $@
+
+$(VENV)/.referees: requirements-referees.txt $(VENV)/.tools
+	$(BIN)/pip install -q -r requirements-referees.txt
+	touch $@
+
+# The stock MLX: what the wheel is built from, and what tests compare with.
+build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf build/stock
+	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(UPSTREAM)"
+	touch $@
+
+build/.wheel: $(SOURCES) build/stock/.installed
+	rm -rf dist
+	PYTHONPATH=build/stock PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q \
+	  . --no-build-isolation --no-deps -w dist
+	touch $@
+
+$(VENV)/.installed: build/.wheel $(VENV)/.tools
+	$(BIN)/pip install -q "$$(ls dist/mlx-*.whl)$(EXTRA)"
+	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
+	touch $@

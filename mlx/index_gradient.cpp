@@ -1,0 +1,163 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The option's state, and the three ways of applying it.
+
+#include "mlx/index_gradient.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+#include <unordered_set>
+#include <utility>
+
+#include "mlx/ops.h"
+#include "mlx/portable_graph.h"
+#include "mlx/selection_primitives.h"
+
+namespace mlx::core {
+
+namespace {
+
+IndexGradient mode_from_environment() {
+  auto name = std::getenv("MLX_INDEX_GRADIENT");
+  return name ? to_index_gradient(name) : IndexGradient::stop;
+}
+
+std::atomic<IndexGradient>& process_mode() {
+  static std::atomic<IndexGradient> mode{mode_from_environment()};
+  return mode;
+}
+
+std::vector<IndexGradient>& scopes() {
+  static thread_local std::vector<IndexGradient> scopes_;
+  return scopes_;
+}
+
+std::vector<std::string>& error_ops() {
+  static thread_local std::vector<std::string> ops;
+  return ops;
+}
+
+// Transforms do not look past these two. The class of the first is private to
+// MLX, hence the names.
+bool blocks_gradients(const Primitive& primitive) {
+  auto name = primitive.name();
+  return std::strcmp(name, "StopGradient") == 0 ||
+      std::strcmp(name, "IndexOutput") == 0;
+}
+
+} // namespace
+
+IndexGradient to_index_gradient(std::string_view name) {
+  for (auto mode :
+       {IndexGradient::stop, IndexGradient::zero, IndexGradient::error}) {
+    if (name == to_string(mode)) {
+      return mode;
+    }
+  }
+  std::ostringstream msg;
+  msg << "[index_gradient] mode must be 'stop', 'zero' or 'error', got '"
+      << name << "'.";
+  throw std::invalid_argument(msg.str());
+}
+
+const char* to_string(IndexGradient mode) {
+  switch (mode) {
+    case IndexGradient::stop:
+      return "stop";
+    case IndexGradient::zero:
+      return "zero";
+    default:
+      return "error";
+  }
+}
+
+IndexGradient default_index_gradient() {
+  return process_mode().load(std::memory_order_relaxed);
+}
+
+void set_default_index_gradient(IndexGradient mode) {
+  process_mode().store(mode, std::memory_order_relaxed);
+}
+
+IndexGradient index_gradient() {
+  return scopes().empty() ? default_index_gradient() : scopes().back();
+}
+
+IndexGradientScope::IndexGradientScope(IndexGradient mode) {
+  scopes().push_back(mode);
+}
+
+IndexGradientScope::~IndexGradientScope() {
+  scopes().pop_back();
+}
+
+array detail::cut(const array& input, StreamOrDevice s) {
+  return input.is_tracer() ? stop_gradient(input, s) : input;
+}
+
+array constant(const array& a, StreamOrDevice s /* = {} */) {
+  // The copy costs nothing when it runs, and keeps mx.vjp from passing over
+  // the array where it is an output (see index_op).
+  return a.is_tracer() ? copy(stop_gradient(a, s), s) : a;
+}
+
+array index_output(
+    const array& indices,
+    const char* op,
+    StreamOrDevice s /* = {} */) {
+  if (!indices.is_tracer()) {
+    return indices;
+  }
+  auto mode = index_gradient();
+  // A stock MLX can load the one primitive but not the other.
+  if (mode == IndexGradient::stop || in_portable_graph()) {
+    return constant(indices, s);
+  }
+  if (mode == IndexGradient::error) {
+    error_ops().push_back(op);
+  }
+  return array(
+      indices.shape(),
+      indices.dtype(),
+      std::make_shared<IndexOutput>(to_stream(s), mode, op),
+      {indices});
+}
+
+std::vector<std::string> take_error_ops() {
+  return std::exchange(error_ops(), {});
+}
+
+std::string index_gradient_error(const std::string& op) {
+  std::ostringstream msg;
+  msg << "[" << op << "] Indices have no gradient, and the index gradient mode "
+      << "'error' forbids differentiating through them. Put mx.stop_gradient "
+      << "round the indices, or call " << op
+      << " under mx.index_gradient('stop').";
+  return msg.str();
+}
+
+bool depends_on(const array& output, const std::vector<array>& inputs) {
+  std::unordered_set<std::uintptr_t> sources;
+  for (auto& input : inputs) {
+    sources.insert(input.id());
+  }
+  std::unordered_set<std::uintptr_t> seen;
+  std::vector<array> pending{output};
+  while (!pending.empty()) {
+    auto a = std::move(pending.back());
+    pending.pop_back();
+    if (sources.count(a.id())) {
+      return true;
+    }
+    if (!seen.insert(a.id()).second ||
+        (a.has_primitive() && blocks_gradients(a.primitive()))) {
+      continue;
+    }
+    pending.insert(pending.end(), a.inputs().begin(), a.inputs().end());
+  }
+  return false;
+}
+
+} // namespace mlx::core

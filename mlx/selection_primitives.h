@@ -1,0 +1,110 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The nodes that our ops put into a graph. Each has its autograd rules beside
+// it in selection_primitives.cpp and its kernels in backend/.
+
+#pragma once
+
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "mlx/primitives.h"
+#include "mlx/selection.h"
+
+namespace mlx::core {
+
+/** The k best elements along an axis: outputs are values and indices. */
+class MLX_API TopK : public Primitive {
+ public:
+  explicit TopK(
+      Stream stream,
+      int k,
+      int axis,
+      selection::TopKMode mode,
+      selection::TopKOrder order)
+      : Primitive(stream), k_(k), axis_(axis), mode_(mode), order_(order) {}
+
+  void eval_cpu(const std::vector<array>& inputs, std::vector<array>& outputs)
+      override;
+  void eval_gpu(const std::vector<array>& inputs, std::vector<array>& outputs)
+      override;
+
+  DEFINE_VMAP()
+  DEFINE_GRADS()
+  DEFINE_NAME(TopK)
+  bool is_equivalent(const Primitive& other) const override;
+  std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
+  auto state() const {
+    return std::make_tuple(k_, axis_, mode_, order_);
+  }
+
+  /** Throws std::invalid_argument in the name of ``op``. */
+  static void check_k(const char* op, int k, int axis, const Shape& shape);
+
+ private:
+  std::vector<array> same_op(const array& a, int axis);
+
+  int k_;
+  int axis_;
+  selection::TopKMode mode_;
+  selection::TopKOrder order_;
+};
+
+/**
+ * Indices that partition an axis. Unlike MLX's ArgPartition it keeps ``kth`` as
+ * the caller gave it, so that a negative one follows the size of the axis when
+ * a shapeless graph is used again.
+ */
+class MLX_API KthPartition : public UnaryPrimitive {
+ public:
+  explicit KthPartition(Stream stream, int kth, int axis)
+      : UnaryPrimitive(stream), kth_(kth), axis_(axis) {}
+
+  void eval_cpu(const std::vector<array>& inputs, array& out) override;
+  void eval_gpu(const std::vector<array>& inputs, array& out) override;
+
+  DEFINE_VMAP()
+  DEFINE_GRADS()
+  DEFINE_NAME(KthPartition)
+  bool is_equivalent(const Primitive& other) const override;
+  std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
+  auto state() const {
+    return std::make_pair(kth_, axis_);
+  }
+
+  /** Throws std::invalid_argument in the name of ``op``. */
+  static void check_kth(const char* op, int kth, int axis, const Shape& shape);
+
+ private:
+  int kth_;
+  int axis_;
+};
+
+/** Indices, unchanged, with the ``zero`` or ``error`` rule of ``op``. */
+class MLX_API IndexOutput : public UnaryPrimitive {
+ public:
+  explicit IndexOutput(Stream stream, IndexGradient mode, std::string op)
+      : UnaryPrimitive(stream), mode_(mode), op_(std::move(op)) {}
+
+  void eval_cpu(const std::vector<array>& inputs, array& out) override;
+  void eval_gpu(const std::vector<array>& inputs, array& out) override;
+
+  DEFINE_VMAP()
+  DEFINE_GRADS()
+  DEFINE_NAME(IndexOutput)
+  DEFINE_INPUT_OUTPUT_SHAPE()
+  bool is_equivalent(const Primitive& other) const override;
+  auto state() const {
+    return std::make_pair(mode_, op_);
+  }
+
+ private:
+  std::vector<array> tangent(const array& indices);
+
+  IndexGradient mode_;
+  std::string op_;
+};
+
+} // namespace mlx::core

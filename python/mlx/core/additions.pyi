@@ -1,0 +1,66 @@
+# What the fork adds to, or replaces in, the stubs of mlx.core. setup.py splices it
+# into upstream's file; names that upstream has too are replaced.
+
+from typing import Literal, NamedTuple, overload
+
+class TopKResult(NamedTuple):
+    """What :func:`top_k` returns: the chosen elements and where they were."""
+
+    values: array
+    indices: array
+
+@overload
+def topk(
+    a: array,
+    /,
+    k: int,
+    axis: None | int = -1,
+    *,
+    largest: bool = True,
+    sorted: bool = False,
+    return_indices: Literal[False] = False,
+    stream: StreamOrDevice = None,
+) -> array: ...
+@overload
+def topk(
+    a: array,
+    /,
+    k: int,
+    axis: None | int = -1,
+    *,
+    largest: bool = True,
+    sorted: bool = False,
+    return_indices: Literal[True],
+    stream: StreamOrDevice = None,
+) -> TopKResult: ...
+@overload
+def topk(
+    a: array,
+    /,
+    k: int,
+    axis: None | int = -1,
+    *,
+    largest: bool = True,
+    sorted: bool = False,
+    return_indices: bool,
+    stream: StreamOrDevice = None,
+) -> array | TopKResult: ...
+def top_k(
+    x: array,
+    k: int,
+    /,
+    *,
+    axis: int = -1,
+    mode: Literal["largest", "smallest"] = "largest",
+    sorted: bool = True,
+    stream: StreamOrDevice = None,
+) -> TopKResult: ...
+def default_index_gradient() -> Literal["stop", "zero", "error"]: ...
+def set_default_index_gradient(mode: Literal["stop", "zero", "error"]) -> None: ...
+
+class index_gradient:
+    def __init__(self, mode: Literal["stop", "zero", "error"]) -> None: ...
+    @property
+    def mode(self) -> Literal["stop", "zero", "error"]: ...
+    def __enter__(self) -> index_gradient: ...
+    def __exit__(self, *exception: object) -> None: ...
