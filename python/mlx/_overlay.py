@@ -20,7 +20,7 @@ stock = types.SimpleNamespace()
 
 _REPLACED = (
     "argmax argmin argpartition argsort checkpoint custom_function "
-    "export_function exporter grad jvp partition searchsorted topk unique "
+    "export_function exporter grad jvp partition searchsorted topk "
     "value_and_grad vjp"
 ).split()
 
@@ -98,14 +98,6 @@ def _install(core, selection):
             return stock.categorical(a, axis, shape, num_samples, key, stream)
 
         return index_op("categorical", draw, logits)
-
-    @_like(stock.unique, _INDEX_NOTE)
-    def unique(a, /, size, *args, **kwargs):
-        outputs = stock.unique(a, size, *args, **kwargs)
-        if not isinstance(outputs, tuple):
-            return outputs
-        indices = (selection.index_output(out, "unique") for out in outputs[1:])
-        return outputs[0], *indices
 
     def index_outputs(outputs, inputs):
         """Which arrays of a traced function's outputs are indices of its own."""
@@ -243,7 +235,6 @@ def _install(core, selection):
 
     for added in (
         TopKResult,
-        unique,
         checkpoint,
         custom_function,
         export_function,

@@ -1,0 +1,124 @@
+"""Inputs that break selections: ties, NaN, zeros of both signs, odd strides."""
+
+import contextlib
+
+import mlx.core as mx
+import numpy as np
+from hypothesis import strategies as st
+from mlx import _selection
+
+INTEGERS = [mx.int8, mx.int16, mx.int32, mx.int64]
+UNSIGNED = [mx.uint8, mx.uint16, mx.uint32, mx.uint64]
+FLOATS = [mx.float16, mx.bfloat16, mx.float32, mx.float64]
+REAL = [mx.bool_, *INTEGERS, *UNSIGNED, *FLOATS]
+ALL = [*REAL, mx.complex64]
+
+ENGINES = {"kernel": contextlib.nullcontext, "portable": _selection.portable_graph}
+
+_NEGATIVE_NAN = float(np.copysign(np.nan, -1))
+_FLOAT_POOL = [np.nan, _NEGATIVE_NAN, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1.5]
+
+
+def dtype_name(dtype):
+    return str(dtype).split(".")[-1]
+
+
+def numpy_of(a):
+    """The elements, in a NumPy type that orders as the array's own does."""
+    if a.dtype == mx.bfloat16:
+        a = a.astype(mx.float32)
+    return np.array(a)
+
+
+def bits(a):
+    """The elements as unsigned integers, so that NaN and -0.0 compare exactly."""
+    if a.dtype == mx.bool_:
+        return np.array(a)
+    if a.dtype == mx.complex64:
+        return np.stack([bits(mx.real(a)), bits(mx.imag(a))])
+    size = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}
+    return np.array(mx.contiguous(a).view(size[a.dtype.size]))
+
+
+def values_of(dtype, shape, kind, rng):
+    """NumPy values: from a small pool, all over the type, or all the same."""
+    if dtype == mx.bool_:
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype == mx.complex64:
+        parts = rng.choice(_FLOAT_POOL, (2, *shape))
+        out = np.empty(shape, np.complex64)
+        out.real, out.imag = parts
+        return out
+    if dtype in FLOATS:
+        if kind == "constant":
+            return np.full(shape, rng.choice(_FLOAT_POOL))
+        if kind == "pool":
+            return rng.choice(_FLOAT_POOL, shape)
+        return rng.standard_normal(shape)
+    name = dtype_name(dtype)
+    low, high = np.iinfo(name).min, np.iinfo(name).max
+    if kind == "constant":
+        return np.full(shape, high, name)
+    if kind == "pool":
+        return rng.choice(np.array([low, low + 1, 0, 1, high - 1, high], name), shape)
+    return rng.integers(low, high, shape, name, endpoint=True)
+
+
+def mx_array(values, dtype):
+    """An array of ``dtype``; float64 stays what it is."""
+    if dtype == mx.float64 or dtype not in FLOATS:
+        return mx.array(values, dtype)
+    return mx.array(values.astype(np.float32)).astype(dtype)
+
+
+def laid_out(values, dtype, layout, axis):
+    """The same elements at other strides, with nothing left to compute."""
+    if layout == "transposed":
+        a = mx_array(values.T.copy(), dtype).T
+    elif layout == "strided":
+        spread = np.repeat(values, 2, axis)
+        a = mx_array(spread.copy(), dtype)
+        a = a[(slice(None),) * (axis % a.ndim) + (slice(None, None, 2),)]
+    elif layout == "reversed":
+        flipped = np.flip(values, axis).copy()
+        a = mx_array(flipped, dtype)
+        a = a[(slice(None),) * (axis % a.ndim) + (slice(None, None, -1),)]
+    elif layout == "offset":
+        padded = np.concatenate([values[:1], values]) if len(values) else values
+        a = mx_array(padded.copy(), dtype)
+        a = a[1:] if len(values) else a
+    else:
+        a = mx_array(values.copy(), dtype)
+    mx.eval(a)
+    return a
+
+
+@st.composite
+def arrays(draw, dtypes=tuple(ALL), max_axis=70, min_axis=0):
+    """An array and a valid axis of it, negative or not."""
+    dtype = draw(st.sampled_from(dtypes))
+    ndim = draw(st.integers(1, 4))
+    axis = draw(st.integers(-ndim, ndim - 1))
+    shape = [draw(st.sampled_from([1, 2, 3, 0, 5])) for _ in range(ndim)]
+    shape[axis] = draw(st.integers(min_axis, max_axis))
+    kind = draw(st.sampled_from(["pool", "spread", "constant"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = values_of(dtype, shape, kind, rng)
+    layouts = ["contiguous", "transposed", "strided", "reversed", "offset"]
+    layout = draw(st.sampled_from([*layouts, "broadcast"]))
+    if layout == "broadcast":
+        other = draw(st.integers(0, ndim - 1))
+        one = values.take([0], other) if shape[other] else values
+        a = mx.broadcast_to(laid_out(one, dtype, "contiguous", axis), shape)
+        mx.eval(a)
+        return a, axis
+    return laid_out(values, dtype, layout, axis), axis
+
+
+@st.composite
+def selections(draw, **kwargs):
+    """An array, an axis of it and a k, with both ends of k's range likely."""
+    a, axis = draw(arrays(**kwargs))
+    n = a.shape[axis]
+    k = draw(st.one_of(st.sampled_from([0, min(1, n), n]), st.integers(0, n)))
+    return a, axis, k

@@ -1,0 +1,45 @@
+"""The contract in NumPy and plain Python: slow, obvious, and no help from MLX."""
+
+import numpy as np
+
+
+def _is_nan(value):
+    return value != value
+
+
+def _position(value):
+    """What to compare two elements by when neither is NaN."""
+    value = value.item()
+    return (value.real, value.imag) if isinstance(value, complex) else value
+
+
+def best_first(row, largest):
+    """All indices of a row, best first: ties to the lower index, NaN greatest."""
+    indices = range(len(row))
+    nans = [i for i in indices if _is_nan(row[i])]
+    others = [i for i in indices if not _is_nan(row[i])]
+    # sorted() is stable with reverse=True too: equal elements keep their order.
+    others = sorted(others, key=lambda i: _position(row[i]), reverse=largest)
+    return nans + others if largest else others + nans
+
+
+def topk_indices(a, k, axis=-1, largest=True):
+    """The indices of the k best along an axis, best first."""
+    rows = np.moveaxis(a, axis, -1)
+    out = np.empty((*rows.shape[:-1], k), np.uint32)
+    for where in np.ndindex(rows.shape[:-1]):
+        out[where] = best_first(rows[where], largest)[:k]
+    return np.moveaxis(out, -1, axis)
+
+
+def topk(a, k, axis=-1, largest=True):
+    indices = topk_indices(a, k, axis, largest)
+    return np.take_along_axis(a, indices.astype(np.int64), axis), indices
+
+
+def topk_gradient(a, k, weights, axis=-1, largest=True):
+    """The gradient of ``sum(weights * topk(a, k))``, best first, at ``a``."""
+    gradient = np.zeros(a.shape, weights.dtype)
+    indices = topk_indices(a, k, axis, largest).astype(np.int64)
+    np.put_along_axis(gradient, indices, weights, axis)
+    return gradient

@@ -1,0 +1,190 @@
+"""Which elements, in what order: the contract of docs/topk.md, on every engine."""
+
+import mlx.core as mx
+import numpy as np
+import oracle
+import pytest
+from cases import ALL, ENGINES, bits, dtype_name, mx_array, numpy_of, selections
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+engines = pytest.mark.parametrize("engine", ENGINES)
+dtypes = pytest.mark.parametrize("dtype", ALL, ids=dtype_name)
+
+
+def assert_is_topk(a, k, axis, largest, result):
+    """Exactly the oracle's indices, and exactly the elements at them."""
+    values, indices = result
+    wanted = oracle.topk_indices(numpy_of(a), k, axis, largest)
+    assert indices.dtype == mx.uint32 and values.dtype == a.dtype
+    np.testing.assert_array_equal(np.array(indices), wanted)
+    fetched = mx.take_along_axis(a, mx.array(wanted), axis)
+    np.testing.assert_array_equal(bits(values), bits(fetched))
+
+
+@engines
+@given(selections(), st.booleans())
+@settings(max_examples=400)
+def test_every_backend_returns_the_same_indices_bit_for_bit(engine, case, largest):
+    a, axis, k = case
+    with ENGINES[engine]():
+        result = mx.topk(a, k, axis, largest=largest, sorted=True, return_indices=True)
+    assert_is_topk(a, k, axis, largest, result)
+
+
+@engines
+@given(selections(max_axis=20), st.booleans())
+def test_unsorted_is_the_same_set(engine, case, largest):
+    a, axis, k = case
+    with ENGINES[engine]():
+        values, indices = mx.topk(a, k, axis, largest=largest, return_indices=True)
+    got = np.sort(np.array(indices), axis)
+    wanted = oracle.topk_indices(numpy_of(a), k, axis, largest)
+    np.testing.assert_array_equal(got, np.sort(wanted, axis))
+    fetched = mx.take_along_axis(a, indices, axis)
+    np.testing.assert_array_equal(bits(values), bits(fetched))
+
+
+@given(selections(max_axis=20), st.booleans(), st.booleans())
+def test_top_k_is_topk_under_the_array_api_signature(case, largest, in_order):
+    a, axis, k = case
+    mode = "largest" if largest else "smallest"
+    result = mx.top_k(a, k, axis=axis, mode=mode, sorted=in_order)
+    same = mx.topk(a, k, axis, largest=largest, sorted=in_order, return_indices=True)
+    assert isinstance(result, mx.TopKResult)
+    np.testing.assert_array_equal(bits(result.values), bits(same.values))
+    np.testing.assert_array_equal(np.array(result.indices), np.array(same.indices))
+
+
+@pytest.mark.smoke
+@engines
+@pytest.mark.parametrize("largest", [True, False])
+@dtypes
+def test_ties_prefer_the_lower_index(dtype, largest, engine):
+    a = mx_array(np.tile([1, 0, 1, 0, 1, 0, 1], (3, 5)), dtype)
+    with ENGINES[engine]():
+        result = mx.topk(a, 9, largest=largest, sorted=True, return_indices=True)
+    assert_is_topk(a, 9, -1, largest, result)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_nan_is_greatest_whatever_its_sign_and_payload(largest):
+    bit_patterns = [0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0]
+    a = mx.array(bit_patterns, mx.uint32).view(mx.float32)
+    result = mx.topk(a, 6, largest=largest, sorted=True, return_indices=True)
+    wanted = [0, 1, 2, 3, 4, 5] if largest else [5, 4, 0, 1, 2, 3]
+    assert result.indices.tolist() == wanted
+    got = result.values.view(mx.uint32).tolist()
+    assert got == [bit_patterns[i] for i in wanted]
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_two_zeros_are_equal(largest):
+    a = mx.array([0.0, -0.0, 0.0, -0.0])
+    result = mx.topk(a, 4, largest=largest, sorted=True, return_indices=True)
+    assert result.indices.tolist() == [0, 1, 2, 3]
+    assert np.signbit(np.array(result.values)).tolist() == [False, True, False, True]
+
+
+def test_denormals_are_ordered():
+    a = mx.array([1, 3, 0x80000002, 2, 0x80000001], mx.uint32).view(mx.float32)
+    indices = mx.top_k(a, 5).indices
+    assert indices.tolist() == [1, 3, 0, 4, 2]
+
+
+@pytest.mark.parametrize("name", ["uint8", "uint64", "int8", "int64"])
+def test_smallest_is_not_a_negation(name):
+    low, high = np.iinfo(name).min, np.iinfo(name).max
+    a = mx.array(np.array([high, 0, low, low + 1], name))
+    values, indices = mx.top_k(a, 2, mode="smallest")
+    wanted = oracle.topk(np.array(a), 2, largest=False)
+    assert values.tolist() == wanted[0].tolist()
+    assert indices.tolist() == wanted[1].tolist()
+
+
+def test_smallest_of_bools():
+    values, indices = mx.top_k(mx.array([True, False, True, False]), 3, mode="smallest")
+    assert values.tolist() == [False, False, True]
+    assert indices.tolist() == [1, 3, 0]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("shape, k", [((3, 0), 0), ((0, 4), 2), ((2, 5), 0), ((0,), 0)])
+def test_empty_axes(shape, k, in_order):
+    result = mx.topk(mx.zeros(shape), k, sorted=in_order, return_indices=True)
+    assert result.values.shape == result.indices.shape == (*shape[:-1], k)
+    assert result.values.dtype == mx.float32 and result.indices.dtype == mx.uint32
+
+
+def test_k_equal_to_the_axis_honours_sorted():
+    a = mx.array([[2.0, 9.0, 4.0], [1.0, 0.0, 7.0]])
+    assert mx.topk(a, 3, sorted=True).tolist() == [[9, 4, 2], [7, 1, 0]]
+    assert mx.topk(a, 3, sorted=True, largest=False).tolist() == [[2, 4, 9], [0, 1, 7]]
+
+
+def test_calls_that_work_on_stock_work_the_same():
+    a = mx.array([[2.0, 9.0, 4.0], [1.0, 0.0, 7.0]])
+    assert sorted(mx.topk(a, 2)[0].tolist()) == [4, 9]
+    assert sorted(mx.topk(a, k=1, axis=0).tolist()[0]) == [2, 7, 9]
+    assert sorted(mx.topk(a, 3, axis=None).tolist()) == [4, 7, 9]
+    assert mx.topk(a, 3).tolist() == a.tolist()
+    assert mx.topk(a, 2, stream=mx.cpu).shape == (2, 2)
+    assert mx.topk(mx.array(5.0), 1, axis=None).tolist() == [5]
+    assert mx.topk(a, mx.array(2)).shape == mx.topk(a, np.int64(2)).shape == (2, 2)
+
+
+def test_axis_none_flattens():
+    a = mx.array([[2, 9], [7, 1]])
+    values, indices = mx.topk(a, 2, axis=None, sorted=True, return_indices=True)
+    assert values.tolist() == [9, 7] and indices.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 4096, 100_000])
+@pytest.mark.parametrize(
+    "kind", ["ascending", "descending", "constant", "zeros", "few"]
+)
+def test_long_rows(n, kind):
+    rng = np.random.default_rng(n)
+    row = {
+        "ascending": np.arange(n),
+        "descending": np.arange(n)[::-1],
+        "constant": np.ones(n),
+        "zeros": rng.standard_normal(n) * (rng.random(n) < 0.1),
+        "few": rng.integers(0, 3, n),
+    }[kind].astype(np.float32)
+    for k in {0, 1, min(50, n), n}:
+        values, indices = mx.top_k(mx.array(row), k)
+        wanted = np.argsort(-row, kind="stable")[:k]
+        np.testing.assert_array_equal(np.array(indices), wanted)
+        np.testing.assert_array_equal(np.array(values), row[wanted])
+
+
+@engines
+@given(selections(min_axis=1, max_axis=40), st.integers(-40, 39))
+@example(case=(mx.array([1.0, 1.0, 0.0]), 0, 1), kth=-1)
+def test_argpartition_puts_kth_where_a_stable_sort_would(engine, case, kth):
+    a, axis, _ = case
+    n = a.shape[axis]
+    kth = max(-n, min(n - 1, kth))
+    with ENGINES[engine]():
+        indices = np.moveaxis(np.array(mx.argpartition(a, kth, axis)), axis, -1)
+        values = mx.partition(a, kth, axis)
+    rows = np.moveaxis(numpy_of(a), axis, -1)
+    kth %= n
+    for where in np.ndindex(rows.shape[:-1]):
+        order = oracle.best_first(rows[where], largest=False)
+        got = indices[where].tolist()
+        if engine == "kernel":
+            assert got[kth] == order[kth]
+            assert sorted(got[:kth]) == sorted(order[:kth])
+        assert sorted(got) == list(range(n))
+    fetched = mx.take_along_axis(a, mx.argpartition(a, kth, axis), axis)
+    if engine == "kernel":
+        np.testing.assert_array_equal(bits(values), bits(fetched))
+
+
+def test_partition_of_k_smallest_is_the_set_that_topk_chooses():
+    a = mx.array(np.random.default_rng(0).integers(0, 4, (8, 33)).astype(np.float32))
+    idiom = np.sort(np.array(mx.argpartition(-a, 4, axis=-1)[:, :5]))
+    chosen = np.sort(np.array(mx.topk(a, 5, return_indices=True).indices))
+    np.testing.assert_array_equal(idiom, chosen)
