@@ -10,13 +10,17 @@
 
 namespace mlx::core {
 
+/** Whether a portable graph has to follow inputs of other shapes. */
+enum class PortableShapes { fixed, any };
+
 /**
  * While one lives, the ops of this thread build graphs of MLX's own primitives
- * only. Put it round the tracing of a function that is exported.
+ * only. Put it round the tracing of a function that is exported, with ``any``
+ * if it is exported shapeless: such a graph sorts, and cannot check k.
  */
 class MLX_API PortableGraphScope {
  public:
-  PortableGraphScope();
+  explicit PortableGraphScope(PortableShapes shapes = PortableShapes::fixed);
   ~PortableGraphScope();
   PortableGraphScope(const PortableGraphScope&) = delete;
   PortableGraphScope& operator=(const PortableGraphScope&) = delete;
@@ -34,7 +38,9 @@ selection::TopKResult portable_top_k(
     int k,
     int axis,
     selection::TopKMode mode,
-    selection::TopKOrder order,
     const Stream& s);
+
+/** As selection::argpartition, likewise. */
+array portable_argpartition(const array& a, int kth, int axis, const Stream& s);
 
 } // namespace mlx::core

@@ -43,7 +43,7 @@ TopKResult top_k_op(
   TopK::check_k(op, k, axis, a.shape());
   auto stream = to_stream(s);
   if (needs_portable_ops(stream)) {
-    auto [values, indices] = portable_top_k(a, k, axis, mode, order, stream);
+    auto [values, indices] = portable_top_k(a, k, axis, mode, stream);
     return {values, index_output(indices, op, stream)};
   }
   auto shape = a.shape();
@@ -97,7 +97,7 @@ array argpartition(
   auto stream = to_stream(s);
   auto op = [&](const array& in) {
     if (needs_portable_ops(stream)) {
-      return core::argpartition(in, kth, axis, stream);
+      return portable_argpartition(in, kth, axis, stream);
     }
     return array(
         in.shape(),

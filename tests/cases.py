@@ -1,6 +1,7 @@
 """Inputs that break selections: ties, NaN, zeros of both signs, odd strides."""
 
 import contextlib
+import functools
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +14,13 @@ FLOATS = [mx.float16, mx.bfloat16, mx.float32, mx.float64]
 REAL = [mx.bool_, *INTEGERS, *UNSIGNED, *FLOATS]
 ALL = [*REAL, mx.complex64]
 
-ENGINES = {"kernel": contextlib.nullcontext, "portable": _selection.portable_graph}
+# What makes the same selection: our kernels, and the two ways of writing it in
+# MLX's own primitives.
+ENGINES = {
+    "kernel": contextlib.nullcontext,
+    "portable": _selection.portable_graph,
+    "shapeless": functools.partial(_selection.portable_graph, shapeless=True),
+}
 
 _NEGATIVE_NAN = float(np.copysign(np.nan, -1))
 _FLOAT_POOL = [np.nan, _NEGATIVE_NAN, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1.5]

@@ -2,11 +2,12 @@
 
 import mlx.core as mx
 import numpy as np
-import oracle
 import pytest
-from cases import ENGINES, FLOATS, arrays, dtype_name, numpy_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracle
+from cases import ENGINES, FLOATS, arrays, dtype_name, numpy_of
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 

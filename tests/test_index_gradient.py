@@ -10,6 +10,7 @@ import threading
 import mlx.core as mx
 import numpy as np
 import pytest
+
 from cases import ENGINES
 
 X = mx.array([[3.0, 1, 2, 1], [0, 5, 5, 4]])

@@ -2,11 +2,12 @@
 
 import mlx.core as mx
 import numpy as np
-import oracle
 import pytest
-from cases import ALL, ENGINES, bits, dtype_name, mx_array, numpy_of, selections
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+import oracle
+from cases import ALL, ENGINES, bits, dtype_name, mx_array, numpy_of, selections
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 dtypes = pytest.mark.parametrize("dtype", ALL, ids=dtype_name)

@@ -178,23 +178,33 @@ def _install(core, selection):
     for name in ("vjp", "jvp", "vmap"):
         add_rule(name)
 
-    def portable(fun):
+    def portable(fun, shapeless):
         """``fun``, tracing to primitives that every MLX can load."""
 
         @functools.wraps(fun)
         def traced(*args, **kwargs):
-            with selection.portable_graph():
+            with selection.portable_graph(shapeless):
                 return fun(*args, **kwargs)
 
         return traced
 
     @_like(stock.export_function)
-    def export_function(file_or_callback, fun, *args, **kwargs):
-        return stock.export_function(file_or_callback, portable(fun), *args, **kwargs)
+    def export_function(
+        file_or_callback, fun, *args, shapeless=False, metadata=None, **kwargs
+    ):
+        return stock.export_function(
+            file_or_callback,
+            portable(fun, shapeless),
+            *args,
+            shapeless=shapeless,
+            metadata=metadata,
+            **kwargs,
+        )
 
     @_like(stock.exporter)
-    def exporter(file, fun, **kwargs):
-        return stock.exporter(file, portable(fun), **kwargs)
+    def exporter(file, fun, *, shapeless=False, metadata=None):
+        traced = portable(fun, shapeless)
+        return stock.exporter(file, traced, shapeless=shapeless, metadata=metadata)
 
     def name_the_op(transform):
         """``transform``, which says whose index it was that a gather refused.

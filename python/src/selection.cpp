@@ -301,9 +301,17 @@ void init_selection(nb::module_& core, nb::module_& m) {
   m.def("index_gradient_in_force", []() {
     return mx::to_string(mx::index_gradient());
   });
-  using PortableGraph = ScopeContext<mx::PortableGraphScope>;
+  using PortableGraph =
+      ScopeContext<mx::PortableGraphScope, mx::PortableShapes>;
   nb::class_<PortableGraph>(m, "portable_graph")
-      .def(nb::init<>())
+      .def(
+          "__init__",
+          [](PortableGraph* self, bool shapeless) {
+            new (self) PortableGraph(
+                shapeless ? mx::PortableShapes::any
+                          : mx::PortableShapes::fixed);
+          },
+          "shapeless"_a = false)
       .def("__enter__", &PortableGraph::enter)
       .def("__exit__", &PortableGraph::exit);
 }
