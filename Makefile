@@ -11,6 +11,10 @@ TESTS ?= tests
 
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 
+CMAKE_TESTS := PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
+  -DMLX_DIR=$(abspath build/stock)/mlx/share/cmake/MLX -DMLX_TOPK_TESTS=ON \
+  -DMLX_TOPK_BINDINGS=OFF
+
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
@@ -19,9 +23,13 @@ endif
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
-	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py --on-stock
+	@echo; echo "The same file on stock MLX:"
+	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py || true
 
 test: $(VENV)/.installed
+	$(CMAKE_TESTS) -B build/tests >/dev/null
+	$(BIN)/cmake --build build/tests
+	build/tests/selection_tests
 	$(BIN)/python -m pytest $(TESTS)
 
 # torch and jax weigh gigabytes, so they are not part of make test.

@@ -54,15 +54,16 @@ def requirements(distribution):
     return required, extras
 
 
-def licences(distribution):
-    """Our licence, and MLX's in a place where setuptools accepts it."""
+def licences(*distributions):
+    """Our licence, and those of ``distributions`` where setuptools accepts them."""
     names = ["LICENSE"]
-    for file in distribution.files:
-        if "licenses" in file.parts:
-            copy = pathlib.Path("build", "upstream", file.name)
-            (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.locate(), ROOT / copy)
-            names.append(copy.as_posix())
+    for distribution in distributions:
+        for file in distribution.files:
+            if "licenses" in file.parts:
+                copy = pathlib.Path("build", "licences", distribution.name, file.name)
+                (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), ROOT / copy)
+                names.append(copy.as_posix())
     return names
 
 
@@ -105,6 +106,12 @@ class Build(build_ext):
         kind = "sanitize" if sanitize == "ON" else "wheel"
         build = ROOT / "build" / f"cmake-{kind}-{sys.implementation.cache_tag}"
         sdk = upstream.locate_file("mlx/share/cmake/MLX")
+        if not sdk.exists():
+            sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
+        cache = build / "CMakeCache.txt"
+        if cache.exists() and str(sdk) not in cache.read_text():
+            # From another environment, of which pip makes a new one each time.
+            shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
         options = {
             "CMAKE_BUILD_TYPE": "Release",
@@ -133,7 +140,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
-    license_files=licences(upstream),
+    license_files=licences(upstream, importlib.metadata.distribution("nanobind")),
     python_requires=upstream.metadata["Requires-Python"],
     install_requires=required,
     extras_require=extras,

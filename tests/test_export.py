@@ -25,7 +25,9 @@ FUNCTIONS = {
     "argsort": lambda x: mx.take_along_axis(x, mx.argsort(x), -1),
     "argmax": lambda x: (mx.argmax(x, -1), x.argmin(-1)),
     "gradient": mx.grad(lambda x: (mx.topk(x, 3) ** 2).sum()),
-    "gather": mx.grad(lambda x: (mx.take_along_axis(x, mx.argsort(x), 0) ** 2).sum()),
+    "gather": mx.grad(
+        lambda x: (mx.take_along_axis(x, mx.argsort(x, 0), 0) ** 2).sum()
+    ),
     "mapped": mx.vmap(lambda x: mx.top_k(x, 2)),
     "compiled": mx.compile(lambda x: mx.topk(x, 2, sorted=True)),
 }
@@ -74,7 +76,8 @@ def test_what_is_written_loads_in_a_stock_mlx(name, tmp_path):
     assert_equal(mx.import_function(str(path))(X), wanted)
 
 
-@functions
+# MLX's vmap of a broadcast writes the shape down that it was traced with.
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"mapped"}))
 def test_shapeless_exports_follow_the_shape(name, tmp_path):
     path = tmp_path / "f.mlxfn"
     mx.export_function(str(path), FUNCTIONS[name], X, shapeless=True)

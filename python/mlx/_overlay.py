@@ -5,6 +5,7 @@ callables: functions with state in Python (the random key), and transforms that
 hide the indices of a function from ours.
 """
 
+import contextlib
 import functools
 import importlib.machinery
 import importlib.util
@@ -15,14 +16,11 @@ from typing import NamedTuple
 
 from mlx._version import UPSTREAM, VERSION
 
+# MLX's extension module, once it is executed, and what it was called then.
+_loaded = {}
+
 # MLX's own functions, by name, as they were before ours took their places.
 stock = types.SimpleNamespace()
-
-_REPLACED = (
-    "argmax argmin argpartition argsort checkpoint custom_function "
-    "export_function exporter grad jvp partition searchsorted topk "
-    "value_and_grad vjp"
-).split()
 
 _INDEX_NOTE = (
     "The indices have no gradient: see :class:`index_gradient` for what a\n"
@@ -31,23 +29,39 @@ _INDEX_NOTE = (
 
 
 def load_core(name):
-    """Returns the module ``mlx.core``, patched, and leaves it in ``sys.modules``."""
-    core = _load_extension(name)
+    """Returns the module ``mlx.core``, patched, and leaves it in ``sys.modules``.
+
+    Called again, by a reload or after an import that failed, it returns the same
+    module: a second execution of MLX's extension would end the process.
+    """
+    if not _loaded:
+        core = _load_extension(name)
+        _loaded.update(core=core, identity=_special(core))
+    core, identity = _loaded["core"], _loaded["identity"]
+    sys.modules[name] = core
+    for attribute in _special(core).keys() - identity.keys():
+        delattr(core, attribute)
+    vars(core).update(identity)
     if core.__version__ != UPSTREAM:
-        raise ImportError(
-            f"[mlx] This is mlx {VERSION}, built for libmlx {UPSTREAM}, but the "
-            f"installed libmlx is {core.__version__}. Install the back end of the "
-            f'same version, for example: pip install "mlx-cpu=={UPSTREAM}".'
-        )
-    for function in _REPLACED:
-        setattr(stock, function, getattr(core, function))
+        raise _back_end_error(f"libmlx is {core.__version__}")
+    if not hasattr(core, "TopKResult"):
+        _patch(core)
+    core.__version__ = VERSION
+    return core
+
+
+def _special(core):
+    """The attributes that importlib may set anew when it reloads a module."""
+    return {name: value for name, value in vars(core).items() if name[:2] == "__"}
+
+
+def _patch(core):
+    vars(stock).update(vars(core))
     stock.categorical = core.random.categorical
 
     from mlx import _selection
 
     _install(core, _selection)
-    core.__version__ = VERSION
-    return core
 
 
 def _load_extension(name):
@@ -64,12 +78,23 @@ def _load_extension(name):
         sys.modules[name] = module
         spec.loader.exec_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"[mlx] Cannot load libmlx {UPSTREAM}: {error}. mlx {VERSION} needs a "
-            f"back end of exactly that version: the extra cpu, cuda12 or cuda13 of "
-            f"mlx on Linux, mlx-metal=={UPSTREAM} on macOS."
-        ) from error
+        raise _back_end_error(error) from error
     return module
+
+
+def _back_end_error(reason):
+    # Only here: it takes longer to import than the rest of this file.
+    import importlib.metadata
+
+    found = []
+    for name in ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ImportError(
+        f"[mlx] mlx {VERSION} needs a back end of exactly version {UPSTREAM}, and "
+        f"here is {', '.join(found) or 'none'}: {reason}. Install one, for example: "
+        f'pip install "mlx-cpu=={UPSTREAM}" (on macOS mlx-metal).'
+    )
 
 
 def _install(core, selection):

@@ -1,7 +1,7 @@
 """Stands in for MLX's extension module until it is loaded, then gives way to it."""
 
-import sys
-
 from mlx import _overlay
 
-sys.modules[__name__] = _overlay.load_core(__name__)
+_overlay.load_core(__name__)
+# A reload runs this file inside the module that mlx.core is by then.
+del _overlay

@@ -1,0 +1,257 @@
+"""PyTorch's own samples (OpInfo) for the ops that we share, with its values,
+its stable order and its gradients."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+
+from cases import mx_array, numpy_of
+
+# How many samples torch has per dtype, and how many of those are 0-d.
+COUNTS = {
+    "topk": (14, 7),
+    "sort": (58, 3),
+    "argsort": (58, 3),
+    "msort": (2, 0),
+    "kthvalue": (10, 3),
+    "argmax": (13, 3),
+    "argmin": (13, 3),
+    "searchsorted": (288, 0),
+}
+OPS = {op.name: op for op in op_db if op.name in COUNTS}
+NUMBERS = [
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+]
+
+
+def samples_of(name, dtype, requires_grad=False):
+    torch.manual_seed(0)
+    samples = list(OPS[name].sample_inputs("cpu", dtype, requires_grad))
+    scalars = sum(sample.input.ndim == 0 for sample in samples)
+    assert (len(samples), scalars) == COUNTS[name]
+    return samples
+
+
+def run_torch(name, sample):
+    return OPS[name](sample.input, *sample.args, **sample.kwargs)
+
+
+def numpy_from(tensor):
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def mlx_from(tensor):
+    name = str(tensor.dtype).split(".")[-1]
+    dtype = mx.bool_ if name == "bool" else getattr(mx, name)
+    return mx_array(numpy_from(tensor), dtype)
+
+
+def equal(ours, theirs):
+    theirs = theirs if isinstance(theirs, mx.array) else mlx_from(theirs)
+    np.testing.assert_array_equal(numpy_of(ours), numpy_of(theirs))
+
+
+def take(a, indices, axis):
+    return mx.take_along_axis(a, indices.astype(mx.int64), axis)
+
+
+# ---- our ops with torch's parameters, which a sample brings -------------------
+
+
+def topk(a, k, dim=-1, largest=True, sorted=True):
+    return mx.topk(a, k, dim, largest=largest, sorted=sorted, return_indices=True)
+
+
+def sort(a, dim=-1, descending=False, stable=False):
+    n = a.shape[dim] if a.ndim else 1
+    return mx.top_k(a, n, axis=dim, mode="largest" if descending else "smallest")
+
+
+def msort(a):
+    return mx.sort(a, 0)
+
+
+def kthvalue(a, k, dim=-1, keepdim=False):
+    kth = mx.partition(a, k - 1, dim)
+    return only(kth, k - 1, dim, keepdim)
+
+
+def only(a, i, dim, keepdim):
+    """Element ``i`` of an axis."""
+    return mx.take(a, mx.array([i]) if keepdim else i, dim)
+
+
+# ---- what of each must be as torch has it -------------------------------------
+
+
+def check_topk(a, theirs, k, dim=-1, largest=True, sorted=True):
+    assert sorted, "no sample leaves the order to torch"
+    ours = topk(a, k, dim, largest)
+    equal(ours.values, theirs.values)
+    equal(take(a, ours.indices, dim), theirs.values)
+    unsorted = mx.sort(mx.topk(a, k, dim, largest=largest), dim)
+    equal(unsorted, torch.sort(theirs.values, dim).values)
+
+
+def check_sort(a, theirs, dim=-1, descending=False, stable=False):
+    ours = sort(a, dim, descending)
+    equal(ours.values, theirs.values)
+    equal(take(a, ours.indices, dim), theirs.values)
+    if stable:
+        equal(ours.indices, theirs.indices)
+    if not descending:
+        equal(mx.sort(a, dim), theirs.values)
+
+
+def check_argsort(a, theirs, dim=-1, descending=False, stable=False):
+    ours = sort(a, dim, descending).indices if descending else mx.argsort(a, dim)
+    equal(take(a, ours, dim), take(a, mlx_from(theirs), dim))
+
+
+def check_msort(a, theirs):
+    equal(msort(a), theirs)
+    equal(take(a, mx.argsort(a, 0), 0), theirs)
+
+
+def check_kthvalue(a, theirs, k, dim=-1, keepdim=False):
+    equal(kthvalue(a, k, dim, keepdim), theirs.values)
+    fetched = take(a, mx.argpartition(a, k - 1, dim), dim)
+    equal(only(fetched, k - 1, dim, keepdim), theirs.values)
+    smallest = mx.top_k(a, k, axis=dim, mode="smallest").values
+    equal(only(smallest, k - 1, dim, keepdim), theirs.values)
+
+
+def check_argmax(a, theirs, dim=None, keepdim=False):
+    equal(mx.argmax(a, dim, keepdim), theirs)
+
+
+def check_argmin(a, theirs, dim=None, keepdim=False):
+    equal(mx.argmin(a, dim, keepdim), theirs)
+
+
+def check_searchsorted(
+    a, theirs, values, *, out_int32, right=False, side="left", sorter=None
+):
+    side = "right" if right else side
+    a = a if sorter is None else take(a, mlx_from(sorter), -1)
+    is_tensor = isinstance(values, torch.Tensor)
+    values = mlx_from(values) if is_tensor else mx.array(values, a.dtype)
+    if a.ndim == 1:
+        return equal(mx.searchsorted(a, values, side), theirs)
+    # Ours takes one sequence at a time.
+    rows = zip(a.flatten(0, -2), values.flatten(0, -2), strict=True)
+    ours = [np.array(mx.searchsorted(row, wanted, side)) for row, wanted in rows]
+    np.testing.assert_array_equal(np.reshape(ours, values.shape), numpy_from(theirs))
+
+
+CHECKS = {
+    "topk": (check_topk, NUMBERS),
+    "sort": (check_sort, [torch.bool, *NUMBERS]),
+    "argsort": (check_argsort, [torch.bool, *NUMBERS]),
+    "msort": (check_msort, [torch.bool, *NUMBERS]),
+    "kthvalue": (check_kthvalue, NUMBERS),
+    "argmax": (check_argmax, NUMBERS),
+    "argmin": (check_argmin, NUMBERS),
+    "searchsorted": (check_searchsorted, NUMBERS),
+}
+
+
+# It warns of slowness where a sample is not contiguous, which is what we want here.
+@pytest.mark.filterwarnings("ignore:.*non-contiguous:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, dtype) for name, (_, dtypes) in CHECKS.items() for dtype in dtypes],
+    ids=str,
+)
+def test_every_sample_of_torch(name, dtype):
+    check, _ = CHECKS[name]
+    for sample in samples_of(name, dtype):
+        a = mlx_from(sample.input)
+        theirs = run_torch(name, sample)
+        flattens = name in ("argmax", "argmin") and "dim" not in sample.kwargs
+        if a.ndim == 0 and not flattens:
+            # To torch a scalar has an axis of one element. To MLX it has none.
+            with pytest.raises(IndexError, match="with 0 dimensions"):
+                check(a, theirs, *sample.args, **sample.kwargs)
+        else:
+            check(a, theirs, *sample.args, **sample.kwargs)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_dtype_of_torch_is_left_out(name):
+    assert OPS[name].supported_dtypes("cpu") == set(CHECKS[name][1])
+
+
+# ---- gradients ----------------------------------------------------------------
+
+VALUES = {
+    "topk": lambda a, *args, **kwargs: topk(a, *args, **kwargs).values,
+    "sort": lambda a, *args, **kwargs: sort(a, *args, **kwargs).values,
+    "msort": msort,
+    "kthvalue": kthvalue,
+}
+
+differentiable = pytest.mark.parametrize("name", VALUES)
+
+
+def gradients(name, sample, leaf):
+    """Of the weighted sum of an op's values, at ``leaf``: torch's and ours."""
+    leaf = leaf.detach().requires_grad_()
+    theirs = OPS[name](leaf, *sample.args, **sample.kwargs)
+    theirs = theirs if isinstance(theirs, torch.Tensor) else theirs.values
+    # Small integers: their sums are exact in any order.
+    weights = torch.arange(1.0, theirs.numel() + 1).remainder(7).reshape(theirs.shape)
+    (weights * theirs).sum().backward()
+
+    def loss(a):
+        ours = VALUES[name](a, *sample.args, **sample.kwargs)
+        return (mlx_from(weights) * ours).sum()
+
+    return leaf.grad, torch.from_numpy(numpy_of(mx.grad(loss)(mlx_from(leaf))))
+
+
+def arrays_with_an_axis(name):
+    samples = samples_of(name, torch.float32, requires_grad=True)
+    assert all(sample.input.requires_grad for sample in samples)
+    return [sample for sample in samples if sample.input.ndim]
+
+
+@differentiable
+def test_gradients_are_those_of_torch(name):
+    for sample in arrays_with_an_axis(name):
+        assert sample.input.unique().numel() == sample.input.numel()
+        theirs, ours = gradients(name, sample, sample.input)
+        assert torch.equal(ours, theirs)
+
+
+@differentiable
+def test_gradients_under_ties_are_those_of_torch(name):
+    """Which of equal elements has it is torch's to choose unless it is stable."""
+    for sample in arrays_with_an_axis(name):
+        leaf = sample.input.remainder(4).floor()
+        theirs, ours = gradients(name, sample, leaf)
+        if sample.kwargs.get("stable"):
+            assert torch.equal(ours, theirs)
+        axis = axis_of(name, sample)
+        for value in leaf.unique():
+            among = leaf == value
+            assert torch.equal((ours * among).sum(axis), (theirs * among).sum(axis))
+
+
+def axis_of(name, sample):
+    if name == "msort":
+        return 0
+    position = {"sort": 0, "topk": 1, "kthvalue": 1}[name]
+    args = sample.args[position:]
+    return args[0] if args else sample.kwargs.get("dim", -1)
