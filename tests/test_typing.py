@@ -1,0 +1,103 @@
+"""What a type checker sees of mlx.core, and that it is what there is."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import mlx.core as mx
+import pytest
+
+STUBS = pathlib.Path(__file__).parents[1] / "python/mlx/core/additions.pyi"
+
+GOOD = """
+import mlx.core as mx
+
+a = mx.zeros((2, 3))
+reveal_type(mx.topk(a, 2))
+reveal_type(mx.topk(a, 2, axis=None, largest=False, sorted=True))
+reveal_type(mx.topk(a, 2, return_indices=True))
+reveal_type(mx.top_k(a, 2).indices)
+values, indices = mx.top_k(a, 2, axis=0, mode="smallest", sorted=False)
+reveal_type(indices)
+reveal_type(mx.default_index_gradient())
+with mx.index_gradient("zero") as scope:
+    reveal_type(scope.mode)
+mx.set_default_index_gradient("stop")
+reveal_type(mx.argsort(a))
+"""
+REVEALED = [
+    "mlx.core.array",
+    "mlx.core.array",
+    "mlx.core.TopKResult",
+    "mlx.core.array",
+    "mlx.core.array",
+    "Literal['stop'] | Literal['zero'] | Literal['error']",
+    "Literal['stop'] | Literal['zero'] | Literal['error']",
+    "mlx.core.array",
+]
+
+BAD = [
+    'mx.topk(a, "2")',
+    "mx.topk(a, 2, -1, True)",
+    'mx.top_k(a, 2, mode="biggest")',
+    "mx.top_k(a, 2, axis=None)",
+    'mx.index_gradient("no")',
+    "mx.topk(a, 2).indices",
+]
+
+
+def mypy(source, folder):
+    file = folder / "user.py"
+    file.write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", folder / "cache", file],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    return [line for line in done.stdout.splitlines() if line.startswith("user.py")]
+
+
+def test_mypy_sees_the_new_signatures(tmp_path):
+    lines = mypy(GOOD, tmp_path)
+    revealed = [re.search(r'Revealed type is "(.*)"', line) for line in lines]
+    assert all(revealed), lines
+    got = [match.group(1) for match in revealed]
+    plain = [re.sub(r"^tuple\[.*fallback=(.*)\]$", r"\1", text) for text in got]
+    assert plain == REVEALED
+
+
+def test_mypy_refuses_wrong_calls(tmp_path):
+    source = "import mlx.core as mx\na = mx.zeros((2, 3))\n" + "\n".join(BAD)
+    errors = mypy(source, tmp_path)
+    refused = {int(line.split(":")[1]) for line in errors if ": error:" in line}
+    assert refused == set(range(3, 3 + len(BAD)))
+
+
+def definitions():
+    return [
+        node
+        for node in ast.parse(STUBS.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
+@pytest.mark.parametrize("name", sorted({node.name for node in definitions()}))
+def test_stubs_have_the_parameters_that_functions_have(name):
+    signature = getattr(mx, name).__nb_signature__[0][0]
+    (real,) = ast.parse(f"{signature}: ...").body
+    for stub in (node for node in definitions() if node.name == name):
+        for kind in ("posonlyargs", "args", "kwonlyargs"):
+            ours = [a.arg for a in getattr(stub.args, kind)]
+            assert ours == [a.arg for a in getattr(real.args, kind)]
+
+
+def test_every_addition_exists():
+    names = {
+        node.name
+        for node in ast.parse(STUBS.read_text()).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    assert names <= set(dir(mx)) and "TopKResult" in names

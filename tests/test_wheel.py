@@ -1,0 +1,311 @@
+"""The wheel: what is in it, and how it comes, works and goes."""
+
+import email
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+STOCK = ROOT / "build" / "stock"
+(WHEEL,) = (ROOT / "dist").glob("mlx-*.whl")
+UPSTREAM = "0.32.4"
+EXTRA = "[cpu]" if sys.platform == "linux" else ""
+
+ADDITIONS = {
+    "mlx/_overlay.py",
+    "mlx/_selection.{soabi}",
+    "mlx/_version.py",
+    "mlx/core/__init__.py",
+    "mlx/include/mlx/index_gradient.h",
+    "mlx/include/mlx/portable_graph.h",
+    "mlx/include/mlx/selection.h",
+    "mlx/include/mlx/selection_primitives.h",
+    "mlx/lib/libmlx_topk.{library}",
+}
+
+
+def stock_distribution():
+    (found,) = importlib.metadata.distributions(name="mlx", path=[str(STOCK)])
+    return found
+
+
+def metadata():
+    with zipfile.ZipFile(WHEEL) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(wheel.read(name))
+
+
+def run(*command, **kwargs):
+    """Runs a command away from the repository and returns what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        **{"cwd": "/", **kwargs},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The interpreter of a clean environment that has the wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("clean")
+    run(sys.executable, "-m", "venv", folder)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", f"{WHEEL}{EXTRA}")
+    return python
+
+
+# ---- what is in it -----------------------------------------------------------
+
+
+def test_the_file_list_is_upstreams_and_exactly_ours():
+    with zipfile.ZipFile(WHEEL) as wheel:
+        names = {n for n in wheel.namelist() if n.startswith("mlx/")}
+    upstream = {
+        str(f)
+        for f in stock_distribution().files
+        if f.parts[0] == "mlx" and f.suffix != ".pyc"
+    }
+    soabi = next(n for n in upstream if n.startswith("mlx/core.")).split(".", 1)[1]
+    library = "so" if sys.platform == "linux" else "dylib"
+    ours = {n.format(soabi=soabi, library=library) for n in ADDITIONS}
+    assert names - upstream == ours
+    assert upstream - names == set()
+
+
+def test_upstreams_files_are_unchanged_but_for_the_stubs():
+    with zipfile.ZipFile(WHEEL) as wheel:
+        changed = {
+            str(f)
+            for f in stock_distribution().files
+            if f.parts[0] == "mlx"
+            and f.suffix != ".pyc"
+            and wheel.read(str(f)) != (STOCK / f).read_bytes()
+        }
+    assert changed == {"mlx/core/__init__.pyi"}
+
+
+def test_dependencies_extras_and_entry_points_are_upstreams():
+    ours, theirs = metadata(), stock_distribution().metadata
+    assert ours["Name"] == "mlx" and ours["Version"] == f"{UPSTREAM}+topk.1"
+    assert ours["Requires-Python"] == theirs["Requires-Python"]
+    for field in ("Provides-Extra", "Requires-Dist"):
+        normal = [
+            {line.replace(" ", "").replace('"', "'") for line in m.get_all(field)}
+            for m in (ours, theirs)
+        ]
+        assert normal[0] == normal[1]
+    with zipfile.ZipFile(WHEEL) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith("entry_points.txt"))
+        scripts = wheel.read(name).decode()
+    for point in stock_distribution().entry_points:
+        assert f"{point.name} = {point.value}" in scripts
+
+
+def test_the_licences_of_all_parts_are_in_it():
+    with zipfile.ZipFile(WHEEL) as wheel:
+        licences = [n for n in wheel.namelist() if "/licenses/" in n]
+        texts = [wheel.read(n).decode() for n in licences]
+    assert len(texts) == 3
+    assert any("mlx-topk" in text for text in texts)
+    assert any("Apple" in text for text in texts)
+    assert any("Jakob" in text for text in texts)  # nanobind
+
+
+def test_the_version_comes_from_one_place():
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    assert f'"mlx=={UPSTREAM}"' in pyproject
+    assert f'"mlx-cpu=={UPSTREAM}; ' in pyproject
+    assert f'UPSTREAM = "{UPSTREAM}"' in (ROOT / "python/mlx/_version.py").read_text()
+
+
+# ---- using it ----------------------------------------------------------------
+
+
+def test_it_works_in_a_clean_environment(python):
+    program = """
+        import importlib, pickle
+        import mlx.core as mx
+        import mlx.core.random, mlx.nn, mlx.optimizers, mlx.utils
+        from mlx.core import topk
+        import importlib.metadata
+        assert mx.__version__ == importlib.metadata.version("mlx")
+        x = mx.array([[3.0, 1, 2, 3]])
+        values, indices = mx.topk(x, 2, return_indices=True, sorted=True)
+        assert values.tolist() == [[3, 3]] and indices.tolist() == [[0, 3]]
+        g = mx.grad(lambda x: mx.take_along_axis(x, mx.argsort(x), -1).sum())(x)
+        assert g.tolist() == [[1, 1, 1, 1]]
+        assert topk is mx.topk and "top_k" in dir(mx)
+        assert "return_indices" in mx.topk.__doc__
+        assert isinstance(mx.top_k(x, 1), mx.TopKResult)
+        assert pickle.loads(pickle.dumps(mx.TopKResult)) is mx.TopKResult
+        again = importlib.reload(mx)
+        assert again is mx and again.top_k(x, 1).values.tolist() == [[3]]
+        print("used")
+    """
+    assert run(python, "-c", textwrap.dedent(program)) == "used"
+    run(python, "-m", "pip", "check")
+
+
+IDENTITY = """
+import importlib, sys
+import mlx.core as mx
+import mlx.core.random, mlx.core.linalg
+facts = {name: getattr(mx, name, None) for name in ("__name__", "__package__")}
+facts["is a package"] = hasattr(mx, "__path__")
+facts["file"] = mx.__file__.rsplit("/", 1)[1]
+facts["spec"] = mx.__spec__.name, mx.__spec__.origin.rsplit("/", 1)[1]
+facts["loader"] = type(mx.__loader__).__name__
+facts["modules"] = sorted(m for m in sys.modules if m.startswith("mlx.core"))
+facts["same"] = mx is sys.modules["mlx.core"] is importlib.import_module("mlx.core")
+facts["functions"] = [
+    (getattr(mx, n).__module__, getattr(mx, n).__name__)
+    for n in ("topk", "argsort", "grad", "checkpoint", "custom_function")
+]
+facts["array"] = mx.array.__module__, mx.array.argmax.__name__
+print(facts)
+"""
+
+
+def test_the_module_is_what_stocks_is(python):
+    ours = run(python, "-c", IDENTITY)
+    stock = run(sys.executable, "-c", IDENTITY, env={"PYTHONPATH": str(STOCK)})
+    assert ours == stock
+
+
+def test_every_public_name_of_stock_is_there(python):
+    names = "import mlx.core as mx; print(sorted(dir(mx)))"
+    ours = set(eval(run(python, "-c", names)))
+    stock = set(eval(run(sys.executable, "-c", names, env={"PYTHONPATH": str(STOCK)})))
+    added = {
+        "TopKResult",
+        "default_index_gradient",
+        "index_gradient",
+        "set_default_index_gradient",
+        "top_k",
+    }
+    assert ours - stock == added and stock <= ours
+
+
+CPP_PROGRAM = """
+#include <cstdio>
+#include "mlx/mlx.h"
+#include "mlx/selection.h"
+namespace mx = mlx::core;
+int main() {
+  mx::IndexGradientScope scope(mx::IndexGradient::stop);
+  auto result = mx::selection::top_k(mx::array({1.0f, 3.0f, 2.0f}), 2);
+  mx::eval(result.values, result.indices);
+  auto indices = result.indices.data<uint32_t>();
+  std::printf("%u %u", indices[0], indices[1]);
+}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="written for a Linux linker")
+def test_a_cpp_program_builds_against_the_installed_wheel(python, tmp_path):
+    where = "import mlx.core, os; print(os.path.dirname(mlx.core.__file__))"
+    package = run(python, "-c", where)
+    (tmp_path / "main.cpp").write_text(CPP_PROGRAM)
+    libraries = [f"-L{package}/lib", "-lmlx_topk", "-lmlx", f"-Wl,-rpath,{package}/lib"]
+    run(
+        os.environ.get("CXX", "c++"),
+        "-std=c++20",
+        f"-I{package}/include",
+        tmp_path / "main.cpp",
+        *libraries,
+        "-o",
+        tmp_path / "main",
+    )
+    assert run(tmp_path / "main") == "1 2"
+
+
+# ---- the wrong back end ------------------------------------------------------
+
+
+def import_error(site):
+    """What importing says with only ``site`` to import from."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import mlx.core"],
+        env={"PYTHONPATH": str(site)},
+        cwd="/",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def target(folder, *packages):
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+    run(*command, "--target", folder, *packages)
+    return folder
+
+
+def test_without_a_back_end_it_says_what_to_install(tmp_path):
+    message = import_error(target(tmp_path, WHEEL))
+    assert f"needs a back end of exactly version {UPSTREAM}" in message
+    assert "here is none" in message and "pip install" in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the back end is mlx-cpu")
+def test_with_another_back_end_it_says_which(tmp_path):
+    message = import_error(target(tmp_path, WHEEL, "mlx-cpu==0.32.3"))
+    assert f"needs a back end of exactly version {UPSTREAM}" in message
+    assert "here is mlx-cpu 0.32.3" in message
+
+
+def test_building_against_another_version_is_refused(tmp_path):
+    done = subprocess.run(
+        [
+            "cmake",
+            "-S",
+            ROOT,
+            "-B",
+            tmp_path,
+            f"-DMLX_DIR={STOCK}/mlx/share/cmake/MLX",
+            "-DMLX_TOPK_UPSTREAM=0.31.0",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "builds against MLX 0.31.0" in " ".join(done.stderr.split())
+
+
+# ---- coming and going --------------------------------------------------------
+
+
+def test_mlx_lm_leaves_it_in_place(python):
+    """Nothing that mlx-lm asks for makes pip take another mlx."""
+    report = run(python, "-m", "pip", "install", "--dry-run", "mlx-lm")
+    (line,) = (x for x in report.splitlines() if x.startswith("Would install"))
+    names = {package.rsplit("-", 1)[0] for package in line.split()[2:]}
+    assert "mlx-lm" in names and not names & {"mlx", "mlx-cpu", "mlx-metal"}
+
+
+# Last: it takes the environment apart.
+def test_it_replaces_stock_goes_back_and_leaves_nothing_behind(python):
+    pip = (python, "-m", "pip", "-q")
+    version = (python, "-c", "import mlx.core; print(mlx.core.__version__)")
+    where = "import sysconfig; print(sysconfig.get_paths()['platlib'])"
+    package = pathlib.Path(run(python, "-c", where), "mlx")
+    backend = "mlx-cpu" if sys.platform == "linux" else "mlx-metal"
+
+    run(*pip, "install", "--force-reinstall", "--no-deps", f"mlx=={UPSTREAM}")
+    assert run(*version) == UPSTREAM
+    assert not (package / "_overlay.py").exists()
+    run(*pip, "install", "--force-reinstall", "--no-deps", WHEEL)
+    assert run(*version) == f"{UPSTREAM}+topk.1"
+    run(*pip, "uninstall", "-y", "mlx", backend)
+    # pip does not count the folders that several packages share.
+    assert [file for file in package.rglob("*") if file.is_file()] == []
