@@ -19,7 +19,7 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check referees sanitize bench wheel format clean
+.PHONY: demo test check referees sanitize wheel format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py

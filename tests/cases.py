@@ -82,6 +82,9 @@ def laid_out(values, dtype, layout, axis):
     """The same elements at other strides, with nothing left to compute."""
     if layout == "transposed":
         a = mx_array(values.T.copy(), dtype).T
+    elif layout == "axis outermost":
+        a = mx_array(np.moveaxis(values, axis, 0).copy(), dtype)
+        a = mx.moveaxis(a, 0, axis)
     elif layout == "strided":
         spread = np.repeat(values, 2, axis)
         a = mx_array(spread.copy(), dtype)
@@ -100,6 +103,17 @@ def laid_out(values, dtype, layout, axis):
     return a
 
 
+LAYOUTS = [
+    "contiguous",
+    "transposed",
+    "axis outermost",
+    "strided",
+    "reversed",
+    "offset",
+    "broadcast",
+]
+
+
 @st.composite
 def arrays(draw, dtypes=tuple(ALL), max_axis=70, min_axis=0):
     """An array and a valid axis of it, negative or not."""
@@ -111,8 +125,7 @@ def arrays(draw, dtypes=tuple(ALL), max_axis=70, min_axis=0):
     kind = draw(st.sampled_from(["pool", "spread", "constant"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = values_of(dtype, shape, kind, rng)
-    layouts = ["contiguous", "transposed", "strided", "reversed", "offset"]
-    layout = draw(st.sampled_from([*layouts, "broadcast"]))
+    layout = draw(st.sampled_from(LAYOUTS))
     if layout == "broadcast":
         other = draw(st.integers(0, ndim - 1))
         one = values.take([0], other) if shape[other] else values

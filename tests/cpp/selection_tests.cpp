@@ -261,6 +261,18 @@ void test_gradients_and_transforms() {
   CHECK(same(out[1], array({2u, 0u, 0u, 1u}, {2, 2})));
 }
 
+void test_primitives_have_rules_of_their_own() {
+  // What a graph built by hand gets, without the ops' cuts and marks.
+  auto partition = [](const std::vector<array>& in) {
+    auto primitive =
+        std::make_shared<KthPartition>(default_stream(Device::cpu), 1, 0);
+    return std::vector<array>{array(in[0].shape(), uint32, primitive, in)};
+  };
+  auto a = array({3.0f, 1.0f, 2.0f});
+  CHECK(same(jvp(partition, {a}, {a}).second[0], zeros({3}, uint32)));
+  CHECK(same(vjp(partition, {a}, {ones({3}, uint32)}).second[0], zeros({3})));
+}
+
 void test_modes() {
   auto a = array({3.0f, 1.0f, 2.0f});
   auto as_float = [](const array& a) {
@@ -337,6 +349,7 @@ int main() {
   test_kernels_agree_with_mlx_primitives();
   test_partition_splits_where_a_sort_would();
   test_gradients_and_transforms();
+  test_primitives_have_rules_of_their_own();
   test_modes();
   test_errors();
   test_threads_on_their_own_streams();
