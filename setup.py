@@ -26,9 +26,10 @@ version = runpy.run_path(str(PYTHON / "_version.py"))
 
 def upstream_distribution():
     wanted = version["UPSTREAM"]
-    try:
-        found = importlib.metadata.distribution("mlx")
-    except importlib.metadata.PackageNotFoundError:
+    # Not here, where an earlier build has left the metadata of ours.
+    path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
+    found = next(iter(importlib.metadata.distributions(name="mlx", path=path)), None)
+    if found is None:
         sys.exit(f"Building this needs the PyPI package mlx=={wanted}.")
     if found.version != wanted:
         sys.exit(f"Building this needs mlx=={wanted}, and mlx {found.version} is here.")

@@ -2,7 +2,10 @@
 
 #include "mlx/portable_graph.h"
 
+#include <vector>
+
 #include "mlx/ops.h"
+#include "mlx/portable_ops.h"
 
 namespace mlx::core {
 

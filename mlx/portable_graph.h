@@ -1,12 +1,11 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Selection written in the ops that every MLX has: for graphs that a stock MLX
-// has to load, and for devices that have no kernel of ours yet. Exact, in the
-// contract's order, and slower: it sorts.
+// A scope in which selection is written in primitives that every MLX has, for
+// graphs that a stock MLX has to load.
 
 #pragma once
 
-#include "mlx/selection.h"
+#include "mlx/api.h"
 
 namespace mlx::core {
 
@@ -28,19 +27,5 @@ class MLX_API PortableGraphScope {
 
 /** Whether this thread is inside a PortableGraphScope. */
 MLX_API bool in_portable_graph();
-
-/** Whether ops on ``s`` have to be built of MLX's own primitives. */
-bool needs_portable_ops(const Stream& s);
-
-/** As selection::top_k, for valid arguments and a non-negative axis. */
-selection::TopKResult portable_top_k(
-    const array& a,
-    int k,
-    int axis,
-    selection::TopKMode mode,
-    const Stream& s);
-
-/** As selection::argpartition, likewise. */
-array portable_argpartition(const array& a, int kth, int axis, const Stream& s);
 
 } // namespace mlx::core

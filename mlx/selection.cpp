@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "mlx/ops.h"
-#include "mlx/portable_graph.h"
+#include "mlx/portable_ops.h"
 #include "mlx/selection_primitives.h"
 
 namespace mlx::core::selection {

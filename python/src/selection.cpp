@@ -32,10 +32,16 @@ constexpr const char* partition_note = R"(
         to where each element came from.
       )";
 
+// PyNumber_Index takes Python's bool for an int, and with older versions of
+// NumPy that one's bool too.
+bool is_bool(nb::handle k) {
+  auto name = nb::cast<std::string>(nb::handle(k.type()).attr("__name__"));
+  return name == "bool" || name == "bool_";
+}
+
 int parse_k(const char* op, nb::handle k) {
   std::ostringstream msg;
-  // PyNumber_Index takes a bool for an int.
-  if (PyBool_Check(k.ptr()) || !PyIndex_Check(k.ptr())) {
+  if (!PyLong_CheckExact(k.ptr()) && (!PyIndex_Check(k.ptr()) || is_bool(k))) {
     msg << "[" << op << "] k must be an integer, got " << nb::repr(k).c_str()
         << " of type " << nb::type_name(k.type()).c_str() << ".";
     throw nb::type_error(msg.str().c_str());
