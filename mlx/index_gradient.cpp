@@ -4,6 +4,7 @@
 
 #include "mlx/index_gradient.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -115,8 +116,10 @@ array index_output(
   if (mode == IndexGradient::stop || in_portable_graph()) {
     return constant(indices, s);
   }
-  if (mode == IndexGradient::error) {
-    error_ops().push_back(op);
+  auto& ops = error_ops();
+  if (mode == IndexGradient::error &&
+      std::find(ops.begin(), ops.end(), op) == ops.end()) {
+    ops.push_back(op);
   }
   return array(
       indices.shape(),

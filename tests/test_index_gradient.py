@@ -182,6 +182,16 @@ def test_error_leaves_alone_what_does_not_differentiate_an_index(name):
     assert gradient.tolist() == mx.grad(gathered(name))(X).tolist()
 
 
+def test_error_names_an_op_called_before_another_transform():
+    def f(x):
+        indices = mx.argsort(x)
+        inner = mx.grad(lambda x: mx.topk(x, 1, return_indices=True)[0].sum())(x)
+        return (mx.take_along_axis(x, indices, -1) * inner).sum()
+
+    with mx.index_gradient("error"), pytest.raises(ValueError, match=r"^\[argsort"):
+        mx.grad(f)(X)
+
+
 def test_error_does_not_rename_other_errors():
     with mx.index_gradient("error"), pytest.raises(ValueError, match="cotangent shape"):
         mx.grad(lambda x: mx.topk(x, 1))(X)
@@ -221,6 +231,26 @@ def test_scopes_nest_and_end_with_an_exception():
         mx.grad(gathered("argsort"))(X)
     with pytest.raises(KeyError), scope, scope:
         raise KeyError
+    mx.grad(gathered("argsort"))(X)
+
+
+def test_a_scope_is_left_once_and_on_its_own_thread():
+    scope = mx.index_gradient("zero")
+    with pytest.raises(RuntimeError, match="must be left"):
+        scope.__exit__(None, None, None)
+    caught = []
+
+    def leave():
+        try:
+            scope.__exit__(None, None, None)
+        except RuntimeError as error:
+            caught.append(error)
+
+    with scope:
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+    assert len(caught) == 1
     mx.grad(gathered("argsort"))(X)
 
 

@@ -11,6 +11,7 @@ import importlib.machinery
 import importlib.util
 import pathlib
 import sys
+import threading
 import types
 from typing import NamedTuple
 
@@ -231,14 +232,19 @@ def _install(core, selection):
         traced = portable(fun, shapeless)
         return stock.exporter(file, traced, shapeless=shapeless, metadata=metadata)
 
+    tracing = threading.local()
+
     def name_the_op(transform):
         """``transform``, which says whose index it was that a gather refused.
 
-        Only in the mode ``error``; else nothing has been noted down.
+        Only in the mode ``error``; else nothing has been noted down. What has
+        been is forgotten when the outermost transform ends.
         """
 
         @functools.wraps(transform)
         def call(*args, **kwargs):
+            outermost = not getattr(tracing, "active", False)
+            tracing.active = True
             try:
                 return transform(*args, **kwargs)
             except ValueError as error:
@@ -248,7 +254,9 @@ def _install(core, selection):
                     raise ValueError(message) from error
                 raise
             finally:
-                selection.take_error_ops()
+                if outermost:
+                    tracing.active = False
+                    selection.take_error_ops()
 
         return call
 
