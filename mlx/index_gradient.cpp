@@ -94,6 +94,10 @@ IndexGradientScope::~IndexGradientScope() {
   scopes().pop_back();
 }
 
+bool detail::stops_indices() {
+  return index_gradient() == IndexGradient::stop || in_portable_graph();
+}
+
 array detail::cut(const array& input, StreamOrDevice s) {
   return input.is_tracer() ? stop_gradient(input, s) : input;
 }
@@ -111,11 +115,10 @@ array index_output(
   if (!indices.is_tracer()) {
     return indices;
   }
-  auto mode = index_gradient();
-  // A stock MLX can load the one primitive but not the other.
-  if (mode == IndexGradient::stop || in_portable_graph()) {
+  if (detail::stops_indices()) {
     return constant(indices, s);
   }
+  auto mode = index_gradient();
   auto& ops = error_ops();
   if (mode == IndexGradient::error &&
       std::find(ops.begin(), ops.end(), op) == ops.end()) {

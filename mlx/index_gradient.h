@@ -74,6 +74,8 @@ MLX_API array constant(const array& a, StreamOrDevice s = {});
 MLX_API bool depends_on(const array& output, const std::vector<array>& inputs);
 
 namespace detail {
+// In a portable graph too: a stock MLX has nothing that marks an index.
+MLX_API bool stops_indices();
 MLX_API array cut(const array& input, StreamOrDevice s);
 } // namespace detail
 
@@ -91,7 +93,7 @@ array index_op(
   if (!(inputs.is_tracer() || ...)) {
     return op(inputs...);
   }
-  if (index_gradient() == IndexGradient::stop) {
+  if (detail::stops_indices()) {
     return op(detail::cut(inputs, s)...);
   }
   return index_output(op(inputs...), name, s);

@@ -97,16 +97,14 @@ bool needs_portable_ops(const Stream& s) {
   return in_portable_graph() || s.device == Device::gpu;
 }
 
-selection::TopKResult portable_top_k(
+array portable_top_k(
     const array& a,
     int k,
     int axis,
     selection::TopKMode mode,
     const Stream& s) {
-  auto in = constant(a, s);
-  auto indices = follows_shapes() ? best_of_any_shape(in, k, axis, mode, s)
-                                  : best_of_this_shape(in, k, axis, mode, s);
-  return {take_along_axis(a, indices, axis, s), indices};
+  return follows_shapes() ? best_of_any_shape(a, k, axis, mode, s)
+                          : best_of_this_shape(a, k, axis, mode, s);
 }
 
 array portable_argpartition(

@@ -13,8 +13,8 @@ namespace mlx::core {
 /** Whether ops on ``s`` have to be built of MLX's own primitives. */
 bool needs_portable_ops(const Stream& s);
 
-/** As selection::top_k, for valid arguments and a non-negative axis. */
-selection::TopKResult portable_top_k(
+/** The indices of selection::top_k, for valid arguments and axis >= 0. */
+array portable_top_k(
     const array& a,
     int k,
     int axis,

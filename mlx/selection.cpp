@@ -43,8 +43,12 @@ TopKResult top_k_op(
   TopK::check_k(op, k, axis, a.shape());
   auto stream = to_stream(s);
   if (needs_portable_ops(stream)) {
-    auto [values, indices] = portable_top_k(a, k, axis, mode, stream);
-    return {values, index_output(indices, op, stream)};
+    auto choose = [&](const array& in) {
+      return portable_top_k(in, k, axis, mode, stream);
+    };
+    auto indices = index_op(op, stream, choose, a);
+    auto chosen = constant(indices, stream);
+    return {take_along_axis(a, chosen, axis, stream), indices};
   }
   auto shape = a.shape();
   shape[axis] = k;

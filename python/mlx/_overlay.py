@@ -109,13 +109,6 @@ def _install(core, selection):
 
     selection.set_result_type(TopKResult)
 
-    def index_op(name, op, a):
-        if not selection.is_tracer(a):
-            return op(a)
-        if selection.index_gradient_in_force() == "stop":
-            return op(core.stop_gradient(a))
-        return selection.index_output(op(a), name)
-
     @_like(stock.categorical, _INDEX_NOTE)
     def categorical(
         logits, axis=-1, shape=None, num_samples=None, key=None, stream=None
@@ -123,7 +116,7 @@ def _install(core, selection):
         def draw(a):
             return stock.categorical(a, axis, shape, num_samples, key, stream)
 
-        return index_op("categorical", draw, logits)
+        return selection.index_op("categorical", draw, logits)
 
     def index_outputs(outputs, inputs):
         """Which arrays of a traced function's outputs are indices of its own."""

@@ -296,6 +296,14 @@ void init_selection(nb::module_& core, nb::module_& m) {
   // For mlx/_overlay.py.
   m.def(
       "set_result_type", [](nb::handle type) { result_type = type.inc_ref(); });
+  m.def(
+      "index_op",
+      [](const std::string& op, nb::callable call, const mx::array& a) {
+        auto indices = [&](const mx::array& in) {
+          return nb::cast<mx::array>(call(in));
+        };
+        return mx::index_op(op.c_str(), {}, indices, a);
+      });
   m.def("is_tracer", [](const mx::array& a) { return a.is_tracer(); });
   m.def("constant", [](const mx::array& a) { return mx::constant(a); });
   m.def("index_output", [](const mx::array& a, const std::string& op) {

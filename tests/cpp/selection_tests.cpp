@@ -290,6 +290,20 @@ void test_modes() {
   std::thread([&]() { CHECK(index_gradient() == IndexGradient::stop); }).join();
 }
 
+void test_the_portable_ops_of_a_gpu_follow_the_mode() {
+  // Built and differentiated, never run: there may be no such device here.
+  auto gpu = Stream(0, Device::gpu);
+  auto loss = [&](const array& a) {
+    auto result =
+        selection::top_k(a, 2, 0, TopKMode::largest, TopKOrder::sorted, gpu);
+    return sum(astype(result.indices, float32, gpu), gpu);
+  };
+  IndexGradientScope error(IndexGradient::error);
+  auto message = error_of<std::invalid_argument>(
+      [&]() { grad(loss)(array({3.0f, 1.0f, 2.0f})); });
+  CHECK(message.find("[top_k] Indices have no gradient") == 0);
+}
+
 void test_errors() {
   auto a = zeros({4, 8});
   CHECK(
@@ -351,6 +365,7 @@ int main() {
   test_gradients_and_transforms();
   test_primitives_have_rules_of_their_own();
   test_modes();
+  test_the_portable_ops_of_a_gpu_follow_the_mode();
   test_errors();
   test_threads_on_their_own_streams();
   std::printf("%d checks, %d failures\n", checks, failures);
