@@ -4,6 +4,7 @@
 
 #include "mlx/selection.h"
 
+#include <optional>
 #include <sstream>
 
 #include "mlx/ops.h"
@@ -14,9 +15,14 @@ namespace mlx::core::selection {
 
 namespace {
 
+bool has_axis(const array& a, int axis) {
+  int ndim = a.ndim();
+  return axis >= -ndim && axis < ndim;
+}
+
 int check_axis(const char* op, int axis, const array& a) {
   int ndim = a.ndim();
-  if (axis < -ndim || axis >= ndim) {
+  if (!has_axis(a, axis)) {
     std::ostringstream msg;
     msg << "[" << op << "] axis ";
     if (ndim == 0) {
@@ -60,6 +66,68 @@ TopKResult top_k_op(
   return {outputs[0], index_output(outputs[1], op, stream)};
 }
 
+// MLX's own does the rest, and refuses in its own words.
+bool sorts_ourselves(const array& a, int axis, const Stream& stream) {
+  return has_axis(a, axis) && !needs_portable_ops(stream);
+}
+
+array row_order(
+    const array& a,
+    std::optional<int> kth,
+    int axis,
+    OrderResult result,
+    const Stream& stream) {
+  axis = axis < 0 ? axis + a.ndim() : axis;
+  return array(
+      a.shape(),
+      result == OrderResult::indices ? uint32 : a.dtype(),
+      std::make_shared<RowOrder>(stream, kth, axis, result),
+      {a});
+}
+
+// MLX's own, in its own words where it refuses.
+array stock_arg_best(
+    const array& a,
+    std::optional<int> axis,
+    bool keepdims,
+    TopKMode mode,
+    const Stream& s) {
+  if (mode == TopKMode::largest) {
+    return axis ? core::argmax(a, *axis, keepdims, s)
+                : core::argmax(a, keepdims, s);
+  }
+  return axis ? core::argmin(a, *axis, keepdims, s)
+              : core::argmin(a, keepdims, s);
+}
+
+array arg_best(
+    const array& a,
+    std::optional<int> axis,
+    bool keepdims,
+    TopKMode mode,
+    StreamOrDevice s) {
+  auto stream = to_stream(s);
+  auto op = [&](const array& in) {
+    int ndim = in.ndim();
+    bool refused = in.size() == 0 || (axis && !has_axis(in, *axis));
+    if (refused || ndim == 0 || needs_portable_ops(stream)) {
+      return stock_arg_best(in, axis, keepdims, mode, stream);
+    }
+    auto rows = axis ? in : flatten(in, stream);
+    int along = axis ? (*axis + ndim) % ndim : 0;
+    auto shape = rows.shape();
+    shape[along] = 1;
+    auto out = array(
+        shape, uint32, std::make_shared<ArgBest>(stream, along, mode), {rows});
+    if (!axis) {
+      return reshape(out, Shape(keepdims ? ndim : 0, 1), stream);
+    }
+    return keepdims ? out : squeeze(out, along, stream);
+  };
+  return index_op(
+      mode == TopKMode::largest ? "argmax" : "argmin", stream, op, a);
+}
+
 } // namespace
 
 TopKResult top_k(
@@ -97,17 +165,12 @@ array argpartition(
     int axis,
     StreamOrDevice s /* = {} */) {
   axis = check_axis("argpartition", axis, a);
-  KthPartition::check_kth("argpartition", kth, axis, a.shape());
+  RowOrder::check_kth("argpartition", kth, axis, a.shape());
   auto stream = to_stream(s);
   auto op = [&](const array& in) {
-    if (needs_portable_ops(stream)) {
-      return portable_argpartition(in, kth, axis, stream);
-    }
-    return array(
-        in.shape(),
-        uint32,
-        std::make_shared<KthPartition>(stream, kth, axis),
-        {in});
+    return needs_portable_ops(stream)
+        ? portable_argpartition(in, kth, axis, stream)
+        : row_order(in, kth, axis, OrderResult::indices, stream);
   };
   return index_op("argpartition", stream, op, a);
 }
@@ -122,8 +185,11 @@ array partition(
     int axis,
     StreamOrDevice s /* = {} */) {
   axis = check_axis("partition", axis, a);
-  KthPartition::check_kth("partition", kth, axis, a.shape());
+  RowOrder::check_kth("partition", kth, axis, a.shape());
   auto stream = to_stream(s);
+  if (!needs_portable_ops(stream)) {
+    return row_order(a, kth, axis, OrderResult::values, stream);
+  }
   // Whatever the mode: no index leaves this op.
   IndexGradientScope stop(IndexGradient::stop);
   auto indices = selection::argpartition(a, kth, axis, stream);
@@ -135,12 +201,28 @@ array partition(const array& a, int kth, StreamOrDevice s /* = {} */) {
 }
 
 array argsort(const array& a, int axis, StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& in) { return core::argsort(in, axis, s); };
-  return index_op("argsort", s, op, a);
+  auto stream = to_stream(s);
+  auto op = [&](const array& in) {
+    return sorts_ourselves(in, axis, stream)
+        ? row_order(in, {}, axis, OrderResult::indices, stream)
+        : core::argsort(in, axis, stream);
+  };
+  return index_op("argsort", stream, op, a);
 }
 
 array argsort(const array& a, StreamOrDevice s /* = {} */) {
   return selection::argsort(flatten(a, s), 0, s);
+}
+
+array sort(const array& a, int axis, StreamOrDevice s /* = {} */) {
+  auto stream = to_stream(s);
+  return sorts_ourselves(a, axis, stream)
+      ? row_order(a, {}, axis, OrderResult::values, stream)
+      : core::sort(a, axis, stream);
+}
+
+array sort(const array& a, StreamOrDevice s /* = {} */) {
+  return selection::sort(flatten(a, s), 0, s);
 }
 
 array argmax(
@@ -148,15 +230,11 @@ array argmax(
     int axis,
     bool keepdims /* = false */,
     StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& in) {
-    return core::argmax(in, axis, keepdims, s);
-  };
-  return index_op("argmax", s, op, a);
+  return arg_best(a, axis, keepdims, TopKMode::largest, s);
 }
 
 array argmax(const array& a, bool keepdims, StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& in) { return core::argmax(in, keepdims, s); };
-  return index_op("argmax", s, op, a);
+  return arg_best(a, {}, keepdims, TopKMode::largest, s);
 }
 
 array argmin(
@@ -164,15 +242,11 @@ array argmin(
     int axis,
     bool keepdims /* = false */,
     StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& in) {
-    return core::argmin(in, axis, keepdims, s);
-  };
-  return index_op("argmin", s, op, a);
+  return arg_best(a, axis, keepdims, TopKMode::smallest, s);
 }
 
 array argmin(const array& a, bool keepdims, StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& in) { return core::argmin(in, keepdims, s); };
-  return index_op("argmin", s, op, a);
+  return arg_best(a, {}, keepdims, TopKMode::smallest, s);
 }
 
 array searchsorted(

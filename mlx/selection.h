@@ -69,20 +69,26 @@ MLX_API array
 argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
 MLX_API array argpartition(const array& a, int kth, StreamOrDevice s = {});
 
-/** take_along_axis(a, argpartition(a, kth, axis), axis). */
+/** take_along_axis(a, argpartition(a, kth, axis), axis), in one pass. */
 MLX_API array
 partition(const array& a, int kth, int axis, StreamOrDevice s = {});
 MLX_API array partition(const array& a, int kth, StreamOrDevice s = {});
 
-/** The following are MLX's, under the index gradient in force. */
+/** A stable ascending sort: its values, or its indices. */
+MLX_API array sort(const array& a, int axis, StreamOrDevice s = {});
+MLX_API array sort(const array& a, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, int axis, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, StreamOrDevice s = {});
+
+/** As MLX's: the first of the best, and NaN is best in both. */
 MLX_API array
 argmax(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
 MLX_API array argmax(const array& a, bool keepdims, StreamOrDevice s = {});
 MLX_API array
 argmin(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
 MLX_API array argmin(const array& a, bool keepdims, StreamOrDevice s = {});
+
+/** MLX's, under the index gradient in force. */
 MLX_API array searchsorted(
     const array& sorted_sequence,
     const array& values,

@@ -95,7 +95,7 @@ std::vector<Shape> TopK::output_shapes(const std::vector<array>& inputs) {
   return {shape, shape};
 }
 
-void KthPartition::check_kth(
+void RowOrder::check_kth(
     const char* op,
     int kth,
     int axis,
@@ -110,23 +110,89 @@ void KthPartition::check_kth(
   }
 }
 
-void KthPartition::eval_gpu(const std::vector<array>&, array&) {
-  no_gpu_kernel("KthPartition");
+void RowOrder::eval_gpu(const std::vector<array>&, array&) {
+  no_gpu_kernel("RowOrder");
 }
 
-std::pair<std::vector<array>, std::vector<int>> KthPartition::vmap(
+array RowOrder::same_op(const array& a, int axis, OrderResult result) {
+  return array(
+      a.shape(),
+      result == OrderResult::indices ? uint32 : a.dtype(),
+      std::make_shared<RowOrder>(stream(), kth_, axis, result),
+      {a});
+}
+
+std::pair<std::vector<array>, std::vector<int>> RowOrder::vmap(
+    const std::vector<array>& inputs,
+    const std::vector<int>& axes) {
+  return {{same_op(inputs[0], axis_under_vmap(axis_, axes[0]), result_)}, axes};
+}
+
+// The order is total, so that indices found again are those of the values.
+std::vector<array> RowOrder::vjp(
+    const std::vector<array>& primals,
+    const std::vector<array>& cotangents,
+    const std::vector<int>&,
+    const std::vector<array>&) {
+  auto& a = primals[0];
+  auto nowhere = zeros_like(a, stream());
+  if (result_ == OrderResult::indices) {
+    return {nowhere};
+  }
+  auto indices = same_op(a, axis_, OrderResult::indices);
+  return {put_along_axis(
+      nowhere,
+      stop_gradient(indices, stream()),
+      cotangents[0],
+      axis_,
+      stream())};
+}
+
+std::vector<array> RowOrder::jvp(
+    const std::vector<array>& primals,
+    const std::vector<array>& tangents,
+    const std::vector<int>&) {
+  auto& a = primals[0];
+  if (result_ == OrderResult::indices) {
+    return {zeros(a.shape(), uint32, stream())};
+  }
+  auto indices = same_op(a, axis_, OrderResult::indices);
+  return {take_along_axis(
+      tangents[0], stop_gradient(indices, stream()), axis_, stream())};
+}
+
+bool RowOrder::is_equivalent(const Primitive& other) const {
+  return state() == static_cast<const RowOrder&>(other).state();
+}
+
+std::vector<Shape> RowOrder::output_shapes(const std::vector<array>& inputs) {
+  auto& shape = inputs[0].shape();
+  if (kth_) {
+    auto op = result_ == OrderResult::indices ? "argpartition" : "partition";
+    check_kth(op, *kth_, axis_, shape);
+  }
+  return {shape};
+}
+
+void ArgBest::eval_gpu(const std::vector<array>&, array&) {
+  no_gpu_kernel("ArgBest");
+}
+
+std::pair<std::vector<array>, std::vector<int>> ArgBest::vmap(
     const std::vector<array>& inputs,
     const std::vector<int>& axes) {
   auto axis = axis_under_vmap(axis_, axes[0]);
+  auto shape = inputs[0].shape();
+  shape[axis] = 1;
   auto out = array(
-      inputs[0].shape(),
+      shape,
       uint32,
-      std::make_shared<KthPartition>(stream(), kth_, axis),
+      std::make_shared<ArgBest>(stream(), axis, mode_),
       {inputs[0]});
   return {{out}, axes};
 }
 
-std::vector<array> KthPartition::vjp(
+std::vector<array> ArgBest::vjp(
     const std::vector<array>& primals,
     const std::vector<array>&,
     const std::vector<int>&,
@@ -134,21 +200,28 @@ std::vector<array> KthPartition::vjp(
   return {zeros_like(primals[0], stream())};
 }
 
-std::vector<array> KthPartition::jvp(
+std::vector<array> ArgBest::jvp(
     const std::vector<array>& primals,
     const std::vector<array>&,
     const std::vector<int>&) {
-  return {zeros(primals[0].shape(), uint32, stream())};
+  return {zeros(output_shapes(primals)[0], uint32, stream())};
 }
 
-bool KthPartition::is_equivalent(const Primitive& other) const {
-  return state() == static_cast<const KthPartition&>(other).state();
+bool ArgBest::is_equivalent(const Primitive& other) const {
+  return state() == static_cast<const ArgBest&>(other).state();
 }
 
-std::vector<Shape> KthPartition::output_shapes(
-    const std::vector<array>& inputs) {
-  check_kth("argpartition", kth_, axis_, inputs[0].shape());
-  return {inputs[0].shape()};
+std::vector<Shape> ArgBest::output_shapes(const std::vector<array>& inputs) {
+  auto shape = inputs[0].shape();
+  if (shape[axis_] == 0) {
+    std::ostringstream msg;
+    msg << "[arg" << (mode_ == selection::TopKMode::largest ? "max" : "min")
+        << "] axis " << axis_ << " of an array with shape " << shape
+        << " has no elements.";
+    throw std::invalid_argument(msg.str());
+  }
+  shape[axis_] = 1;
+  return {shape};
 }
 
 void IndexOutput::eval_cpu(const std::vector<array>& inputs, array& out) {

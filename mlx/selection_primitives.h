@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -52,34 +53,70 @@ class MLX_API TopK : public Primitive {
   selection::TopKOrder order_;
 };
 
+enum class OrderResult { values, indices };
+
 /**
- * Indices that partition an axis. Unlike MLX's ArgPartition it keeps ``kth`` as
- * the caller gave it, so that a negative one follows the size of the axis when
- * a shapeless graph is used again.
+ * An axis in stable ascending order: all of it, or with ``kth`` only as far as
+ * that element is where it would be, those before it not after it, and those
+ * after it not before. ``kth`` stays as the caller gave it, so that a negative
+ * one follows the size of the axis when a shapeless graph is used again.
  */
-class MLX_API KthPartition : public UnaryPrimitive {
+class MLX_API RowOrder : public UnaryPrimitive {
  public:
-  explicit KthPartition(Stream stream, int kth, int axis)
-      : UnaryPrimitive(stream), kth_(kth), axis_(axis) {}
+  explicit RowOrder(
+      Stream stream,
+      std::optional<int> kth,
+      int axis,
+      OrderResult result)
+      : UnaryPrimitive(stream), kth_(kth), axis_(axis), result_(result) {}
 
   void eval_cpu(const std::vector<array>& inputs, array& out) override;
   void eval_gpu(const std::vector<array>& inputs, array& out) override;
 
   DEFINE_VMAP()
   DEFINE_GRADS()
-  DEFINE_NAME(KthPartition)
+  DEFINE_NAME(RowOrder)
   bool is_equivalent(const Primitive& other) const override;
   std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
   auto state() const {
-    return std::make_pair(kth_, axis_);
+    return std::make_tuple(kth_, axis_, result_);
   }
 
   /** Throws std::invalid_argument in the name of ``op``. */
   static void check_kth(const char* op, int kth, int axis, const Shape& shape);
 
  private:
-  int kth_;
+  array same_op(const array& a, int axis, OrderResult result);
+
+  std::optional<int> kth_;
   int axis_;
+  OrderResult result_;
+};
+
+/**
+ * The index of the best element along an axis, which is left with size 1. NaN
+ * is best in both modes, as in MLX's argmax and argmin.
+ */
+class MLX_API ArgBest : public UnaryPrimitive {
+ public:
+  explicit ArgBest(Stream stream, int axis, selection::TopKMode mode)
+      : UnaryPrimitive(stream), axis_(axis), mode_(mode) {}
+
+  void eval_cpu(const std::vector<array>& inputs, array& out) override;
+  void eval_gpu(const std::vector<array>& inputs, array& out) override;
+
+  DEFINE_VMAP()
+  DEFINE_GRADS()
+  DEFINE_NAME(ArgBest)
+  bool is_equivalent(const Primitive& other) const override;
+  std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
+  auto state() const {
+    return std::make_pair(axis_, mode_);
+  }
+
+ private:
+  int axis_;
+  selection::TopKMode mode_;
 };
 
 /** Indices, unchanged, with the ``zero`` or ``error`` rule of ``op``. */

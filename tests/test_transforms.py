@@ -293,7 +293,7 @@ def test_is_equivalent_exactly_when_the_parameters_match():
 
 
 def nodes(f, x):
-    return max(count(f, x, "TopK"), count(f, x, "KthPartition"))
+    return max(count(f, x, "TopK"), count(f, x, "RowOrder"))
 
 
 # ---- checkpoint and custom_function ------------------------------------------

@@ -190,7 +190,9 @@ def test_every_public_name_of_stock_is_there(python):
         "TopKResult",
         "default_index_gradient",
         "index_gradient",
+        "selection_threads",
         "set_default_index_gradient",
+        "set_selection_threads",
         "top_k",
     }
     assert ours - stock == added and stock <= ours

@@ -8,6 +8,9 @@
 #include <climits>
 #include <sstream>
 
+#include "mlx/backend/common/topk_plan.h"
+#include "mlx/backend/cpu/selection/kernels.h"
+#include "mlx/backend/cpu/selection/threads.h"
 #include "mlx/ops.h"
 #include "mlx/portable_graph.h"
 #include "python/src/bindings.h"
@@ -25,6 +28,11 @@ using Axis = std::optional<int>;
 constexpr const char* index_note = R"(
         The indices have no gradient: see :class:`index_gradient` for what a
         transform makes of them.
+      )";
+
+constexpr const char* sort_note = R"(
+        The sort is stable, and the gradient goes to where each element came
+        from.
       )";
 
 constexpr const char* partition_note = R"(
@@ -133,6 +141,10 @@ argmin(const mx::array& a, Axis axis, bool keepdims, mx::StreamOrDevice s) {
 
 mx::array argsort(const mx::array& a, Axis axis, mx::StreamOrDevice s) {
   return axis ? selection::argsort(a, *axis, s) : selection::argsort(a, s);
+}
+
+mx::array sort(const mx::array& a, Axis axis, mx::StreamOrDevice s) {
+  return axis ? selection::sort(a, *axis, s) : selection::sort(a, s);
 }
 
 mx::array
@@ -245,9 +257,12 @@ void init_topk(nb::module_& core) {
 
 void init_index_ops(nb::module_& core) {
   // Upstream's own words for what upstream's own op does.
-  auto like = [&](const char* name, auto function, const auto&... arguments) {
+  auto like = [&](const char* name,
+                  const char* note,
+                  auto function,
+                  const auto&... arguments) {
     auto stock = original(core, name);
-    stock.doc += name == std::string("partition") ? partition_note : index_note;
+    stock.doc += note;
     replace(
         core,
         name,
@@ -258,18 +273,37 @@ void init_index_ops(nb::module_& core) {
         nb::sig(stock.signature.c_str()),
         stock.doc.c_str());
   };
-  like("argsort", &argsort, nb::arg(), "axis"_a.none() = -1);
-  like("partition", &partition, nb::arg(), "kth"_a, "axis"_a.none() = -1);
-  like("argpartition", &argpartition, nb::arg(), "kth"_a, "axis"_a.none() = -1);
+  like("argsort", index_note, &argsort, nb::arg(), "axis"_a.none() = -1);
+  like("sort", sort_note, &sort, nb::arg(), "axis"_a.none() = -1);
+  like(
+      "partition",
+      partition_note,
+      &partition,
+      nb::arg(),
+      "kth"_a,
+      "axis"_a.none() = -1);
+  like(
+      "argpartition",
+      index_note,
+      &argpartition,
+      nb::arg(),
+      "kth"_a,
+      "axis"_a.none() = -1);
   like(
       "searchsorted",
+      index_note,
       &selection::searchsorted,
       nb::arg(),
       nb::arg(),
       "side"_a = "left");
   auto reduction = [&](const char* name, auto function) {
     like(
-        name, function, nb::arg(), "axis"_a = nb::none(), "keepdims"_a = false);
+        name,
+        index_note,
+        function,
+        nb::arg(),
+        "axis"_a = nb::none(),
+        "keepdims"_a = false);
     auto array_type = nb::type<mx::array>();
     auto stock_doc = original(array_type, name).doc;
     replace(
@@ -287,11 +321,44 @@ void init_index_ops(nb::module_& core) {
   reduction("argmin", &argmin);
 }
 
+void init_threads(nb::module_& core) {
+  core.def(
+      "selection_threads",
+      &mx::cpu::selection_threads,
+      nb::sig("def selection_threads() -> int"),
+      R"pbdoc(
+        How many threads a selection on the CPU may use.
+
+        Returns:
+            int: The number that :func:`set_selection_threads` was given; before
+            that ``MLX_SELECTION_THREADS`` of the environment, and without it
+            the number of processors that this process may run on.
+      )pbdoc");
+  core.def(
+      "set_selection_threads",
+      &mx::cpu::set_selection_threads,
+      "threads"_a,
+      nb::sig("def set_selection_threads(threads: int) -> None"),
+      R"pbdoc(
+        Set how many threads a selection on the CPU may use.
+
+        Results do not depend on it. All streams share one pool of threads, and
+        each stream's own thread counts as one.
+
+        Args:
+            threads (int): At least ``1``, which uses no other thread.
+
+        Raises:
+            ValueError: If ``threads`` is less than ``1``.
+      )pbdoc");
+}
+
 } // namespace
 
 void init_selection(nb::module_& core, nb::module_& m) {
   init_topk(core);
   init_index_ops(core);
+  init_threads(core);
 
   // For mlx/_overlay.py.
   m.def(
@@ -309,6 +376,20 @@ void init_selection(nb::module_& core, nb::module_& m) {
   m.def("index_output", [](const mx::array& a, const std::string& op) {
     return mx::index_output(a, op.c_str());
   });
+  m.def("use_kernels", &mx::cpu::use_selection_kernels);
+  m.def("kernels", [] {
+    std::vector<std::string> names;
+    for (auto kernels : mx::cpu::available_selection_kernels()) {
+      names.push_back(kernels->name);
+    }
+    return names;
+  });
+  nb::enum_<mx::TopKAlgorithm>(m, "Algorithm")
+      .value("whole_row", mx::TopKAlgorithm::whole_row)
+      .value("short_row", mx::TopKAlgorithm::short_row)
+      .value("bounded", mx::TopKAlgorithm::bounded)
+      .value("select", mx::TopKAlgorithm::select);
+  m.def("force_algorithm", &mx::force_topk_algorithm, "algorithm"_a.none());
   m.def("take_error_ops", &mx::take_error_ops);
   m.def("index_gradient_error", &mx::index_gradient_error);
   m.def("depends_on", &mx::depends_on);

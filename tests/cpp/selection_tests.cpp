@@ -105,8 +105,8 @@ void test_a_plan_knows_when_nothing_is_to_be_selected() {
     return plan_topk({4, 6}, {6, 1}, 1, k, order).algorithm;
   };
   CHECK(plan(6, TopKOrder::unsorted) == TopKAlgorithm::whole_row);
-  CHECK(plan(6, TopKOrder::sorted) == TopKAlgorithm::select);
-  CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::select);
+  CHECK(plan(6, TopKOrder::sorted) == TopKAlgorithm::short_row);
+  CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::short_row);
 }
 
 void test_offsets_do_not_overflow_an_int() {
@@ -264,8 +264,8 @@ void test_gradients_and_transforms() {
 void test_primitives_have_rules_of_their_own() {
   // What a graph built by hand gets, without the ops' cuts and marks.
   auto partition = [](const std::vector<array>& in) {
-    auto primitive =
-        std::make_shared<KthPartition>(default_stream(Device::cpu), 1, 0);
+    auto primitive = std::make_shared<RowOrder>(
+        default_stream(Device::cpu), 1, 0, OrderResult::indices);
     return std::vector<array>{array(in[0].shape(), uint32, primitive, in)};
   };
   auto a = array({3.0f, 1.0f, 2.0f});

@@ -39,30 +39,73 @@ struct UnsignedOfSize<8> {
 template <typename T>
 using OrderedKey = typename UnsignedOfSize<sizeof(T)>::type;
 
+/** Types with NaN and two zeros: equal keys do not mean equal bits. */
 template <typename T>
-OrderedKey<T> ordered_key(T value) {
+constexpr bool is_floating = std::is_floating_point_v<T> ||
+    std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>;
+
+template <typename T>
+constexpr OrderedKey<T> infinity_bits() {
+  if constexpr (std::is_same_v<T, float16_t>) {
+    return 0x7c00;
+  } else if constexpr (std::is_same_v<T, bfloat16_t>) {
+    return 0x7f80;
+  } else {
+    return std::bit_cast<OrderedKey<T>>(std::numeric_limits<T>::infinity());
+  }
+}
+
+/** The key of every NaN, and the greatest that ordered_key returns. */
+template <typename T>
+constexpr OrderedKey<T> nan_key() {
+  if constexpr (is_floating<T>) {
+    return 2 * infinity_bits<T>() + 1;
+  } else {
+    return std::numeric_limits<OrderedKey<T>>::max();
+  }
+}
+
+// Without branches, so that a loop over it becomes vector instructions.
+template <typename T>
+inline OrderedKey<T> ordered_key(T value) {
   using Key = OrderedKey<T>;
-  constexpr Key sign = Key(1) << (8 * sizeof(Key) - 1);
-  constexpr Key greatest = std::numeric_limits<Key>::max();
+  constexpr int sign_bit = 8 * sizeof(Key) - 1;
   if constexpr (std::is_same_v<T, bool> || std::is_unsigned_v<T>) {
     return value;
   } else if constexpr (std::is_integral_v<T>) {
-    return static_cast<Key>(value) ^ sign;
+    return static_cast<Key>(value) ^ (Key(1) << sign_bit);
   } else if constexpr (std::is_same_v<T, complex64_t>) {
     auto real = ordered_key(value.real());
     auto imag = ordered_key(value.imag());
-    constexpr auto nan = std::numeric_limits<uint32_t>::max();
-    return real == nan || imag == nan ? greatest : (Key(real) << 32) | imag;
+    constexpr auto nan = nan_key<float>();
+    return real == nan || imag == nan ? nan_key<T>() : (Key(real) << 32) | imag;
   } else {
-    if (value != value) {
-      return greatest;
-    }
+    // Sign and magnitude become two's complement, which has one zero, and then
+    // -infinity becomes 0, which wraps NaNs with a sign round to the others.
     auto bits = std::bit_cast<Key>(value);
-    if (bits == sign) {
-      bits = 0;
-    }
-    return bits & sign ? static_cast<Key>(~bits)
-                       : static_cast<Key>(bits | sign);
+    auto sign = static_cast<Key>(
+        static_cast<std::make_signed_t<Key>>(bits) >> sign_bit);
+    auto magnitude = static_cast<Key>(bits & (Key(-1) >> 1));
+    auto key = static_cast<Key>(
+        static_cast<Key>((magnitude ^ sign) - sign) + infinity_bits<T>());
+    return key < nan_key<T>() ? key : nan_key<T>();
+  }
+}
+
+/** The element that has a key: for zeros and NaNs, one of them. */
+template <typename T>
+inline T element_of_key(OrderedKey<T> key) {
+  using Key = OrderedKey<T>;
+  constexpr Key sign = Key(1) << (8 * sizeof(Key) - 1);
+  if constexpr (std::is_same_v<T, bool> || std::is_unsigned_v<T>) {
+    return key;
+  } else if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(key ^ sign);
+  } else {
+    auto number = static_cast<Key>(key - infinity_bits<T>());
+    bool negative = key < infinity_bits<T>();
+    auto bits = negative ? static_cast<Key>(Key(-number) | sign) : number;
+    return std::bit_cast<T>(static_cast<Key>(bits));
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include "mlx/backend/common/topk_plan.h"
 
+#include <atomic>
+
 namespace mlx::core {
 
 RowPlan plan_rows(
@@ -39,8 +41,15 @@ RowPlan plan_rows(
   return plan;
 }
 
-RowCursor::RowCursor(const RowPlan& plan)
-    : plan_(plan), position_(plan.shape.size(), 0) {}
+RowCursor::RowCursor(const RowPlan& plan, int64_t first)
+    : plan_(plan), position_(plan.shape.size(), 0) {
+  for (int i = static_cast<int>(position_.size()) - 1; i >= 0; --i) {
+    position_[i] = first % plan.shape[i];
+    first /= plan.shape[i];
+    in_offset += position_[i] * plan.in_strides[i];
+    out_offset += position_[i] * plan.out_strides[i];
+  }
+}
 
 void RowCursor::next() {
   for (int i = static_cast<int>(position_.size()) - 1; i >= 0; --i) {
@@ -55,6 +64,43 @@ void RowCursor::next() {
   }
 }
 
+namespace {
+
+// Where one algorithm becomes faster than another.
+constexpr int64_t short_row_size = 1024;
+constexpr int64_t short_row_k = 64;
+constexpr int64_t elements_per_k = 8;
+
+std::atomic<int> forced_algorithm{-1};
+
+bool can_be(TopKAlgorithm algorithm, int64_t size, bool whole) {
+  switch (algorithm) {
+    case TopKAlgorithm::whole_row:
+      return whole;
+    case TopKAlgorithm::short_row:
+      return size <= short_row_size;
+    default:
+      return true;
+  }
+}
+
+TopKAlgorithm fastest(int64_t size, int64_t k, bool whole) {
+  if (whole) {
+    return TopKAlgorithm::whole_row;
+  }
+  if (size <= short_row_size && k <= short_row_k) {
+    return TopKAlgorithm::short_row;
+  }
+  return k * elements_per_k <= size ? TopKAlgorithm::bounded
+                                    : TopKAlgorithm::select;
+}
+
+} // namespace
+
+void force_topk_algorithm(std::optional<TopKAlgorithm> algorithm) {
+  forced_algorithm = algorithm ? static_cast<int>(*algorithm) : -1;
+}
+
 TopKPlan plan_topk(
     const Shape& shape,
     const Strides& strides,
@@ -62,10 +108,12 @@ TopKPlan plan_topk(
     int k,
     selection::TopKOrder order) {
   auto whole = k == shape[axis] && order == selection::TopKOrder::unsorted;
-  return {
-      plan_rows(shape, strides, axis, k),
-      k,
-      whole ? TopKAlgorithm::whole_row : TopKAlgorithm::select};
+  auto algorithm = fastest(shape[axis], k, whole);
+  auto forced = static_cast<TopKAlgorithm>(forced_algorithm.load());
+  if (forced_algorithm >= 0 && can_be(forced, shape[axis], whole)) {
+    algorithm = forced;
+  }
+  return {plan_rows(shape, strides, axis, k), k, algorithm};
 }
 
 } // namespace mlx::core

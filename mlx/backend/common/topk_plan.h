@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "mlx/array.h"
 #include "mlx/selection.h"
@@ -38,7 +39,7 @@ RowPlan plan_rows(
 /** Walks over a RowPlan's rows in the order of the output. */
 class RowCursor {
  public:
-  explicit RowCursor(const RowPlan& plan);
+  explicit RowCursor(const RowPlan& plan, int64_t first = 0);
   void next();
 
   int64_t in_offset{0};
@@ -51,9 +52,17 @@ class RowCursor {
 
 /**
  * whole_row: every element, where it is.
- * select:    a selection of the row, then a sort of what was selected if asked.
+ * short_row: the row as ranks on the stack, a bound, and few survivors.
+ * bounded:   a bound on the k-th best from one pass, then what is up to it.
+ * select:    the whole row as ranks, split at the k-th best.
+ *
+ * Chosen by the size of the axis and k, never by how many rows there are: a
+ * batch gives what its rows give.
  */
-enum class TopKAlgorithm { whole_row, select };
+enum class TopKAlgorithm { whole_row, short_row, bounded, select };
+
+/** For tests: this one wherever it can be. Empty: the one that is fastest. */
+MLX_API void force_topk_algorithm(std::optional<TopKAlgorithm> algorithm);
 
 struct TopKPlan {
   RowPlan rows;

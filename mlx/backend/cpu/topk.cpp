@@ -1,109 +1,23 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// TopK and KthPartition on the CPU. Scratch is one candidate per element of a
-// row: 8 bytes, or 16 for elements of 8 bytes.
-
-#include <algorithm>
-#include <vector>
+// The primitives on the CPU: memory for the outputs, and a job for the kernels
+// in selection/. What scratch a kernel takes is said in docs/topk.md.
 
 #include "mlx/allocator.h"
-#include "mlx/backend/common/topk_plan.h"
-#include "mlx/backend/cpu/candidate.h"
 #include "mlx/backend/cpu/encoder.h"
-#include "mlx/dtype_utils.h"
+#include "mlx/backend/cpu/selection/kernels.h"
+#include "mlx/backend/cpu/selection/threads.h"
 #include "mlx/selection_primitives.h"
 
 namespace mlx::core {
 
 namespace {
 
-template <typename T, typename Direction>
-void load_row(
-    const T* row,
-    int64_t stride,
-    std::vector<Candidate<T>>& candidates) {
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    candidates[i] = make_candidate<T, Direction>(row[i * stride], i);
-  }
-}
+// So many elements take some ten microseconds, longer than to wake a thread.
+constexpr int64_t elements_of_part = 1 << 15;
 
-template <typename T>
-void whole_rows(const TopKPlan& plan, const T* in, T* values, uint32_t* out) {
-  auto& rows = plan.rows;
-  RowCursor row(rows);
-  for (int64_t r = 0; r < rows.rows; ++r, row.next()) {
-    for (int64_t i = 0; i < plan.k; ++i) {
-      auto to = row.out_offset + i * rows.out_axis_stride;
-      values[to] = in[row.in_offset + i * rows.in_axis_stride];
-      out[to] = i;
-    }
-  }
-}
-
-template <typename T, typename Direction>
-void select_rows(
-    const TopKPlan& plan,
-    bool sorted,
-    const T* in,
-    T* values,
-    uint32_t* out) {
-  auto& rows = plan.rows;
-  std::vector<Candidate<T>> candidates(rows.axis_size);
-  auto end = candidates.begin() + plan.k;
-  RowCursor row(rows);
-  for (int64_t r = 0; r < rows.rows; ++r, row.next()) {
-    load_row<T, Direction>(in + row.in_offset, rows.in_axis_stride, candidates);
-    if (end != candidates.end()) {
-      std::nth_element(candidates.begin(), end, candidates.end());
-    }
-    if (sorted) {
-      std::sort(candidates.begin(), end);
-    }
-    for (int64_t i = 0; i < plan.k; ++i) {
-      auto to = row.out_offset + i * rows.out_axis_stride;
-      auto index = index_of(candidates[i]);
-      values[to] = in[row.in_offset + index * rows.in_axis_stride];
-      out[to] = index;
-    }
-  }
-}
-
-template <typename T>
-void topk_rows(
-    const TopKPlan& plan,
-    selection::TopKMode mode,
-    bool sorted,
-    const T* in,
-    T* values,
-    uint32_t* indices) {
-  if (plan.rows.rows == 0 || plan.k == 0) {
-    return;
-  }
-  if (plan.algorithm == TopKAlgorithm::whole_row) {
-    whole_rows(plan, in, values, indices);
-  } else if (mode == selection::TopKMode::largest) {
-    select_rows<T, Descending>(plan, sorted, in, values, indices);
-  } else {
-    select_rows<T, Ascending>(plan, sorted, in, values, indices);
-  }
-}
-
-template <typename T>
-void partition_rows(
-    const RowPlan& rows,
-    int64_t kth,
-    const T* in,
-    uint32_t* out) {
-  std::vector<Candidate<T>> candidates(rows.axis_size);
-  RowCursor row(rows);
-  for (int64_t r = 0; r < rows.rows; ++r, row.next()) {
-    load_row<T, Ascending>(in + row.in_offset, rows.in_axis_stride, candidates);
-    std::nth_element(
-        candidates.begin(), candidates.begin() + kth, candidates.end());
-    for (int64_t i = 0; i < rows.axis_size; ++i) {
-      out[row.out_offset + i * rows.out_axis_stride] = index_of(candidates[i]);
-    }
-  }
+int64_t rows_of_part(const RowPlan& rows) {
+  return elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
 }
 
 } // namespace
@@ -128,35 +42,79 @@ void TopK::eval_cpu(
        plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
        mode = mode_,
        sorted = order_ == selection::TopKOrder::sorted]() mutable {
-        dispatch_all_types(in.dtype(), [&](auto type_tag) {
-          using T = MLX_GET_TYPE(type_tag);
-          topk_rows<T>(
-              plan,
-              mode,
-              sorted,
-              in.data<T>(),
-              values.data<T>(),
-              indices.data<uint32_t>());
-        });
+        if (plan.k == 0) {
+          return;
+        }
+        int64_t threads = cpu::selection_threads();
+        auto parts = plan.rows.rows / rows_of_part(plan.rows);
+        cpu::TopKJob job{
+            &plan,
+            mode,
+            sorted,
+            parts < threads ? threads : 1,
+            in.dtype(),
+            in.data<void>(),
+            values.data<void>(),
+            indices.data<uint32_t>()};
+        auto& kernels = cpu::selection_kernels();
+        cpu::split_work(
+            plan.rows.rows,
+            rows_of_part(plan.rows),
+            parts < threads ? 1 : threads,
+            [&](auto first, auto last) { kernels.topk(job, first, last); });
       });
 }
 
-void KthPartition::eval_cpu(const std::vector<array>& inputs, array& out) {
+void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
   out.set_data(allocator::malloc(out.nbytes()));
 
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  int n = in.shape(axis_);
+  auto n = in.shape(axis_);
+  std::optional<size_t> kth;
+  if (kth_) {
+    kth = *kth_ < 0 ? *kth_ + n : *kth_;
+  }
   encoder.dispatch([in = array::unsafe_weak_copy(in),
                     out = array::unsafe_weak_copy(out),
                     rows = plan_rows(in.shape(), in.strides(), axis_, n),
-                    kth = kth_ < 0 ? kth_ + n : kth_]() mutable {
-    dispatch_all_types(in.dtype(), [&](auto type_tag) {
-      using T = MLX_GET_TYPE(type_tag);
-      partition_rows<T>(rows, kth, in.data<T>(), out.data<uint32_t>());
-    });
+                    result = result_,
+                    kth]() mutable {
+    if (rows.axis_size == 0) {
+      return;
+    }
+    cpu::OrderJob job{
+        &rows, kth, result, in.dtype(), in.data<void>(), out.data<void>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_work(
+        rows.rows,
+        rows_of_part(rows),
+        cpu::selection_threads(),
+        [&](auto first, auto last) { kernels.order(job, first, last); });
+  });
+}
+
+void ArgBest::eval_cpu(const std::vector<array>& inputs, array& out) {
+  auto& in = inputs[0];
+  out.set_data(allocator::malloc(out.nbytes()));
+
+  auto& encoder = cpu::get_command_encoder(stream());
+  encoder.set_input_array(in);
+  encoder.set_output_array(out);
+  encoder.dispatch([in = array::unsafe_weak_copy(in),
+                    out = array::unsafe_weak_copy(out),
+                    rows = plan_rows(in.shape(), in.strides(), axis_, 1),
+                    mode = mode_]() mutable {
+    cpu::ArgBestJob job{
+        &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_work(
+        rows.rows,
+        rows_of_part(rows),
+        cpu::selection_threads(),
+        [&](auto first, auto last) { kernels.arg_best(job, first, last); });
   });
 }
 

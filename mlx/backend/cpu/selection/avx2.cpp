@@ -1,0 +1,39 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The kernels with AVX2.
+
+#if defined(__x86_64__)
+
+#include "mlx/backend/cpu/selection/includes.h"
+
+#define SELECTION_NAMESPACE avx2
+#define SELECTION_VECTOR_BYTES 32
+
+#if defined(__clang__)
+#pragma clang attribute push(                                  \
+    __attribute__((target("avx2,bmi,bmi2,fma,lzcnt,popcnt"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,fma,lzcnt,popcnt")
+#endif
+
+#include "mlx/backend/cpu/selection/instructions.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace mlx::core::cpu {
+
+extern const SelectionKernels avx2_kernels{
+    "avx2",
+    avx2::topk,
+    avx2::order,
+    avx2::arg_best};
+
+} // namespace mlx::core::cpu
+
+#endif

@@ -1,0 +1,42 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The kernels with AVX-512 (F, BW, DQ, VL).
+
+#if defined(__x86_64__)
+
+#include "mlx/backend/cpu/selection/includes.h"
+
+#define SELECTION_NAMESPACE avx512
+#define SELECTION_VECTOR_BYTES 64
+#define MLX_SELECTION_AVX512
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                       \
+    __attribute__((target(                                                          \
+        "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target( \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt,prefer-vector-width=512")
+#endif
+
+#include "mlx/backend/cpu/selection/instructions.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace mlx::core::cpu {
+
+extern const SelectionKernels avx512_kernels{
+    "avx512",
+    avx512::topk,
+    avx512::order,
+    avx512::arg_best};
+
+} // namespace mlx::core::cpu
+
+#endif

@@ -1,0 +1,53 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// All kernels in one namespace. A source file that says for which instruction
+// set defines SELECTION_NAMESPACE and SELECTION_VECTOR_BYTES, includes
+// includes.h, switches the compiler to the instruction set, and includes this:
+// so that nothing of the standard library is compiled for it and then shared.
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+constexpr size_t vector_bytes = SELECTION_VECTOR_BYTES;
+
+template <typename T>
+constexpr size_t lanes = vector_bytes / sizeof(T);
+
+constexpr size_t max_block_vectors = 16;
+
+inline size_t round_up(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// clang-format off: each uses what is above it.
+#include "mlx/backend/cpu/selection/rank.h"
+#include "mlx/backend/cpu/selection/filter.h"
+#include "mlx/backend/cpu/selection/select.h"
+#include "mlx/backend/cpu/selection/sort.h"
+#include "mlx/backend/cpu/selection/topk_rows.h"
+#include "mlx/backend/cpu/selection/order_rows.h"
+#include "mlx/backend/cpu/selection/arg_best_rows.h"
+// clang-format on
+
+void topk(const TopKJob& job, int64_t first, int64_t last) {
+  dispatch_all_types(job.dtype, [&](auto type_tag) {
+    topk_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
+  });
+}
+
+void order(const OrderJob& job, int64_t first, int64_t last) {
+  dispatch_all_types(job.dtype, [&](auto type_tag) {
+    order_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
+  });
+}
+
+void arg_best(const ArgBestJob& job, int64_t first, int64_t last) {
+  dispatch_all_types(job.dtype, [&](auto type_tag) {
+    arg_best_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
+  });
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

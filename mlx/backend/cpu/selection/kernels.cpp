@@ -1,0 +1,58 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "mlx/backend/cpu/selection/kernels.h"
+
+#include <atomic>
+#include <stdexcept>
+
+namespace mlx::core::cpu {
+
+extern const SelectionKernels baseline_kernels;
+extern const SelectionKernels avx2_kernels;
+extern const SelectionKernels avx512_kernels;
+
+const std::vector<const SelectionKernels*>& available_selection_kernels() {
+  static const auto available = [] {
+    std::vector<const SelectionKernels*> kernels;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
+      kernels.push_back(&avx512_kernels);
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("fma")) {
+      kernels.push_back(&avx2_kernels);
+    }
+#endif
+    kernels.push_back(&baseline_kernels);
+    return kernels;
+  }();
+  return available;
+}
+
+namespace {
+
+std::atomic<const SelectionKernels*>& chosen() {
+  static std::atomic kernels = available_selection_kernels().front();
+  return kernels;
+}
+
+} // namespace
+
+const SelectionKernels& selection_kernels() {
+  return *chosen();
+}
+
+void use_selection_kernels(const std::string& name) {
+  for (auto kernels : available_selection_kernels()) {
+    if (kernels->name == name) {
+      chosen() = kernels;
+      return;
+    }
+  }
+  throw std::invalid_argument("[selection] no kernels named " + name + ".");
+}
+
+} // namespace mlx::core::cpu

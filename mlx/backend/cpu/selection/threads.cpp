@@ -1,0 +1,121 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "mlx/backend/cpu/selection/threads.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include "mlx/threadpool.h"
+
+namespace mlx::core::cpu {
+
+namespace {
+
+int check_threads(const std::string& who, int threads) {
+  if (threads < 1) {
+    std::ostringstream msg;
+    msg << "[" << who << "] the number of threads must be at least 1, got "
+        << threads << ".";
+    throw std::invalid_argument(msg.str());
+  }
+  return threads;
+}
+
+int processors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return std::max(1, CPU_COUNT(&set));
+  }
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::atomic<int>& threads_setting() {
+  static std::atomic<int> threads = [] {
+    if (auto value = std::getenv("MLX_SELECTION_THREADS")) {
+      return check_threads("MLX_SELECTION_THREADS", std::atoi(value));
+    }
+    return processors();
+  }();
+  return threads;
+}
+
+// Never destroyed: at exit a stream may still be at work.
+ThreadPool& pool(int64_t helpers) {
+  static std::mutex mutex;
+  static auto* threads = new ThreadPool(0);
+  static int64_t size = 0;
+  std::lock_guard lock(mutex);
+  if (helpers > size) {
+    threads->resize(helpers);
+    size = helpers;
+  }
+  return *threads;
+}
+
+struct SharedWork {
+  const std::function<void(int64_t)>* part;
+  int64_t parts;
+  std::atomic<int64_t> next{0};
+  std::atomic<int64_t> done{0};
+  std::exception_ptr error;
+  std::once_flag failed;
+
+  // ``part`` is alive as long as a part is not done.
+  void help() {
+    for (auto i = next++; i < parts; i = next++) {
+      try {
+        (*part)(i);
+      } catch (...) {
+        std::call_once(failed, [&] { error = std::current_exception(); });
+      }
+      if (++done == parts) {
+        done.notify_all();
+      }
+    }
+  }
+};
+
+} // namespace
+
+int selection_threads() {
+  return threads_setting();
+}
+
+void set_selection_threads(int threads) {
+  threads_setting() = check_threads("set_selection_threads", threads);
+}
+
+void run_parts(
+    int64_t parts,
+    int64_t threads,
+    const std::function<void(int64_t)>& part) {
+  auto work = std::make_shared<SharedWork>();
+  work->part = &part;
+  work->parts = parts;
+  auto& helpers = pool(threads - 1);
+  for (int64_t i = 1; i < threads; ++i) {
+    helpers.enqueue([work] { work->help(); });
+  }
+  work->help();
+  for (auto done = work->done.load(); done < parts; done = work->done.load()) {
+    work->done.wait(done);
+  }
+  if (work->error) {
+    std::rethrow_exception(work->error);
+  }
+}
+
+} // namespace mlx::core::cpu
