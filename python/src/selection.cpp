@@ -386,6 +386,7 @@ void init_selection(nb::module_& core, nb::module_& m) {
   });
   nb::enum_<mx::TopKAlgorithm>(m, "Algorithm")
       .value("whole_row", mx::TopKAlgorithm::whole_row)
+      .value("lanes", mx::TopKAlgorithm::lanes)
       .value("short_row", mx::TopKAlgorithm::short_row)
       .value("bounded", mx::TopKAlgorithm::bounded)
       .value("select", mx::TopKAlgorithm::select);

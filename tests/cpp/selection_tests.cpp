@@ -105,8 +105,8 @@ void test_a_plan_knows_when_nothing_is_to_be_selected() {
     return plan_topk({4, 6}, {6, 1}, 1, k, order).algorithm;
   };
   CHECK(plan(6, TopKOrder::unsorted) == TopKAlgorithm::whole_row);
-  CHECK(plan(6, TopKOrder::sorted) == TopKAlgorithm::short_row);
-  CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::short_row);
+  CHECK(plan(6, TopKOrder::sorted) == TopKAlgorithm::lanes);
+  CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::lanes);
 }
 
 void test_offsets_do_not_overflow_an_int() {

@@ -2,6 +2,7 @@
 
 #include "mlx/backend/common/topk_plan.h"
 
+#include <algorithm>
 #include <atomic>
 
 namespace mlx::core {
@@ -18,8 +19,9 @@ RowPlan plan_rows(
     out_strides[i - 1] = out_strides[i] * size;
   }
 
-  RowPlan plan{1, shape[axis], strides[axis], out_strides[axis], {}, {}, {}};
+  RowPlan plan{1, shape[axis], strides[axis], out_strides[axis], {}, {}, {}, 0};
   for (int i = 0; i < ndim; ++i) {
+    plan.last_in_offset += std::max<int64_t>(0, (shape[i] - 1) * strides[i]);
     if (i == axis || shape[i] == 1) {
       continue;
     }
@@ -51,48 +53,32 @@ RowCursor::RowCursor(const RowPlan& plan, int64_t first)
   }
 }
 
-void RowCursor::next() {
-  for (int i = static_cast<int>(position_.size()) - 1; i >= 0; --i) {
-    in_offset += plan_.in_strides[i];
-    out_offset += plan_.out_strides[i];
-    if (++position_[i] < plan_.shape[i]) {
-      return;
-    }
-    in_offset -= plan_.in_strides[i] * plan_.shape[i];
-    out_offset -= plan_.out_strides[i] * plan_.shape[i];
-    position_[i] = 0;
-  }
-}
-
 namespace {
-
-// Where one algorithm becomes faster than another.
-constexpr int64_t short_row_size = 1024;
-constexpr int64_t short_row_k = 64;
-constexpr int64_t elements_per_k = 8;
 
 std::atomic<int> forced_algorithm{-1};
 
-bool can_be(TopKAlgorithm algorithm, int64_t size, bool whole) {
+bool can_be(TopKAlgorithm algorithm, int64_t size, int64_t k, bool whole) {
+  using Tuning = TopKTuning;
   switch (algorithm) {
     case TopKAlgorithm::whole_row:
       return whole;
+    case TopKAlgorithm::lanes:
+      return size <= Tuning::lanes_size && k <= Tuning::lanes_k;
     case TopKAlgorithm::short_row:
-      return size <= short_row_size;
+      return size <= Tuning::short_row_size && k <= Tuning::short_row_k;
     default:
       return true;
   }
 }
 
 TopKAlgorithm fastest(int64_t size, int64_t k, bool whole) {
-  if (whole) {
-    return TopKAlgorithm::whole_row;
+  using enum TopKAlgorithm;
+  for (auto algorithm : {whole_row, lanes, short_row}) {
+    if (can_be(algorithm, size, k, whole)) {
+      return algorithm;
+    }
   }
-  if (size <= short_row_size && k <= short_row_k) {
-    return TopKAlgorithm::short_row;
-  }
-  return k * elements_per_k <= size ? TopKAlgorithm::bounded
-                                    : TopKAlgorithm::select;
+  return k * TopKTuning::bounded_elements_per_k <= size ? bounded : select;
 }
 
 } // namespace
@@ -110,7 +96,7 @@ TopKPlan plan_topk(
   auto whole = k == shape[axis] && order == selection::TopKOrder::unsorted;
   auto algorithm = fastest(shape[axis], k, whole);
   auto forced = static_cast<TopKAlgorithm>(forced_algorithm.load());
-  if (forced_algorithm >= 0 && can_be(forced, shape[axis], whole)) {
+  if (forced_algorithm >= 0 && can_be(forced, shape[axis], k, whole)) {
     algorithm = forced;
   }
   return {plan_rows(shape, strides, axis, k), k, algorithm};

@@ -7,6 +7,7 @@
 #include "mlx/backend/cpu/selection/includes.h"
 
 #define SELECTION_NAMESPACE avx2
+#define SELECTION_AVX2
 #define SELECTION_VECTOR_BYTES 32
 
 #if defined(__clang__)
@@ -14,7 +15,7 @@
     __attribute__((target("avx2,bmi,bmi2,fma,lzcnt,popcnt"))), \
     apply_to = function)
 #else
-#pragma GCC push_options
+// To the end of the file: GCC compiles templates there.
 #pragma GCC target("avx2,bmi,bmi2,fma,lzcnt,popcnt")
 #endif
 
@@ -22,8 +23,6 @@
 
 #if defined(__clang__)
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
 
 namespace mlx::core::cpu {

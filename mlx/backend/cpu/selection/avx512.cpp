@@ -7,8 +7,8 @@
 #include "mlx/backend/cpu/selection/includes.h"
 
 #define SELECTION_NAMESPACE avx512
+#define SELECTION_AVX512
 #define SELECTION_VECTOR_BYTES 64
-#define MLX_SELECTION_AVX512
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                       \
@@ -16,7 +16,7 @@
         "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt"))), \
     apply_to = function)
 #else
-#pragma GCC push_options
+// To the end of the file: GCC compiles templates there.
 #pragma GCC target( \
     "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt,prefer-vector-width=512")
 #endif
@@ -25,8 +25,6 @@
 
 #if defined(__clang__)
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
 
 namespace mlx::core::cpu {

@@ -4,6 +4,7 @@
 // set defines SELECTION_NAMESPACE and SELECTION_VECTOR_BYTES, includes
 // includes.h, switches the compiler to the instruction set, and includes this:
 // so that nothing of the standard library is compiled for it and then shared.
+// GCC does not switch for lambdas in templates: no vector may be in one.
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -11,20 +12,24 @@ namespace {
 
 constexpr size_t vector_bytes = SELECTION_VECTOR_BYTES;
 
-template <typename T>
-constexpr size_t lanes = vector_bytes / sizeof(T);
-
-constexpr size_t max_block_vectors = 16;
-
 inline size_t round_up(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
 // clang-format off: each uses what is above it.
+#include "mlx/backend/cpu/selection/vector.h"
+#include "mlx/backend/cpu/selection/memory.h"
 #include "mlx/backend/cpu/selection/rank.h"
+#include "mlx/backend/cpu/selection/score.h"
 #include "mlx/backend/cpu/selection/filter.h"
+#include "mlx/backend/cpu/selection/network.h"
 #include "mlx/backend/cpu/selection/select.h"
 #include "mlx/backend/cpu/selection/sort.h"
+#include "mlx/backend/cpu/selection/lanes.h"
+#include "mlx/backend/cpu/selection/short_row.h"
+#include "mlx/backend/cpu/selection/bounded.h"
+#include "mlx/backend/cpu/selection/selection.h"
+#include "mlx/backend/cpu/selection/rows.h"
 #include "mlx/backend/cpu/selection/topk_rows.h"
 #include "mlx/backend/cpu/selection/order_rows.h"
 #include "mlx/backend/cpu/selection/arg_best_rows.h"

@@ -3,42 +3,6 @@
 // Rows in order, whole or up to one place. Included once per instruction set,
 // inside its namespace.
 
-template <typename T>
-struct OrderScratch {
-  using R = Rank<T>;
-
-  explicit OrderScratch(size_t size)
-      : elements(std::make_unique_for_overwrite<Ranked<R>[]>(2 * size)) {}
-
-  std::unique_ptr<Ranked<R>[]> elements;
-};
-
-/** order(place, index) for every place of the row. */
-template <typename T, typename Put>
-void argsort_row(const Row<T>& row, OrderScratch<T>& scratch, Put&& put) {
-  using R = Rank<T>;
-  RankOf<T> rank(Ranking::ascending);
-  auto n = row.size;
-  if (n <= few) {
-    R ranks[few];
-    uint32_t order[few];
-    load_ranks(row, rank, 0, n, ranks);
-    sort_few(ranks, n, order);
-    for (size_t i = 0; i < n; ++i) {
-      put(i, order[i]);
-    }
-    return;
-  }
-  auto elements = scratch.elements.get();
-  for (size_t i = 0; i < n; ++i) {
-    elements[i] = {rank(row[i]), static_cast<uint32_t>(i)};
-  }
-  auto ordered = sort_many(elements, elements + n, n);
-  for (size_t i = 0; i < n; ++i) {
-    put(i, ordered[i].index);
-  }
-}
-
 /** The elements of a rank, in the row's order: their bits may differ. */
 template <typename T>
 void restore_bits(
@@ -58,92 +22,261 @@ void restore_bits(
   }
 }
 
-/** Values alone: half of the memory that moves. */
 template <typename T>
-void sort_row(
-    const Row<T>& row,
-    OrderScratch<T>& scratch,
-    T* out,
-    int64_t stride) {
+class OrderRows {
   using R = Rank<T>;
-  auto ranks = reinterpret_cast<R*>(scratch.elements.get());
-  load_ranks(row, RankOf<T>(Ranking::ascending), 0, row.size, ranks);
-  auto sorted = sort_many(ranks, ranks + row.size, row.size);
-  for (size_t i = 0; i < row.size; ++i) {
-    out[static_cast<int64_t>(i) * stride] = element_of_key<T>(sorted[i]);
-  }
-  if constexpr (is_floating<T>) {
-    restore_bits<T>(row, ordered_key(T(0.0f)), sorted, out, stride);
-    restore_bits<T>(row, nan_key<T>(), sorted, out, stride);
-  }
-}
 
-/** Before ``kth`` what is not after it in a stable sort, then the others. */
-template <typename T, typename Put>
-void argpartition_row(
-    const Row<T>& row,
-    size_t kth,
-    Scratch<Rank<T>>& all,
-    Scratch<Rank<T>>& scratch,
-    Put&& put) {
-  using R = Rank<T>;
-  auto ranks = all.candidates().ranks;
-  load_ranks(row, RankOf<T>(Ranking::ascending), 0, row.size, ranks);
-  auto found = split<R>(ranks, row.size, kth + 1, scratch.candidates());
-  auto ties = kth - found.better;
-  size_t ends[2] = {0, kth + 1};
-  for (size_t i = 0; i < row.size; ++i) {
-    auto rank = ranks[i];
-    if (rank == found.rank) [[unlikely]] {
-      if (ties-- == 0) {
-        put(kth, i);
-        continue;
+ public:
+  OrderRows(const OrderJob& job, int64_t first, int64_t last)
+      : job_(job),
+        first_(first),
+        last_(last),
+        size_(job.rows->axis_size),
+        stride_(job.rows->out_axis_stride) {}
+
+  void run() {
+    if constexpr (sizeof(T) <= 4) {
+      if (size_ <= 16) {
+        return argsort_lanes();
       }
     }
-    bool behind = rank > found.rank ||
-        (rank == found.rank && static_cast<int64_t>(ties) < 0);
-    put(ends[behind]++, i);
+    if (!job_.kth) {
+      return job_.result == OrderResult::indices ? argsort() : sort();
+    }
+    // The smaller of the two sides is selected; the other is what is left.
+    auto kth = *job_.kth;
+    if ((kth + 1) * elements_per_selected <= size_) {
+      return partition_by_selection<Ranking::ascending>(kth + 1, Ties::first);
+    }
+    if ((size_ - kth) * elements_per_selected <= size_) {
+      return partition_by_selection<Ranking::descending>(
+          size_ - kth, Ties::last);
+    }
+    if (size_ <= network_size) {
+      return job_.result == OrderResult::indices ? argsort() : sort();
+    }
+    partition_by_split(kth);
   }
-}
+
+ private:
+  static constexpr size_t elements_per_selected = 8;
+
+  template <typename Use>
+  void each(Use&& use) {
+    for_each_row<T>(*job_.rows, job_.in, first_, last_, use);
+  }
+
+  /** use(row, put), where put takes indices, and puts what was asked for. */
+  template <typename Use>
+  void with_put(const Row<T>& row, int64_t offset, Use&& use) {
+    if (job_.result == OrderResult::indices) {
+      use(row,
+          PutIndices{
+              static_cast<uint32_t*>(job_.out) + offset, stride_, size_});
+    } else {
+      use(row, PutValues{static_cast<T*>(job_.out) + offset, stride_, row});
+    }
+  }
+
+  template <typename Use>
+  void each_with_put(Use&& use) {
+    each(
+        [&](const Row<T>& row, int64_t offset) { with_put(row, offset, use); });
+  }
+
+  struct PutIndices {
+    uint32_t* out;
+    int64_t stride;
+    size_t size;
+
+    void operator()(size_t place, uint32_t index) const {
+      out[static_cast<int64_t>(place) * stride] = index;
+    }
+
+    /** The indices [first, last), from ``place`` on; spoils places behind. */
+    void run(size_t place, size_t first, size_t last) const {
+      constexpr auto width = lanes<uint32_t>;
+      if (stride == 1) {
+        Vector<uint32_t> indices;
+        for (size_t l = 0; l < width; ++l) {
+          indices[l] = first + l;
+        }
+        for (; first < last && place + width <= size; first += width) {
+          store(out + place, indices);
+          indices += static_cast<uint32_t>(width);
+          place += width;
+        }
+      }
+      for (; first < last; ++first) {
+        (*this)(place++, first);
+      }
+    }
+  };
+
+  struct PutValues {
+    T* out;
+    int64_t stride;
+    const Row<T>& row;
+
+    void operator()(size_t place, uint32_t index) const {
+      out[static_cast<int64_t>(place) * stride] = row[index];
+    }
+
+    void run(size_t place, size_t first, size_t last) const {
+      if (stride == 1 && row.stride == 1) {
+        std::copy(row.data + first, row.data + last, out + place);
+      } else {
+        for (; first < last; ++first) {
+          (*this)(place++, first);
+        }
+      }
+    }
+  };
+
+  // ---- all of it
+  // -------------------------------------------------------------
+
+  void argsort() {
+    RankOf<T> rank(Ranking::ascending);
+    Scratch<R> all(size_ <= network_size ? size_ : 0);
+    Buffer<Ranked<R>> elements(size_ <= network_size ? 0 : 2 * size_);
+    each_with_put([&](const Row<T>& row, auto&& put) {
+      if (size_ <= network_size) {
+        auto kept = all.candidates();
+        load_ranks(row, rank, 0, size_, kept.ranks);
+        std::iota(kept.indices, kept.indices + size_, 0);
+        sort_candidates(kept, size_, size_, put);
+        return;
+      }
+      auto to = elements.get();
+      for (size_t i = 0; i < size_; ++i) {
+        to[i] = {rank(row[i]), static_cast<uint32_t>(i)};
+      }
+      auto ordered = sort_many(to, to + size_, size_);
+      for (size_t i = 0; i < size_; ++i) {
+        put(i, ordered[i].index);
+      }
+    });
+  }
+
+  void argsort_lanes() {
+    constexpr auto count = RowBlock<T>::count;
+    WordOf<T> words[16 * count];
+    auto sort_block =
+        [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
+          select_lanes(rows, RankOf<T>(Ranking::ascending), size_, words);
+          for (size_t r = 0; r < valid; ++r) {
+            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
+            with_put(row, out[r], [&](const Row<T>&, auto&& put) {
+              for (size_t i = 0; i < size_; ++i) {
+                put(i, index_of(words[i * count + r]));
+              }
+            });
+          }
+        };
+    for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
+  }
+
+  // Ranks alone: half of the memory that moves.
+  void sort() {
+    if constexpr (std::is_same_v<T, complex64_t>) {
+      argsort();
+    } else {
+      RankOf<T> rank(Ranking::ascending);
+      auto padded = network_padded<R>(size_);
+      Buffer<R> ranks(2 * padded);
+      each([&](const Row<T>& row, int64_t offset) {
+        auto from = ranks.get();
+        load_ranks(row, rank, 0, size_, from);
+        auto sorted = from;
+        if (size_ <= network_size) {
+          network_sort(from, size_);
+        } else {
+          sorted = sort_many(from, from + padded, size_);
+        }
+        auto out = static_cast<T*>(job_.out) + offset;
+        for (size_t i = 0; i < size_; ++i) {
+          out[static_cast<int64_t>(i) * stride_] = element_of_key<T>(sorted[i]);
+        }
+        if constexpr (is_floating<T>) {
+          restore_bits<T>(row, ordered_key(T(0.0f)), sorted, out, stride_);
+          restore_bits<T>(row, nan_key<T>(), sorted, out, stride_);
+        }
+      });
+    }
+  }
+
+  // ---- as far as one place
+  // ---------------------------------------------------
+
+  // The ``count`` first or last in a stable ascending sort, with the one that
+  // borders on the others at its place, and the others by rising index.
+  template <Ranking ranking>
+  void partition_by_selection(size_t count, Ties ties) {
+    Selection<T, ranking> selection(size_, count, ties);
+    bool in_front = ranking == Ranking::ascending;
+    each_with_put([&](const Row<T>& row, auto&& put) {
+      auto chosen = selection.select(row).indices;
+      auto worst = chosen[selection.worst_of_selected()];
+      auto places = in_front ? 0 : size_ - count;
+      auto others = in_front ? count : 0;
+      auto border = in_front ? count - 1 : places++;
+      size_t next = 0;
+      for (size_t c = 0; c < count; ++c) {
+        put.run(others, next, chosen[c]);
+        others += chosen[c] - next;
+        next = chosen[c] + 1;
+      }
+      put.run(others, next, size_);
+      for (size_t c = 0; c < count; ++c) {
+        if (chosen[c] != worst) {
+          put(places++, chosen[c]);
+        }
+      }
+      put(border, worst);
+    });
+  }
+
+  void partition_by_split(size_t kth) {
+    RankOf<T> rank(Ranking::ascending);
+    Scratch<R> all(size_), scratch(size_);
+    each_with_put([&](const Row<T>& row, auto&& put) {
+      auto ranks = all.candidates().ranks;
+      load_ranks(row, rank, 0, size_, ranks);
+      auto found = split<R>(ranks, size_, kth + 1, scratch.candidates());
+      auto ties = kth - found.better;
+      // Of those that tie, so many are in front, and the last of them is kth.
+      auto cut = end_of_equal(ranks, found.rank, ties + 1);
+      auto equal = found.rank;
+      size_t place = 0;
+      auto put_all = [&](size_t first, size_t last, Range<R> range) {
+        auto kept = scratch.candidates();
+        auto count =
+            filter<R>(ranks + first, nullptr, first, last - first, range, kept);
+        for (size_t i = 0; i < count; ++i) {
+          put(place++, kept.indices[i]);
+        }
+      };
+      put_all(0, cut - 1, up_to<R>(equal));
+      if (equal > 0) {
+        put_all(cut, size_, up_to<R>(equal - 1));
+      }
+      put(place++, cut - 1);
+      if (equal < worst<R>) {
+        put_all(0, cut, from<R>(equal + 1));
+      }
+      put_all(cut, size_, from<R>(equal));
+    });
+  }
+
+  const OrderJob& job_;
+  int64_t first_;
+  int64_t last_;
+  size_t size_;
+  int64_t stride_;
+};
 
 template <typename T>
 void order_rows(const OrderJob& job, int64_t first, int64_t last) {
-  using R = Rank<T>;
-  auto& rows = *job.rows;
-  auto size = static_cast<size_t>(rows.axis_size);
-  auto partitions = job.kth.has_value();
-  OrderScratch<T> order(partitions || size <= few ? 0 : size);
-  Scratch<R> all(partitions ? size : 0), scratch(partitions ? size : 0);
-  RowCursor at(rows, first);
-  for (auto r = first; r < last; ++r, at.next()) {
-    Row<T> row{
-        static_cast<const T*>(job.in) + at.in_offset,
-        rows.in_axis_stride,
-        size};
-    auto stride = rows.out_axis_stride;
-    auto each = [&](auto&& put) {
-      if (partitions) {
-        argpartition_row(row, *job.kth, all, scratch, put);
-      } else {
-        argsort_row(row, order, put);
-      }
-    };
-    if (job.result == OrderResult::indices) {
-      auto out = static_cast<uint32_t*>(job.out) + at.out_offset;
-      each([&](size_t place, uint32_t index) {
-        out[static_cast<int64_t>(place) * stride] = index;
-      });
-      continue;
-    }
-    auto out = static_cast<T*>(job.out) + at.out_offset;
-    if constexpr (sizeof(T) <= 4) {
-      if (!partitions && size > few) {
-        sort_row(row, order, out, stride);
-        continue;
-      }
-    }
-    each([&](size_t place, uint32_t index) {
-      out[static_cast<int64_t>(place) * stride] = row[index];
-    });
-  }
+  OrderRows<T>(job, first, last).run();
 }

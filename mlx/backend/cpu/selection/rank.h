@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Elements as ranks: unsigned integers of which the lowest is best. Whatever is
-// said of a dtype, a direction or a stride is said here; what follows is the
-// same for all. Included once per instruction set, inside its namespace.
+// said of a dtype, a direction or a stride is said here and in score.h; what
+// follows is the same for all. Included once per instruction set, inside its
+// namespace.
 
 enum class Ranking { ascending, descending, nan_then_ascending };
 
@@ -24,7 +25,20 @@ struct RankOf {
                                                               : Key(0)) {}
 
   Key operator()(T value) const {
-    return static_cast<Key>((ordered_key(value) ^ flip) - offset);
+    return of_key(ordered_key(value));
+  }
+
+  Key of_key(Key key) const {
+    return static_cast<Key>((key ^ flip) - offset);
+  }
+
+  Key key_of(Key rank) const {
+    return static_cast<Key>((rank + offset) ^ flip);
+  }
+
+  /** No element has a lower rank. */
+  Key best() const {
+    return flip ? static_cast<Key>(~nan_key<T>()) : Key(0);
   }
 
   static constexpr bool has_nan =
@@ -42,6 +56,18 @@ struct Row {
   T operator[](size_t i) const {
     return data[static_cast<int64_t>(i) * stride];
   }
+
+  /** Some of the elements in one piece: themselves, or their ``copy``. */
+  const T* span(size_t first, size_t count, T* copy) const {
+    auto from = data + static_cast<int64_t>(first) * stride;
+    if (stride == 1) {
+      return from;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      copy[i] = from[static_cast<int64_t>(i) * stride];
+    }
+    return copy;
+  }
 };
 
 /** The ranks of ``count`` elements from ``first`` on. */
@@ -53,15 +79,38 @@ void load_ranks(
     size_t count,
     Rank<T>* ranks) {
   auto data = row.data + static_cast<int64_t>(first) * row.stride;
-  if (row.stride == 1) {
+  auto stride = row.stride;
+  if (stride == 1) {
     for (size_t i = 0; i < count; ++i) {
       ranks[i] = rank(data[i]);
     }
   } else {
     for (size_t i = 0; i < count; ++i) {
-      ranks[i] = rank(data[static_cast<int64_t>(i) * row.stride]);
+      ranks[i] = rank(data[static_cast<int64_t>(i) * stride]);
     }
   }
+}
+
+/** The ranks of a vector of elements of up to 4 bytes, which lie together. */
+template <typename T>
+[[gnu::always_inline]] inline Vector<uint32_t> rank_vector(
+    const T* data,
+    RankOf<T> rank) {
+  using Key = OrderedKey<T>;
+  typedef Key Keys __attribute__((vector_size(lanes<uint32_t> * sizeof(T))));
+  constexpr int spare_bits = 32 - 8 * sizeof(T);
+  constexpr uint32_t all = std::numeric_limits<Key>::max();
+  Keys raw;
+  std::memcpy(&raw, data, sizeof(raw));
+  auto bits = __builtin_convertvector(raw, Vector<uint32_t>);
+  if constexpr (is_floating<T>) {
+    auto sign = (Vector<uint32_t>)((Vector<int32_t>)(bits << spare_bits) >> 31);
+    bits = (((bits & (all >> 1)) ^ sign) - sign) + infinity_bits<T>();
+    bits = less_of(bits & all, broadcast<uint32_t>(nan_key<T>()));
+  } else if constexpr (std::is_signed_v<T>) {
+    bits ^= all / 2 + 1;
+  }
+  return ((bits ^ rank.flip) - rank.offset) & all;
 }
 
 /** Ranks that nothing is worse than, up to a whole number of vectors. */
@@ -70,4 +119,21 @@ size_t pad_ranks(R* ranks, size_t count) {
   auto padded = round_up(count, lanes<R>);
   std::fill(ranks + count, ranks + padded, worst<R>);
   return padded;
+}
+
+/**
+ * A rank and an index in one word, so that no two elements are equal and the
+ * order needs no second look: where a rank takes half of a word or less.
+ */
+template <typename W>
+constexpr int half_of_word = 4 * sizeof(W);
+
+template <typename W>
+W pack(W rank, uint32_t index) {
+  return (rank << half_of_word<W>) | index;
+}
+
+template <typename W>
+uint32_t index_of(W word) {
+  return static_cast<uint32_t>(word & (worst<W> >> half_of_word<W>));
 }

@@ -4,6 +4,9 @@
 // the work while it halves it, then the range of ranks is bisected, at most
 // once per bit. Included once per instruction set, inside its namespace.
 
+/** Which of the elements that tie with the k-th best are chosen. */
+enum class Ties { first, last };
+
 template <typename R>
 size_t count_up_to(const R* ranks, size_t count, R rank) {
   R up_to = 0;
@@ -85,7 +88,6 @@ template <typename R>
 Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
   size_t better = 0;
   while (count > 1024) {
-    auto whole = count / lanes<R> * lanes<R>;
     auto range = guess(ranks, count, k);
     R below = range.low == 0 ? 0 : range.low - 1;
     auto lower = range.low == 0 ? 0 : count_up_to(ranks, count, below);
@@ -104,32 +106,65 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
     if (upper - lower > count / 2) {
       break;
     }
-    auto kept = filter(ranks, nullptr, 0, whole, range, scratch);
-    for (size_t i = whole; i < count; ++i) {
-      scratch.ranks[kept] = ranks[i];
-      kept += static_cast<R>(ranks[i] - range.low) <= range.width;
-    }
+    count = filter(ranks, nullptr, 0, count, range, scratch);
     better += lower;
     k -= lower;
     ranks = scratch.ranks;
-    count = kept;
   }
   auto found = split_by_bisection(ranks, count, k);
   found.better += better;
   return found;
 }
 
-/** Keeps the k best of the candidates, in their order. */
+/** Where the ranks end of which ``wanted`` are equal to ``rank``. */
 template <typename R>
-void keep_best(Candidates<R> all, size_t count, size_t k, Split<R> found) {
-  auto ties = k - found.better;
-  size_t kept = 0;
-  for (size_t i = 0; i < count; ++i) {
-    auto rank = all.ranks[i];
-    bool tied = rank == found.rank && ties > 0;
-    ties -= tied;
-    all.ranks[kept] = rank;
-    all.indices[kept] = all.indices[i];
-    kept += tied || rank < found.rank;
+size_t end_of_equal(const R* ranks, R rank, size_t wanted) {
+  constexpr size_t block = 256;
+  size_t i = 0;
+  while (wanted > 0) {
+    size_t equal = 0;
+    if (wanted > block) {
+      for (size_t b = 0; b < block; ++b) {
+        equal += ranks[i + b] == rank;
+      }
+      i += block;
+    } else {
+      equal = ranks[i++] == rank;
+    }
+    wanted -= equal;
   }
+  return i;
+}
+
+/**
+ * The k best of ``count``, in their order, to ``out``, which may be where they
+ * are. Without ``indices``, their places are.
+ */
+template <typename R>
+void keep_best(
+    const R* ranks,
+    const uint32_t* indices,
+    size_t count,
+    size_t k,
+    Split<R> found,
+    Ties ties,
+    Candidates<R> out) {
+  auto chosen = k - found.better;
+  auto front = ties == Ties::first ? chosen : found.equal - chosen;
+  auto cut = end_of_equal(ranks, found.rank, front);
+  auto keep = [&](size_t first, size_t last, bool equal) {
+    if (!equal && found.rank == 0) {
+      return;
+    }
+    auto kept = filter<R>(
+        ranks + first,
+        indices ? indices + first : nullptr,
+        first,
+        last - first,
+        up_to<R>(found.rank - !equal),
+        out);
+    out = {out.ranks + kept, out.indices + kept};
+  };
+  keep(0, cut, ties == Ties::first);
+  keep(cut, count, ties == Ties::last);
 }

@@ -1,9 +1,14 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorting by rank, stable, in time that does not depend on the ranks: by
-// counting who is better for a few, by radix for many. Included once per
-// instruction set, inside its namespace.
+// Sorting by rank, stable, in time that does not depend on the ranks: a network
+// or counting for a few, by radix for many. Included once per instruction set,
+// inside its namespace.
 
+/** Up to so many words go through a network. */
+constexpr size_t network_size = 1024;
+
+/** Up to so many ranks that share no word with an index are sorted by counting.
+ */
 constexpr size_t few = 64;
 
 /**
@@ -93,4 +98,40 @@ template <typename E>
 E* sort_many(E* elements, E* other, size_t count) {
   return count < 4096 ? radix_sort<8>(elements, other, count)
                       : radix_sort<11>(elements, other, count);
+}
+
+/**
+ * put(place, index) for the k best of ``count`` candidates, best first. Those
+ * with equal ranks are in the order of their indices.
+ */
+template <typename R, typename Put>
+void sort_candidates(Candidates<R> all, size_t count, size_t k, Put&& put) {
+  if constexpr (sizeof(R) == 4) {
+    if (count <= network_size) {
+      alignas(64) uint64_t words[network_size];
+      for (size_t i = 0; i < count; ++i) {
+        words[i] = pack<uint64_t>(all.ranks[i], all.indices[i]);
+      }
+      network_sort(words, count);
+      for (size_t i = 0; i < k; ++i) {
+        put(i, index_of(words[i]));
+      }
+      return;
+    }
+  } else if (count <= few) {
+    uint32_t order[few];
+    sort_few(all.ranks, count, order);
+    for (size_t i = 0; i < k; ++i) {
+      put(i, all.indices[order[i]]);
+    }
+    return;
+  }
+  Buffer<Ranked<R>> elements(2 * count);
+  for (size_t i = 0; i < count; ++i) {
+    elements.get()[i] = {all.ranks[i], all.indices[i]};
+  }
+  auto ordered = sort_many(elements.get(), elements.get() + count, count);
+  for (size_t i = 0; i < k; ++i) {
+    put(i, ordered[i].index);
+  }
 }

@@ -65,6 +65,9 @@ ThreadPool& pool(int64_t helpers) {
   return *threads;
 }
 
+// How many threads are at work, on whatever stream: callers and helpers.
+std::atomic<int64_t> working{0};
+
 struct SharedWork {
   const std::function<void(int64_t)>* part;
   int64_t parts;
@@ -74,7 +77,8 @@ struct SharedWork {
   std::once_flag failed;
 
   // ``part`` is alive as long as a part is not done.
-  void help() {
+  void work() {
+    ++working;
     for (auto i = next++; i < parts; i = next++) {
       try {
         (*part)(i);
@@ -85,6 +89,7 @@ struct SharedWork {
         done.notify_all();
       }
     }
+    --working;
   }
 };
 
@@ -102,19 +107,30 @@ void run_parts(
     int64_t parts,
     int64_t threads,
     const std::function<void(int64_t)>& part) {
-  auto work = std::make_shared<SharedWork>();
-  work->part = &part;
-  work->parts = parts;
-  auto& helpers = pool(threads - 1);
-  for (int64_t i = 1; i < threads; ++i) {
-    helpers.enqueue([work] { work->help(); });
+  // Others who are at work take their share of the threads.
+  auto helpers = std::min(threads - working, parts) - 1;
+  if (helpers <= 0) {
+    ++working;
+    for (int64_t i = 0; i < parts; ++i) {
+      part(i);
+    }
+    --working;
+    return;
   }
-  work->help();
-  for (auto done = work->done.load(); done < parts; done = work->done.load()) {
-    work->done.wait(done);
+  auto shared = std::make_shared<SharedWork>();
+  shared->part = &part;
+  shared->parts = parts;
+  auto& threads_of_pool = pool(helpers);
+  for (int64_t i = 0; i < helpers; ++i) {
+    threads_of_pool.enqueue([shared] { shared->work(); });
   }
-  if (work->error) {
-    std::rethrow_exception(work->error);
+  shared->work();
+  for (auto done = shared->done.load(); done < parts;
+       done = shared->done.load()) {
+    shared->done.wait(done);
+  }
+  if (shared->error) {
+    std::rethrow_exception(shared->error);
   }
 }
 

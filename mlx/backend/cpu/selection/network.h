@@ -1,0 +1,216 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Networks of compare-exchanges: the same steps whatever the elements are, so
+// that no branch is mispredicted. Included once per instruction set, inside its
+// namespace.
+//
+// K. E. Batcher, Sorting networks and their applications, AFIPS 1968: odd-even
+// merges between vectors, bitonic merges within and across them.
+
+template <typename V>
+[[gnu::always_inline]] inline void exchange(V& a, V& b) {
+  auto less = less_of(a, b);
+  b = greater_of(a, b);
+  a = less;
+}
+
+/** Lane by lane, elements first, first + step, ... of two sorted halves. */
+template <int first, int count, int step, typename V>
+[[gnu::always_inline]] inline void odd_even_merge(V* v) {
+  if constexpr (2 * step < count) {
+    odd_even_merge<first, count, 2 * step>(v);
+    odd_even_merge<first + step, count, 2 * step>(v);
+#pragma GCC unroll 16
+    for (int i = first + step; i + step < first + count; i += 2 * step) {
+      exchange(v[i], v[i + step]);
+    }
+  } else {
+    exchange(v[first], v[first + step]);
+  }
+}
+
+/** Each lane of v[0 .. count) ascending; count is a power of two. */
+template <int first, int count, typename V>
+[[gnu::always_inline]] inline void sort_lanes(V* v) {
+  if constexpr (count > 1) {
+    sort_lanes<first, count / 2>(v);
+    sort_lanes<first + count / 2, count / 2>(v);
+    odd_even_merge<first, count, 1>(v);
+  }
+}
+
+/** Of each lane, from rising and then falling to ascending. */
+template <int first, int count, typename V>
+[[gnu::always_inline]] inline void bitonic_merge_lanes(V* v) {
+  if constexpr (count > 1) {
+#pragma GCC unroll 16
+    for (int i = first; i < first + count / 2; ++i) {
+      exchange(v[i], v[i + count / 2]);
+    }
+    bitonic_merge_lanes<first, count / 2>(v);
+    bitonic_merge_lanes<first + count / 2, count / 2>(v);
+  }
+}
+
+/** ``best`` and ``more`` ascend by lane; leaves the lesser half in ``best``. */
+template <int count, typename V>
+[[gnu::always_inline]] inline void merge_lanes(V* best, const V* more) {
+#pragma GCC unroll 16
+  for (int i = 0; i < count; ++i) {
+    best[i] = less_of(best[i], more[count - 1 - i]);
+  }
+  bitonic_merge_lanes<0, count>(best);
+}
+
+/** Exchanges lane l with lane l ^ flip: the lesser to where ``bit`` is not. */
+template <typename E, size_t flip, size_t bit>
+[[gnu::always_inline]] inline Vector<E> exchange_within(Vector<E> v) {
+  auto other = shuffle<E>(v, v, [](size_t l) constexpr { return l ^ flip; });
+  return shuffle<E>(
+      less_of(v, other), greater_of(v, other), [](size_t l) constexpr {
+        return l & bit ? l + lanes<E> : l;
+      });
+}
+
+template <typename E, size_t stride>
+[[gnu::always_inline]] inline Vector<E> bitonic_merge_within(Vector<E> v) {
+  if constexpr (stride > 0) {
+    v = exchange_within<E, stride, stride>(v);
+    v = bitonic_merge_within<E, stride / 2>(v);
+  }
+  return v;
+}
+
+template <typename E, size_t size = 2>
+[[gnu::always_inline]] inline Vector<E> sort_within(Vector<E> v) {
+  if constexpr (size <= lanes<E>) {
+    v = exchange_within<E, size - 1, size / 2>(v);
+    v = bitonic_merge_within<E, size / 4>(v);
+    v = sort_within<E, 2 * size>(v);
+  }
+  return v;
+}
+
+template <typename E>
+Vector<E> reverse(Vector<E> v) {
+  return shuffle<E>(v, v, [](size_t l) constexpr { return lanes<E> - 1 - l; });
+}
+
+/** From v[0 .. count) each ascending to all of it ascending, v[0] first. */
+template <typename E, int count>
+[[gnu::always_inline]] inline void bitonic_merge_vectors(Vector<E>* v) {
+  if constexpr (count > 1) {
+#pragma GCC unroll 8
+    for (int i = 0; i < count / 2; ++i) {
+      exchange(v[i], v[i + count / 2]);
+    }
+    bitonic_merge_vectors<E, count / 2>(v);
+    bitonic_merge_vectors<E, count / 2>(v + count / 2);
+  } else {
+    v[0] = bitonic_merge_within<E, lanes<E> / 2>(v[0]);
+  }
+}
+
+template <typename E, int count>
+[[gnu::always_inline]] inline void sort_vectors(Vector<E>* v) {
+  if constexpr (count == 1) {
+    v[0] = sort_within<E>(v[0]);
+  } else {
+    sort_vectors<E, count / 2>(v);
+    sort_vectors<E, count / 2>(v + count / 2);
+#pragma GCC unroll 8
+    for (int i = 0; i < count / 2; ++i) {
+      auto high = reverse<E>(v[count - 1 - i]);
+      exchange(v[i], high);
+      v[count - 1 - i] = reverse<E>(high);
+    }
+    bitonic_merge_vectors<E, count / 2>(v);
+    bitonic_merge_vectors<E, count / 2>(v + count / 2);
+  }
+}
+
+template <typename E, int vectors>
+void sort_in_registers(E* elements) {
+  Vector<E> v[vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < vectors; ++i) {
+    v[i] = load(elements + i * lanes<E>);
+  }
+  sort_vectors<E, vectors>(v);
+#pragma GCC unroll 8
+  for (int i = 0; i < vectors; ++i) {
+    store(elements + i * lanes<E>, v[i]);
+  }
+}
+
+/** How many elements network_sort wants: ``count`` and more of the greatest. */
+template <typename E>
+size_t network_padded(size_t count) {
+  auto vectors = (count + lanes<E> - 1) / lanes<E>;
+  return lanes<E> * (vectors <= 8 ? std::bit_ceil(vectors) : vectors);
+}
+
+/**
+ * Sorts whole vectors. As if more of the greatest element followed up to a
+ * power of two: exchanges with those would change nothing.
+ */
+template <typename E>
+void sort_in_memory(E* elements, size_t vectors) {
+  constexpr size_t width = lanes<E>;
+  auto at = [&](size_t v) { return elements + v * width; };
+  for (size_t v = 0; v < vectors; ++v) {
+    store(at(v), sort_within<E>(load(at(v))));
+  }
+  for (size_t size = 2; size / 2 < vectors; size *= 2) {
+    for (size_t block = 0; block < vectors; block += size) {
+      for (size_t i = 0; i < size / 2; ++i) {
+        auto a = block + i;
+        auto b = block + size - 1 - i;
+        if (b < vectors) {
+          auto low = load(at(a));
+          auto high = reverse<E>(load(at(b)));
+          exchange(low, high);
+          store(at(a), low);
+          store(at(b), reverse<E>(high));
+        }
+      }
+    }
+    for (size_t stride = size / 4; stride > 0; stride /= 2) {
+      for (size_t block = 0; block < vectors; block += 2 * stride) {
+        auto end =
+            std::min(block + stride, vectors - std::min(stride, vectors));
+        for (size_t a = block; a < end; ++a) {
+          auto low = load(at(a));
+          auto high = load(at(a + stride));
+          exchange(low, high);
+          store(at(a), low);
+          store(at(a + stride), high);
+        }
+      }
+    }
+    for (size_t v = 0; v < vectors; ++v) {
+      store(at(v), bitonic_merge_within<E, width / 2>(load(at(v))));
+    }
+  }
+}
+
+/** Sorts the first ``count`` elements; room is for network_padded(count). */
+template <typename E>
+void network_sort(E* elements, size_t count) {
+  auto padded = network_padded<E>(count);
+  std::fill(elements + count, elements + padded, worst<E>);
+  switch (padded / lanes<E>) {
+    case 0:
+      return;
+    case 1:
+      return sort_in_registers<E, 1>(elements);
+    case 2:
+      return sort_in_registers<E, 2>(elements);
+    case 4:
+      return sort_in_registers<E, 4>(elements);
+    case 8:
+      return sort_in_registers<E, 8>(elements);
+    default:
+      return sort_in_memory(elements, padded / lanes<E>);
+  }
+}

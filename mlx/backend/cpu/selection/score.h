@@ -1,0 +1,163 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Elements as scores: what a vector instruction can compare at once, greater is
+// better. A score is cheap where a rank is exact: it may tell two zeros or two
+// NaNs apart, and a floating-point score that is NaN compares with nothing. So
+// scores bound a selection, and ranks decide it. Included once per instruction
+// set, inside its namespace.
+
+template <typename T>
+struct LaneOf {
+  using type = T;
+};
+template <>
+struct LaneOf<bool> {
+  using type = uint8_t;
+};
+template <>
+struct LaneOf<float16_t> {
+  using type = uint16_t;
+};
+template <>
+struct LaneOf<bfloat16_t> {
+  using type = uint16_t;
+};
+template <>
+struct LaneOf<complex64_t> {
+  using type = uint64_t;
+};
+
+template <typename T, Ranking ranking>
+struct Score {
+  using Lane = typename LaneOf<T>::type;
+  using V = Vector<Lane>;
+  using R = Rank<T>;
+  static constexpr bool native = std::is_floating_point_v<T>;
+  static constexpr bool half = is_floating<T> && !native;
+  static constexpr bool descending = ranking == Ranking::descending;
+
+  /** No score is less. */
+  static constexpr Lane lowest() {
+    if constexpr (native) {
+      return -std::numeric_limits<T>::infinity();
+    } else {
+      return std::numeric_limits<Lane>::min();
+    }
+  }
+
+  static V load_scores(const T* data) {
+    V v;
+    std::memcpy(&v, data, sizeof(v));
+    if constexpr (native) {
+      return descending ? v : -v;
+    } else if constexpr (half) {
+      v = half_keys(v);
+      return descending ? v : ~v;
+    } else if constexpr (std::is_same_v<T, complex64_t>) {
+      v = complex_keys(v);
+      return descending ? v : ~v;
+    } else {
+      return descending ? v : ~v;
+    }
+  }
+
+  /** Where a score may be as good as ``bound``: everywhere that one is. */
+  static auto reaches(V score, V bound) {
+    if constexpr (native && descending) {
+      return ~(score < bound);
+    } else {
+      return score >= bound;
+    }
+  }
+
+  static constexpr bool has_nan = RankOf<T>::has_nan;
+
+  static auto is_nan(V score) {
+    if constexpr (native) {
+      return score != score;
+    } else {
+      constexpr auto least = static_cast<Lane>(nan_key<T>() + half);
+      return descending ? score >= least : score <= static_cast<Lane>(~least);
+    }
+  }
+
+  /** Remembers in ``seen`` whether there is a NaN. */
+  static void watch_for_nan(V& seen, V score) {
+    if constexpr (native) {
+      // One instruction; infinities of both signs make one look in vain.
+      seen += score;
+    } else if constexpr (has_nan) {
+      seen |= (V)is_nan(score);
+    }
+  }
+
+  static auto may_have_nan(V seen) {
+    if constexpr (native) {
+      return seen != seen;
+    } else {
+      return seen != 0;
+    }
+  }
+
+  /** The rank of an element that has this score. */
+  static R rank_of(Lane score) {
+    RankOf<T> rank(ranking);
+    if constexpr (native) {
+      return rank(descending ? score : -score);
+    } else {
+      Lane key = descending ? score : static_cast<Lane>(~score);
+      if constexpr (half) {
+        auto exact = static_cast<Lane>(key - (key > zero_key));
+        return rank.of_key(std::min(exact, nan_key<T>()));
+      } else if constexpr (std::is_same_v<T, complex64_t>) {
+        return rank.of_key(key);
+      } else {
+        return rank(static_cast<T>(key));
+      }
+    }
+  }
+
+  /** The least score that an element of this rank, or a better one, has. */
+  static Lane bound_of(R bound) {
+    RankOf<T> rank(ranking);
+    auto key = rank.key_of(static_cast<OrderedKey<T>>(bound));
+    if constexpr (native) {
+      auto element = element_of_key<T>(key);
+      return descending ? element : -element;
+    } else if constexpr (half) {
+      // Of the two zeros the one that is worse; of the NaNs likewise.
+      Lane least = descending   ? key + (key > zero_key)
+          : key == nan_key<T>() ? std::numeric_limits<Lane>::max()
+                                : key + (key >= zero_key);
+      return descending ? least : static_cast<Lane>(~least);
+    } else if constexpr (std::is_same_v<T, complex64_t>) {
+      return descending ? key : ~key;
+    } else {
+      auto element = static_cast<Lane>(element_of_key<T>(key));
+      return descending ? element : static_cast<Lane>(~element);
+    }
+  }
+
+ private:
+  static constexpr Lane zero_key = half ? infinity_bits<T>() : 0;
+
+  // As ordered_key, but that +0 is above -0, and NaNs keep their payload.
+  static V half_keys(V bits) {
+    using Signed = std::make_signed_t<Lane>;
+    auto sign = (V)((Vector<Signed>)bits >> 15);
+    return (bits ^ (sign & Lane(0x7fff))) + Lane(infinity_bits<T>() + 1);
+  }
+
+  static V complex_keys(V bits) {
+    // The real part is the low half in memory, and the high half of a key.
+    using Half = Vector<uint32_t>;
+    auto parts = (Half)bits;
+    auto sign = (Half)((Vector<int32_t>)parts >> 31);
+    auto keys =
+        (((parts & 0x7fffffffu) ^ sign) - sign) + infinity_bits<float>();
+    auto is_nan = (V)(keys >= nan_key<float>());
+    auto pair = (V)keys;
+    return (pair << 32) | (pair >> 32) | is_nan | (is_nan << 32) |
+        (is_nan >> 32);
+  }
+};

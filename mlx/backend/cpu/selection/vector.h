@@ -1,0 +1,109 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Vectors of the compiler's, and the few things that it has no operator for.
+// Included once per instruction set, inside its namespace.
+
+template <typename T>
+constexpr size_t lanes = vector_bytes / sizeof(T);
+
+template <typename T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(vector_bytes)));
+};
+
+template <typename T>
+using Vector = typename VectorOf<T>::type;
+
+template <typename T>
+Vector<T> load(const T* from) {
+  Vector<T> v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+template <typename T>
+void store(T* to, const Vector<T>& v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
+template <typename T>
+Vector<T> broadcast(T value) {
+  return Vector<T>{} + value;
+}
+
+template <typename V>
+V less_of(V a, V b) {
+  return a < b ? a : b;
+}
+
+/** For floats: ``b`` where ``a`` is NaN. */
+template <typename V>
+V greater_of(V a, V b) {
+  return a > b ? a : b;
+}
+
+/** Lane l of the result is lane from(l) of ``a`` followed by ``b``. */
+template <typename V, typename From, size_t... l>
+V shuffle(V a, V b, From from, std::index_sequence<l...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, from(l)...);
+#else
+  using Lane = std::make_signed_t<std::decay_t<decltype(a[0])>>;
+  return __builtin_shuffle(a, b, Vector<Lane>{Lane(from(l))...});
+#endif
+}
+
+template <typename T, typename From>
+Vector<T> shuffle(Vector<T> a, Vector<T> b, From from) {
+  return shuffle(a, b, from, std::make_index_sequence<lanes<T>>());
+}
+
+/** Of a comparison's result: one bit for each lane. */
+template <typename M>
+uint64_t bits_of(M mask) {
+  constexpr auto lane = sizeof(mask[0]);
+#if defined(SELECTION_AVX512)
+  auto m = (__m512i)mask;
+  if constexpr (lane == 1) {
+    return _mm512_movepi8_mask(m);
+  } else if constexpr (lane == 2) {
+    return _mm512_movepi16_mask(m);
+  } else if constexpr (lane == 4) {
+    return _mm512_movepi32_mask(m);
+  } else {
+    return _mm512_movepi64_mask(m);
+  }
+#elif defined(SELECTION_AVX2)
+  auto m = (__m256i)mask;
+  if constexpr (lane == 1) {
+    return static_cast<uint32_t>(_mm256_movemask_epi8(m));
+  } else if constexpr (lane == 2) {
+    return _pext_u32(_mm256_movemask_epi8(m), 0x55555555);
+  } else if constexpr (lane == 4) {
+    return _mm256_movemask_ps(_mm256_castsi256_ps(m));
+  } else {
+    return _mm256_movemask_pd(_mm256_castsi256_pd(m));
+  }
+#else
+  uint64_t bits = 0;
+  for (size_t l = 0; l < vector_bytes / lane; ++l) {
+    bits |= uint64_t(mask[l] != 0) << l;
+  }
+  return bits;
+#endif
+}
+
+/** Of a comparison's result: whether any lane is true. */
+template <typename M>
+bool any_of(M mask) {
+#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
+  return bits_of(mask) != 0;
+#else
+  auto words = (Vector<uint64_t>)mask;
+  uint64_t any = 0;
+  for (size_t l = 0; l < lanes<uint64_t>; ++l) {
+    any |= words[l];
+  }
+  return any != 0;
+#endif
+}
