@@ -52,8 +52,7 @@ bool same(const array& a, const array& b) {
   return a.dtype() == b.dtype() && array_equal(a, b).item<bool>();
 }
 
-// ---- plans
-// -------------------------------------------------------------------
+// ---- plans -----------------------------------------------------------------
 
 void test_a_plan_visits_every_row_once_and_where_it_is() {
   Shape shape{2, 3, 1, 5};
@@ -118,8 +117,7 @@ void test_offsets_do_not_overflow_an_int() {
   CHECK(row.in_offset == int64_t(1) << 34);
 }
 
-// ---- order
-// -------------------------------------------------------------------
+// ---- order -----------------------------------------------------------------
 
 template <typename T>
 void check_order(const std::vector<T>& ascending) {
@@ -156,8 +154,7 @@ void test_keys_order_as_the_contract_does() {
       ordered_key(complex64_t{nan, 0}) == ordered_key(complex64_t{3.0f, nan}));
 }
 
-// ---- ops
-// ---------------------------------------------------------------------
+// ---- ops -------------------------------------------------------------------
 
 const std::vector<Dtype> dtypes{
     bool_,

@@ -67,8 +67,7 @@ class BoundedSelection {
     return vectors;
   }
 
-  // ---- the bound
-  // -------------------------------------------------------------
+  // ---- the bound -----------------------------------------------------------
 
   void find_bound(const Row<T>& row, int64_t threads) {
     // At least 4 k of them.
@@ -158,8 +157,7 @@ class BoundedSelection {
     }
   }
 
-  // ---- what reaches it
-  // -------------------------------------------------------
+  // ---- what reaches it -----------------------------------------------------
 
   void scan(const Row<T>& row, size_t first, size_t size) {
     T copy[blocks_of_chunk * 8 * width];

@@ -15,6 +15,7 @@
 
 #include "mlx/backend/common/ordered_key.h"
 #include "mlx/backend/cpu/selection/kernels.h"
+#include "mlx/backend/cpu/selection/scratch.h"
 #include "mlx/backend/cpu/selection/threads.h"
 #include "mlx/dtype_utils.h"
 

@@ -31,6 +31,7 @@ inline size_t round_up(size_t n, size_t multiple) {
 #include "mlx/backend/cpu/selection/selection.h"
 #include "mlx/backend/cpu/selection/rows.h"
 #include "mlx/backend/cpu/selection/topk_rows.h"
+#include "mlx/backend/cpu/selection/put.h"
 #include "mlx/backend/cpu/selection/order_rows.h"
 #include "mlx/backend/cpu/selection/arg_best_rows.h"
 // clang-format on

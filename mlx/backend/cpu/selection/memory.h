@@ -9,22 +9,32 @@ class Buffer {
   explicit Buffer(size_t size = 0) {
     reserve(size);
   }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    release();
+  }
 
   /** Loses what was there. */
   void reserve(size_t size) {
-    if (size > size_) {
-      data_ = std::make_unique_for_overwrite<T[]>(size);
-      size_ = size;
+    if (size * sizeof(T) > block_.bytes) {
+      release();
+      block_ = take_scratch(size * sizeof(T));
     }
   }
 
   T* get() const {
-    return data_.get();
+    return static_cast<T*>(block_.data);
   }
 
  private:
-  std::unique_ptr<T[]> data_;
-  size_t size_{0};
+  void release() {
+    if (block_.data) {
+      give_back_scratch(std::exchange(block_, {}));
+    }
+  }
+
+  ScratchBlock block_;
 };
 
 /** Elements on their way through a selection, by rising index. */

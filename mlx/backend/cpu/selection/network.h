@@ -129,6 +129,25 @@ template <typename E, int count>
   }
 }
 
+template <typename E>
+void exchange_stored(E* a, E* b) {
+  auto low = load(a);
+  auto high = load(b);
+  exchange(low, high);
+  store(a, low);
+  store(b, high);
+}
+
+/** Lane l of ``a`` with the one as far from the end of ``b``. */
+template <typename E>
+void exchange_reversed(E* a, E* b) {
+  auto low = load(a);
+  auto high = reverse<E>(load(b));
+  exchange(low, high);
+  store(a, low);
+  store(b, reverse<E>(high));
+}
+
 template <typename E, int vectors>
 void sort_in_registers(E* elements) {
   Vector<E> v[vectors];
@@ -143,53 +162,68 @@ void sort_in_registers(E* elements) {
   }
 }
 
+template <typename E, int vectors>
+void merge_in_registers(E* elements) {
+  Vector<E> v[vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < vectors; ++i) {
+    v[i] = load(elements + i * lanes<E>);
+  }
+  bitonic_merge_vectors<E, vectors>(v);
+#pragma GCC unroll 8
+  for (int i = 0; i < vectors; ++i) {
+    store(elements + i * lanes<E>, v[i]);
+  }
+}
+
+/** So many vectors go through a network in registers, or half as many. */
+constexpr size_t network_block = 8;
+
 /** How many elements network_sort wants: ``count`` and more of the greatest. */
 template <typename E>
 size_t network_padded(size_t count) {
   auto vectors = (count + lanes<E> - 1) / lanes<E>;
-  return lanes<E> * (vectors <= 8 ? std::bit_ceil(vectors) : vectors);
+  return lanes<E> *
+      (vectors <= network_block ? std::bit_ceil(vectors)
+                                : round_up(vectors, network_block / 2));
 }
 
 /**
- * Sorts whole vectors. As if more of the greatest element followed up to a
- * power of two: exchanges with those would change nothing.
+ * Sorts whole blocks, and perhaps half of one. As if more of the greatest
+ * element followed up to a power of two: exchanges with those change nothing.
  */
 template <typename E>
 void sort_in_memory(E* elements, size_t vectors) {
-  constexpr size_t width = lanes<E>;
-  auto at = [&](size_t v) { return elements + v * width; };
-  for (size_t v = 0; v < vectors; ++v) {
-    store(at(v), sort_within<E>(load(at(v))));
+  constexpr int block = network_block;
+  auto at = [&](size_t v) { return elements + v * lanes<E>; };
+  auto whole = vectors / block * block;
+  for (size_t v = 0; v < whole; v += block) {
+    sort_in_registers<E, block>(at(v));
   }
-  for (size_t size = 2; size / 2 < vectors; size *= 2) {
-    for (size_t block = 0; block < vectors; block += size) {
-      for (size_t i = 0; i < size / 2; ++i) {
-        auto a = block + i;
-        auto b = block + size - 1 - i;
+  if (whole < vectors) {
+    sort_in_registers<E, block / 2>(at(whole));
+  }
+  for (size_t size = 2 * block; size / 2 < vectors; size *= 2) {
+    for (size_t first = 0; first < vectors; first += size) {
+      for (auto a = first; a < first + size / 2; ++a) {
+        auto b = 2 * first + size - 1 - a;
         if (b < vectors) {
-          auto low = load(at(a));
-          auto high = reverse<E>(load(at(b)));
-          exchange(low, high);
-          store(at(a), low);
-          store(at(b), reverse<E>(high));
+          exchange_reversed(at(a), at(b));
         }
       }
     }
-    for (size_t stride = size / 4; stride > 0; stride /= 2) {
-      for (size_t block = 0; block < vectors; block += 2 * stride) {
-        auto end =
-            std::min(block + stride, vectors - std::min(stride, vectors));
-        for (size_t a = block; a < end; ++a) {
-          auto low = load(at(a));
-          auto high = load(at(a + stride));
-          exchange(low, high);
-          store(at(a), low);
-          store(at(a + stride), high);
+    for (auto stride = size / 4; stride >= block; stride /= 2) {
+      for (size_t first = 0; first < vectors; first += 2 * stride) {
+        for (auto a = first; a < first + stride && a + stride < vectors; ++a) {
+          exchange_stored(at(a), at(a + stride));
         }
       }
     }
-    for (size_t v = 0; v < vectors; ++v) {
-      store(at(v), bitonic_merge_within<E, width / 2>(load(at(v))));
+    for (size_t v = 0; v < whole; v += block) {
+      merge_in_registers<E, block>(at(v));
+    }
+    if (whole < vectors) {
+      merge_in_registers<E, block / 2>(at(whole));
     }
   }
 }

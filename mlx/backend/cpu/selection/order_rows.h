@@ -70,11 +70,10 @@ class OrderRows {
   template <typename Use>
   void with_put(const Row<T>& row, int64_t offset, Use&& use) {
     if (job_.result == OrderResult::indices) {
-      use(row,
-          PutIndices{
-              static_cast<uint32_t*>(job_.out) + offset, stride_, size_});
+      auto out = static_cast<uint32_t*>(job_.out) + offset;
+      use(row, PutIndices(out, stride_, size_));
     } else {
-      use(row, PutValues{static_cast<T*>(job_.out) + offset, stride_, row});
+      use(row, PutValues<T>(static_cast<T*>(job_.out) + offset, stride_, row));
     }
   }
 
@@ -84,57 +83,7 @@ class OrderRows {
         [&](const Row<T>& row, int64_t offset) { with_put(row, offset, use); });
   }
 
-  struct PutIndices {
-    uint32_t* out;
-    int64_t stride;
-    size_t size;
-
-    void operator()(size_t place, uint32_t index) const {
-      out[static_cast<int64_t>(place) * stride] = index;
-    }
-
-    /** The indices [first, last), from ``place`` on; spoils places behind. */
-    void run(size_t place, size_t first, size_t last) const {
-      constexpr auto width = lanes<uint32_t>;
-      if (stride == 1) {
-        Vector<uint32_t> indices;
-        for (size_t l = 0; l < width; ++l) {
-          indices[l] = first + l;
-        }
-        for (; first < last && place + width <= size; first += width) {
-          store(out + place, indices);
-          indices += static_cast<uint32_t>(width);
-          place += width;
-        }
-      }
-      for (; first < last; ++first) {
-        (*this)(place++, first);
-      }
-    }
-  };
-
-  struct PutValues {
-    T* out;
-    int64_t stride;
-    const Row<T>& row;
-
-    void operator()(size_t place, uint32_t index) const {
-      out[static_cast<int64_t>(place) * stride] = row[index];
-    }
-
-    void run(size_t place, size_t first, size_t last) const {
-      if (stride == 1 && row.stride == 1) {
-        std::copy(row.data + first, row.data + last, out + place);
-      } else {
-        for (; first < last; ++first) {
-          (*this)(place++, first);
-        }
-      }
-    }
-  };
-
-  // ---- all of it
-  // -------------------------------------------------------------
+  // ---- all of it -----------------------------------------------------------
 
   void argsort() {
     RankOf<T> rank(Ranking::ascending);
@@ -206,8 +155,7 @@ class OrderRows {
     }
   }
 
-  // ---- as far as one place
-  // ---------------------------------------------------
+  // ---- as far as one place -------------------------------------------------
 
   // The ``count`` first or last in a stable ascending sort, with the one that
   // borders on the others at its place, and the others by rising index.
@@ -221,13 +169,7 @@ class OrderRows {
       auto places = in_front ? 0 : size_ - count;
       auto others = in_front ? count : 0;
       auto border = in_front ? count - 1 : places++;
-      size_t next = 0;
-      for (size_t c = 0; c < count; ++c) {
-        put.run(others, next, chosen[c]);
-        others += chosen[c] - next;
-        next = chosen[c] + 1;
-      }
-      put.run(others, next, size_);
+      put.all_but(chosen, count, others);
       for (size_t c = 0; c < count; ++c) {
         if (chosen[c] != worst) {
           put(places++, chosen[c]);

@@ -49,8 +49,7 @@ void finish(
   }
 }
 
-// ---- large k: the whole row as ranks, then a split
-// ---------------------------
+// ---- large k: the whole row as ranks, then a split -------------------------
 
 template <typename T>
 void select_large(
@@ -73,8 +72,7 @@ void select_large(
   finish(kept, k, k, sorted, row, out);
 }
 
-// ---- rows
-// --------------------------------------------------------------------
+// ---- rows ------------------------------------------------------------------
 
 template <typename T>
 class TopKRows {
