@@ -14,10 +14,20 @@ FLOATS = [mx.float16, mx.bfloat16, mx.float32, mx.float64]
 REAL = [mx.bool_, *INTEGERS, *UNSIGNED, *FLOATS]
 ALL = [*REAL, mx.complex64]
 
+# Ways of making our kernels work, wherever they can: with one algorithm, or with
+# the instructions of a lesser machine. conftest.py sees to it.
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in _selection.Algorithm
+    if algorithm.name != "whole_row"
+}
+INSTRUCTIONS = _selection.kernels()[1:]
+
 # What makes the same selection: our kernels, and the two ways of writing it in
 # MLX's own primitives.
+KERNELS = ["kernel", *ALGORITHMS, *INSTRUCTIONS]
 ENGINES = {
-    "kernel": contextlib.nullcontext,
+    **dict.fromkeys(KERNELS, contextlib.nullcontext),
     "portable": _selection.portable_graph,
     "shapeless": functools.partial(_selection.portable_graph, shapeless=True),
 }

@@ -1,7 +1,11 @@
 """Deterministic hypothesis profiles, and a word on which back ends ran."""
 
 import mlx.core as mx
+import pytest
 from hypothesis import HealthCheck, settings
+from mlx import _selection
+
+from cases import ALGORITHMS, INSTRUCTIONS
 
 settings.register_profile(
     "default",
@@ -15,4 +19,22 @@ settings.load_profile("default")
 
 def pytest_report_header():
     devices = "cpu, gpu" if mx.is_available(mx.gpu) else "cpu"
-    return f"mlx {mx.__version__}; devices: {devices}; the rest is not tested here"
+    instructions = ", ".join(_selection.kernels())
+    return (
+        f"mlx {mx.__version__}; devices: {devices}; instructions: {instructions}; "
+        "the rest is not tested here"
+    )
+
+
+@pytest.fixture(autouse=True)
+def forced_kernels(request):
+    """Until the test ends: arrays are evaluated when it looks at them."""
+    callspec = getattr(request.node, "callspec", None)
+    engine = callspec.params.get("engine") if callspec else None
+    if engine in ALGORITHMS:
+        _selection.force_algorithm(ALGORITHMS[engine])
+    if engine in INSTRUCTIONS:
+        _selection.use_kernels(engine)
+    yield
+    _selection.force_algorithm(None)
+    _selection.use_kernels(_selection.kernels()[0])

@@ -322,6 +322,8 @@ void init_index_ops(nb::module_& core) {
 }
 
 void init_threads(nb::module_& core) {
+  // A bad value in the environment is refused here, not while at work.
+  mx::cpu::selection_threads();
   core.def(
       "selection_threads",
       &mx::cpu::selection_threads,
@@ -343,13 +345,14 @@ void init_threads(nb::module_& core) {
         Set how many threads a selection on the CPU may use.
 
         Results do not depend on it. All streams share one pool of threads, and
-        each stream's own thread counts as one.
+        each stream that is at work counts as one of them.
 
         Args:
-            threads (int): At least ``1``, which uses no other thread.
+            threads (int): From ``1``, which uses no thread but the stream's
+                own, to ``1024``.
 
         Raises:
-            ValueError: If ``threads`` is less than ``1``.
+            ValueError: If ``threads`` is not in that range.
       )pbdoc");
 }
 

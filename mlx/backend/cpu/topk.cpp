@@ -13,11 +13,16 @@ namespace mlx::core {
 
 namespace {
 
-// So many elements take some ten microseconds, longer than to wake a thread.
-constexpr int64_t elements_of_part = 1 << 15;
+// Of so many elements, less is done sooner than another thread wakes up.
+constexpr int64_t part_of_topk = 1 << 17;
+constexpr int64_t part_of_order = 1 << 15;
+constexpr int64_t part_of_arg_best = 1 << 18;
 
-int64_t rows_of_part(const RowPlan& rows) {
-  return elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
+/** work(first, last) over all rows, by several threads if it is worth while. */
+template <typename Work>
+void split_rows(const RowPlan& rows, int64_t elements_of_part, Work&& work) {
+  auto of_part = elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
+  cpu::split_work(rows.rows, of_part, cpu::selection_threads(), work);
 }
 
 } // namespace
@@ -42,26 +47,29 @@ void TopK::eval_cpu(
        plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
        mode = mode_,
        sorted = order_ == selection::TopKOrder::sorted]() mutable {
-        if (plan.k == 0) {
+        if (plan.k == 0 || plan.rows.rows == 0) {
           return;
         }
+        // Either several rows at once, or each by several threads.
         int64_t threads = cpu::selection_threads();
-        auto parts = plan.rows.rows / rows_of_part(plan.rows);
+        bool few = plan.rows.rows < threads;
         cpu::TopKJob job{
             &plan,
             mode,
             sorted,
-            parts < threads ? threads : 1,
+            few ? threads : 1,
             in.dtype(),
             in.data<void>(),
             values.data<void>(),
             indices.data<uint32_t>()};
         auto& kernels = cpu::selection_kernels();
-        cpu::split_work(
-            plan.rows.rows,
-            rows_of_part(plan.rows),
-            parts < threads ? 1 : threads,
-            [&](auto first, auto last) { kernels.topk(job, first, last); });
+        if (few) {
+          kernels.topk(job, 0, plan.rows.rows);
+        } else {
+          split_rows(plan.rows, part_of_topk, [&](auto first, auto last) {
+            kernels.topk(job, first, last);
+          });
+        }
       });
 }
 
@@ -88,11 +96,9 @@ void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {
     cpu::OrderJob job{
         &rows, kth, result, in.dtype(), in.data<void>(), out.data<void>()};
     auto& kernels = cpu::selection_kernels();
-    cpu::split_work(
-        rows.rows,
-        rows_of_part(rows),
-        cpu::selection_threads(),
-        [&](auto first, auto last) { kernels.order(job, first, last); });
+    split_rows(rows, part_of_order, [&](auto first, auto last) {
+      kernels.order(job, first, last);
+    });
   });
 }
 
@@ -110,11 +116,9 @@ void ArgBest::eval_cpu(const std::vector<array>& inputs, array& out) {
     cpu::ArgBestJob job{
         &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
     auto& kernels = cpu::selection_kernels();
-    cpu::split_work(
-        rows.rows,
-        rows_of_part(rows),
-        cpu::selection_threads(),
-        [&](auto first, auto last) { kernels.arg_best(job, first, last); });
+    split_rows(rows, part_of_arg_best, [&](auto first, auto last) {
+      kernels.arg_best(job, first, last);
+    });
   });
 }
 

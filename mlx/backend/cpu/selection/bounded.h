@@ -72,7 +72,8 @@ class BoundedSelection {
   void find_bound(const Row<T>& row, int64_t threads) {
     // At least 4 k of them.
     auto of_part = slot_vectors_ * width;
-    auto parts = std::clamp<int64_t>(chunks_ * chunk_ >> 17, 1, 2 * threads);
+    auto most_parts = threads > 1 ? 2 * threads : 1;
+    auto parts = std::clamp<int64_t>(chunks_ * chunk_ >> 17, 1, most_parts);
     slots_.reserve(of_part * parts);
     auto slots = slots_.get();
     std::fill(slots, slots + of_part * parts, S::lowest());

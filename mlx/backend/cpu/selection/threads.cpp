@@ -22,14 +22,23 @@ namespace mlx::core::cpu {
 
 namespace {
 
-int check_threads(const std::string& who, int threads) {
-  if (threads < 1) {
+constexpr int max_threads = 1024;
+
+int check_threads(const char* who, long threads, const std::string& got) {
+  if (threads < 1 || threads > max_threads) {
     std::ostringstream msg;
-    msg << "[" << who << "] the number of threads must be at least 1, got "
-        << threads << ".";
+    msg << "[" << who << "] the number of threads must be between 1 and "
+        << max_threads << ", got " << got << ".";
     throw std::invalid_argument(msg.str());
   }
   return threads;
+}
+
+int threads_from(const char* variable, const std::string& value) {
+  char* end = nullptr;
+  auto threads = std::strtol(value.c_str(), &end, 10);
+  bool whole = !value.empty() && *end == '\0';
+  return check_threads(variable, whole ? threads : 0, "\"" + value + "\"");
 }
 
 int processors() {
@@ -44,8 +53,9 @@ int processors() {
 
 std::atomic<int>& threads_setting() {
   static std::atomic<int> threads = [] {
-    if (auto value = std::getenv("MLX_SELECTION_THREADS")) {
-      return check_threads("MLX_SELECTION_THREADS", std::atoi(value));
+    constexpr auto variable = "MLX_SELECTION_THREADS";
+    if (auto value = std::getenv(variable)) {
+      return threads_from(variable, value);
     }
     return processors();
   }();
@@ -100,7 +110,8 @@ int selection_threads() {
 }
 
 void set_selection_threads(int threads) {
-  threads_setting() = check_threads("set_selection_threads", threads);
+  threads_setting() = check_threads(
+      "set_selection_threads", threads, std::to_string(threads));
 }
 
 void run_parts(

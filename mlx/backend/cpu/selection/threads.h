@@ -17,7 +17,8 @@ namespace mlx::core::cpu {
 /**
  * How many threads a call may use, its own included. The first that is said of:
  * set_selection_threads, MLX_SELECTION_THREADS, the processors that this
- * process may run on. Throws std::invalid_argument below 1.
+ * process may run on. Throws std::invalid_argument if that is no number from 1
+ * to 1024.
  */
 MLX_API int selection_threads();
 MLX_API void set_selection_threads(int threads);
