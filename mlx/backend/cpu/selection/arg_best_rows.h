@@ -4,7 +4,7 @@
 // instruction set, inside its namespace.
 
 /** Up to so many elements of a row go through lanes. */
-constexpr size_t arg_best_lanes = 32;
+constexpr size_t arg_best_lanes = wide_lanes_size > 32 ? 32 : 8;
 
 template <typename T, Ranking ranking>
 class ArgBestOfRow {

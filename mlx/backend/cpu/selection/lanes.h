@@ -49,10 +49,23 @@ template <size_t step = 1, typename V, size_t count>
   }
 }
 
+/** Not ``safe``: what is beyond the array's last element is not read. */
+template <size_t size, bool safe, typename T>
+Keys<T, size> load_piece(const RowBlock<T>& rows, size_t r, size_t first) {
+  auto from = rows.offset[r] + static_cast<int64_t>(first);
+  if constexpr (safe) {
+    return load_bits<T, size>(rows.data + from);
+  } else {
+    T elements[size] = {};
+    auto readable = std::min<size_t>(size, rows.last + 1 - from);
+    std::memcpy(elements, rows.data + from, readable * sizeof(T));
+    return load_bits<T, size>(elements);
+  }
+}
+
 /**
  * Columns from ``first`` on, as many as ``size``, of rows that are each in one
- * piece. Where that is less than there are lanes, a vector has a bit of several
- * rows. Not ``safe``: what is beyond the array's last element is not read.
+ * piece. If that is half of the lanes, a vector has a piece of two rows.
  */
 template <size_t size, bool safe, typename T>
 void load_columns_of(
@@ -64,14 +77,16 @@ void load_columns_of(
   Vector<uint32_t> block[size];
 #pragma GCC unroll 16
   for (size_t r = 0; r < size; ++r) {
-    T elements[count] = {};
-    for (size_t part = 0; part < count; part += size) {
-      auto from = rows.offset[r + part] + static_cast<int64_t>(first);
-      auto readable =
-          safe ? size : std::min<size_t>(size, rows.last + 1 - from);
-      std::memcpy(elements + part, rows.data + from, readable * sizeof(T));
+    auto piece = load_piece<size, safe>(rows, r, first);
+    if constexpr (size == count) {
+      block[r] = rank_vector<T>(piece, rank);
+    } else {
+      auto pieces = concatenate<Keys<T>>(
+          piece,
+          load_piece<size, safe>(rows, r + size, first),
+          std::make_index_sequence<count>());
+      block[r] = rank_vector<T>(pieces, rank);
     }
-    block[r] = rank_vector(elements, rank);
   }
   transpose(block);
 #pragma GCC unroll 16
@@ -112,7 +127,7 @@ void load_columns(const RowBlock<T>& rows, RankOf<T> rank, uint32_t* columns) {
   for (size_t j = 0; j < rows.size; ++j, columns += count) {
     auto from = rows.data + static_cast<int64_t>(j) * rows.stride;
     if (adjacent) {
-      store(columns, rank_vector(from + rows.offset[0], rank));
+      store(columns, rank_vector<T>(load_bits(from + rows.offset[0]), rank));
     } else {
       for (size_t r = 0; r < count; ++r) {
         columns[r] = rank(from[rows.offset[r]]);
@@ -166,6 +181,18 @@ void best_of_columns(const uint32_t* columns, size_t size, W* words) {
       store(words + i * count + part * lanes<W>, best[i]);
     }
   }
+}
+
+/** Ranks of more than 16 bits take words that only AVX-512 has a minimum of. */
+#if defined(SELECTION_AVX512)
+constexpr size_t wide_lanes_size = TopKTuning::lanes_size;
+#else
+constexpr size_t wide_lanes_size = 32;
+#endif
+
+template <typename T>
+bool is_for_lanes(size_t size) {
+  return sizeof(T) <= 2 || (sizeof(T) <= 4 && size <= wide_lanes_size);
 }
 
 template <typename T>

@@ -6,7 +6,10 @@
 /** use(first, last) between one of the rising ``chosen`` and the next. */
 template <typename Use>
 void for_each_gap(
-    const uint32_t* chosen, size_t count, size_t size, Use&& use) {
+    const uint32_t* chosen,
+    size_t count,
+    size_t size,
+    Use&& use) {
   size_t next = 0;
   for (size_t c = 0; c < count; ++c) {
     use(next, static_cast<size_t>(chosen[c]));
@@ -26,8 +29,7 @@ class PutIndices {
 
   /** All indices but ``count`` rising ones, from ``place`` on. */
   void all_but(const uint32_t* chosen, size_t count, size_t place) const {
-    constexpr size_t few = 16;
-    if (stride_ == 1 && count <= few && size_ <= TopKTuning::short_row_size) {
+    if (stride_ == 1 && count <= 16 && size_ <= skipping_size) {
       count_skipped(chosen, count, out_ + place);
       return;
     }
@@ -44,11 +46,12 @@ class PutIndices {
   }
 
  private:
+  static constexpr size_t skipping_size = 512;
+
   // Without a jump: an index is its place and how many are skipped before it.
-  void count_skipped(
-      const uint32_t* chosen, size_t count, uint32_t* to) const {
+  void count_skipped(const uint32_t* chosen, size_t count, uint32_t* to) const {
     constexpr auto width = lanes<uint32_t>;
-    uint32_t rest[TopKTuning::short_row_size + width];
+    uint32_t rest[skipping_size + width];
     Vector<uint32_t> places;
     for (size_t l = 0; l < width; ++l) {
       places[l] = l;

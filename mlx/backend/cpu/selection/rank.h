@@ -91,18 +91,30 @@ void load_ranks(
   }
 }
 
-/** The ranks of a vector of elements of up to 4 bytes, which lie together. */
+/** As many elements as there are lanes for ranks; or half as many. */
+template <typename T, size_t count = lanes<uint32_t>>
+struct KeysOf {
+  typedef OrderedKey<T> type __attribute__((vector_size(count * sizeof(T))));
+};
+
+template <typename T, size_t count = lanes<uint32_t>>
+using Keys = typename KeysOf<T, count>::type;
+
+template <typename T, size_t count = lanes<uint32_t>>
+Keys<T, count> load_bits(const T* data) {
+  Keys<T, count> bits;
+  std::memcpy(&bits, data, sizeof(bits));
+  return bits;
+}
+
+/** The ranks of elements of up to 4 bytes. */
 template <typename T>
 [[gnu::always_inline]] inline Vector<uint32_t> rank_vector(
-    const T* data,
+    Keys<T> elements,
     RankOf<T> rank) {
-  using Key = OrderedKey<T>;
-  typedef Key Keys __attribute__((vector_size(lanes<uint32_t> * sizeof(T))));
   constexpr int spare_bits = 32 - 8 * sizeof(T);
-  constexpr uint32_t all = std::numeric_limits<Key>::max();
-  Keys raw;
-  std::memcpy(&raw, data, sizeof(raw));
-  auto bits = __builtin_convertvector(raw, Vector<uint32_t>);
+  constexpr uint32_t all = std::numeric_limits<OrderedKey<T>>::max();
+  auto bits = __builtin_convertvector(elements, Vector<uint32_t>);
   if constexpr (is_floating<T>) {
     auto sign = (Vector<uint32_t>)((Vector<int32_t>)(bits << spare_bits) >> 31);
     bits = (((bits & (all >> 1)) ^ sign) - sign) + infinity_bits<T>();

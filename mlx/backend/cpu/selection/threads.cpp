@@ -110,8 +110,8 @@ int selection_threads() {
 }
 
 void set_selection_threads(int threads) {
-  threads_setting() = check_threads(
-      "set_selection_threads", threads, std::to_string(threads));
+  threads_setting() =
+      check_threads("set_selection_threads", threads, std::to_string(threads));
 }
 
 void run_parts(

@@ -31,7 +31,8 @@ void finish(
     const TopKOutput<T>& out) {
   using R = Rank<T>;
   sorted |= k <= always_sorted;
-  if (count > k && (!sorted || count > network_size)) {
+  // What is not much more than k is sorted with it.
+  if (count > (sorted ? 2 * k + 64 : k)) {
     Scratch<R> scratch(count > 1024 ? count : 0);
     auto found = split<R>(all.ranks, count, k, scratch.candidates());
     keep_best(all.ranks, all.indices, count, k, found, Ties::first, all);
@@ -99,8 +100,11 @@ class TopKRows {
         });
       case TopKAlgorithm::lanes:
         if constexpr (sizeof(T) <= 4) {
-          return run_lanes();
+          if (is_for_lanes<T>(size_)) {
+            return run_lanes();
+          }
         }
+        // Which gives the same: so few are always in order.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();

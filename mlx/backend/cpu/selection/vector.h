@@ -58,6 +58,19 @@ Vector<T> shuffle(Vector<T> a, Vector<T> b, From from) {
   return shuffle(a, b, from, std::make_index_sequence<lanes<T>>());
 }
 
+/** Half a vector followed by another. */
+template <typename V, typename Half, size_t... l>
+V concatenate(Half a, Half b, std::index_sequence<l...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, l...);
+#else
+  V v;
+  std::memcpy(&v, &a, sizeof(a));
+  std::memcpy(reinterpret_cast<char*>(&v) + sizeof(a), &b, sizeof(b));
+  return v;
+#endif
+}
+
 /** Of a comparison's result: one bit for each lane. */
 template <typename M>
 uint64_t bits_of(M mask) {

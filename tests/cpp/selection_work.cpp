@@ -1,0 +1,108 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// One selection, as often as asked for, for those who count instructions. Needs
+// no libmlx, so that counting takes no time. tests/test_linear.py runs it.
+//
+// Usage: selection_work KERNELS WORK ROW N K TIMES
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "mlx/backend/cpu/selection/kernels.h"
+
+using namespace mlx::core;
+
+namespace {
+
+std::vector<float> make_row(const std::string& kind, int n) {
+  std::vector<float> row(n);
+  std::mt19937 random(n);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < n; ++i) {
+    auto x = normal(random);
+    if (kind == "ascending") {
+      x = i;
+    } else if (kind == "descending") {
+      x = -i;
+    } else if (kind == "equal") {
+      x = 1;
+    } else if (kind == "zeros") {
+      x = random() % 10 ? 0 : x;
+    } else if (kind == "few") {
+      x = random() % 3;
+    } else if (kind == "nan") {
+      x = random() % 2 ? std::numeric_limits<float>::quiet_NaN() : x;
+    } else if (kind == "organ-pipe") {
+      x = std::min(i, n - i);
+    } else if (kind == "periodic") {
+      // All that is large falls into few slots, and is larger each time.
+      x = i % 256 < 16 ? 1000 + i : x;
+    } else if (kind != "random") {
+      std::exit(2);
+    }
+    row[i] = x;
+  }
+  return row;
+}
+
+const std::map<std::string, TopKAlgorithm> algorithms{
+    {"lanes", TopKAlgorithm::lanes},
+    {"short_row", TopKAlgorithm::short_row},
+    {"bounded", TopKAlgorithm::bounded},
+    {"select", TopKAlgorithm::select}};
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 7) {
+    return 2;
+  }
+  std::string work = argv[2];
+  int n = std::atoi(argv[4]);
+  int k = std::atoi(argv[5]);
+  int times = std::atoi(argv[6]);
+  auto row = make_row(argv[3], n);
+  std::vector<float> values(n);
+  std::vector<uint32_t> indices(n);
+  cpu::use_selection_kernels(argv[1]);
+  auto& kernels = cpu::selection_kernels();
+
+  if (algorithms.count(work)) {
+    force_topk_algorithm(algorithms.at(work));
+    auto order = selection::TopKOrder::unsorted;
+    auto plan = plan_topk({1, n}, {n, 1}, 1, k, order);
+    if (plan.algorithm != algorithms.at(work)) {
+      return 2;
+    }
+    cpu::TopKJob job{
+        &plan,
+        selection::TopKMode::largest,
+        false,
+        1,
+        float32,
+        row.data(),
+        values.data(),
+        indices.data()};
+    for (int i = 0; i < times; ++i) {
+      kernels.topk(job, 0, 1);
+    }
+    return 0;
+  }
+  std::optional<size_t> kth;
+  if (work == "argpartition") {
+    kth = k;
+  } else if (work != "argsort") {
+    return 2;
+  }
+  auto rows = plan_rows({1, n}, {n, 1}, 1, n);
+  cpu::OrderJob job{
+      &rows, kth, OrderResult::indices, float32, row.data(), indices.data()};
+  for (int i = 0; i < times; ++i) {
+    kernels.order(job, 0, 1);
+  }
+}
