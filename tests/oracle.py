@@ -23,6 +23,19 @@ def best_first(row, largest):
     return nans + others if largest else others + nans
 
 
+def order(row, largest):
+    """As best_first, for real numbers, in NumPy's time: for long rows."""
+    if row.dtype.kind == "f":
+        nan = np.isnan(row)
+        key = np.where(nan, 0, row)
+        last = ~nan if largest else nan
+        return np.lexsort((-key if largest else key, last))
+    if largest:
+        # The order of the reversed row, from its end: ties stay as they are.
+        return len(row) - 1 - np.argsort(row[::-1], kind="stable")[::-1]
+    return np.argsort(row, kind="stable")
+
+
 def topk_indices(a, k, axis=-1, largest=True):
     """The indices of the k best along an axis, best first."""
     rows = np.moveaxis(a, axis, -1)

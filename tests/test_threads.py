@@ -1,14 +1,103 @@
-"""Eight threads calling everything at once, each on a stream of its own."""
+"""Threads that call everything at once, and threads that share one selection."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import mlx.core as mx
 import numpy as np
+import pytest
 
-import oracle
+from cases import bits
 
 
-def test_eight_threads_on_their_own_streams():
+@pytest.fixture
+def three_threads():
+    before = mx.selection_threads()
+    mx.set_selection_threads(3)
+    yield
+    mx.set_selection_threads(before)
+
+
+def everything(a, k, axis):
+    return [
+        *mx.topk(a, k, axis, return_indices=True),
+        mx.topk(a, k, axis, largest=False, sorted=True),
+        mx.argpartition(a, k, axis),
+        mx.partition(a, -k, axis),
+        mx.argsort(a, axis),
+        mx.sort(a, axis),
+        mx.argmax(a, axis),
+        mx.argmin(a, axis),
+    ]
+
+
+# Many rows that are shared out, one row that is, and rows that lie side by side.
+@pytest.mark.parametrize(
+    "shape, k, axis",
+    [
+        ((3000, 200), 8, 1),
+        ((1, 900_000), 70, 1),
+        ((2, 600_000), 5, 1),
+        ((900, 700), 9, 0),
+    ],
+)
+def test_results_do_not_depend_on_the_number_of_threads(shape, k, axis, three_threads):
+    values = np.random.default_rng(k).integers(0, 5000, shape).astype(np.float32)
+    values.flat[:: shape[-1] // 3] = np.nan
+    a = mx.array(values)
+    many = [bits(x) for x in everything(a, k, axis)]
+    mx.set_selection_threads(1)
+    for got, wanted in zip(many, everything(a, k, axis), strict=True):
+        np.testing.assert_array_equal(got, bits(wanted))
+
+
+def test_helpers_are_there_when_asked_for_and_not_before():
+    code = """
+import mlx.core as mx, os
+def threads(): return len(os.listdir("/proc/self/task"))
+a = mx.random.normal((64, 40_000)); mx.eval(a)
+mx.eval(mx.argsort(a)); alone = threads()
+mx.set_selection_threads(4)
+mx.eval(mx.topk(a[:1], 3)); print(threads() - alone)
+mx.eval(mx.argsort(a)); print(threads() - alone)
+"""
+    if not os.path.exists("/proc/self/task"):
+        pytest.skip("counts threads in /proc")
+    assert run(code, MLX_SELECTION_THREADS="1").stdout.split() == ["0", "3"]
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_environment_sets_the_number_of_threads():
+    code = "import mlx.core as mx; print(mx.selection_threads())"
+    assert run(code, MLX_SELECTION_THREADS="7").stdout.strip() == "7"
+    for bad in ("0", "-2", "many", "3x", "", "5000"):
+        done = run(code, MLX_SELECTION_THREADS=bad)
+        wanted = "[MLX_SELECTION_THREADS] the number of threads must be between 1 and"
+        assert done.returncode != 0 and wanted in done.stderr, bad
+        assert f'got "{bad}"' in done.stderr
+
+
+def test_a_number_of_threads_that_makes_no_sense_is_refused():
+    before = mx.selection_threads()
+    for bad in (0, -1, 1025):
+        with pytest.raises(ValueError, match=f"between 1 and 1024, got {bad}"):
+            mx.set_selection_threads(bad)
+    with pytest.raises(TypeError):
+        mx.set_selection_threads(2.5)
+    assert mx.selection_threads() == before
+
+
+def test_eight_threads_on_their_own_streams(three_threads):
     failures = []
     start = threading.Barrier(8)
 
@@ -18,25 +107,28 @@ def test_eight_threads_on_their_own_streams():
             rng = np.random.default_rng(seed)
             mode = ["stop", "zero", "error"][seed % 3]
             with mx.stream(mx.new_stream(mx.cpu)), mx.index_gradient(mode):
-                for _ in range(30):
+                for _ in range(20):
                     check(rng, mode)
         except BaseException as error:
             failures.append(error)
 
     def check(rng, mode):
-        x = rng.integers(0, 9, (rng.integers(1, 40), rng.integers(2, 300)))
+        # Some are large enough to be shared out.
+        rows = rng.choice([rng.integers(1, 40), 900])
+        x = rng.integers(0, 9, (rows, rng.integers(2, 300)))
         x = x.astype(np.float32)
         k = int(rng.integers(1, x.shape[1]))
         a = mx.array(x)
         values, indices = mx.topk(a, k, sorted=True, return_indices=True)
-        wanted = oracle.topk(x, k)
-        np.testing.assert_array_equal(np.array(values), wanted[0])
-        np.testing.assert_array_equal(np.array(indices), wanted[1])
-        gradient = mx.grad(lambda a: (mx.topk(a, k) * 2).sum())(a)
-        weights = np.full(wanted[0].shape, 2, np.float32)
+        wanted = np.argsort(-x, -1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(np.array(indices), wanted)
         np.testing.assert_array_equal(
-            np.array(gradient), oracle.topk_gradient(x, k, weights)
+            np.array(values), np.take_along_axis(x, wanted, -1)
         )
+        gradient = mx.grad(lambda a: (mx.topk(a, k) * 2).sum())(a)
+        expected = np.zeros_like(x)
+        np.put_along_axis(expected, wanted, 2, -1)
+        np.testing.assert_array_equal(np.array(gradient), expected)
         part = mx.compile(lambda a: mx.partition(a, k - 1))(a)
         np.testing.assert_array_equal(np.array(part)[:, k - 1], np.sort(x)[:, k - 1])
         try:

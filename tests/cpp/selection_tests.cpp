@@ -108,6 +108,41 @@ void test_a_plan_knows_when_nothing_is_to_be_selected() {
   CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::lanes);
 }
 
+void test_a_plan_follows_the_size_and_k() {
+  using Tuning = TopKTuning;
+  auto plan = [](int n, int k) {
+    return plan_topk({2, n}, {n, 1}, 1, k, TopKOrder::sorted).algorithm;
+  };
+  auto lanes_size = Tuning::lanes_size, lanes_k = Tuning::lanes_k;
+  CHECK(plan(lanes_size, lanes_k) == TopKAlgorithm::lanes);
+  CHECK(plan(lanes_size + 1, lanes_k) == TopKAlgorithm::short_row);
+  CHECK(plan(lanes_size, lanes_k + 1) == TopKAlgorithm::short_row);
+  auto size = Tuning::short_row_size, k = Tuning::short_row_k;
+  CHECK(plan(size, k) == TopKAlgorithm::short_row);
+  CHECK(plan(size + 1, k) == TopKAlgorithm::bounded);
+  CHECK(plan(size, k + 1) == TopKAlgorithm::bounded);
+  auto n = 100 * Tuning::bounded_elements_per_k;
+  CHECK(plan(n, 100) == TopKAlgorithm::bounded);
+  CHECK(plan(n, 101) == TopKAlgorithm::select);
+}
+
+void test_a_plan_follows_what_is_forced_where_it_can() {
+  auto plan = [](int n, int k) {
+    return plan_topk({2, n}, {n, 1}, 1, k, TopKOrder::sorted).algorithm;
+  };
+  using enum TopKAlgorithm;
+  for (auto algorithm : {lanes, short_row, bounded, select}) {
+    force_topk_algorithm(algorithm);
+    CHECK(plan(100, 10) == algorithm);
+    bool is_short = algorithm == lanes || algorithm == short_row;
+    CHECK((plan(100000, 10) == algorithm) != is_short);
+  }
+  // select, the last, was forced; without it, a row like this is bounded.
+  CHECK(plan(100000, 10) == select);
+  force_topk_algorithm(std::nullopt);
+  CHECK(plan(100000, 10) == bounded);
+}
+
 void test_offsets_do_not_overflow_an_int() {
   Strides strides{int64_t(1) << 33, 1};
   auto plan = plan_rows({3, 4}, strides, 1, 4);
@@ -115,6 +150,17 @@ void test_offsets_do_not_overflow_an_int() {
   row.next();
   row.next();
   CHECK(row.in_offset == int64_t(1) << 34);
+
+  // Nor does the number of rows, where axes merge.
+  int many = 1 << 20;
+  int64_t n = 4;
+  auto merged = plan_rows(
+      {many, many, 4}, Strides{many * n, n, 1}, 2, static_cast<int>(n));
+  CHECK(merged.rows == int64_t(1) << 40);
+  CHECK((merged.shape == Strides{int64_t(1) << 40}));
+  CHECK(merged.last_in_offset == (int64_t(1) << 42) - 1);
+  RowCursor last(merged, merged.rows - 1);
+  CHECK(last.in_offset == (int64_t(1) << 42) - 4);
 }
 
 // ---- order -----------------------------------------------------------------
@@ -355,6 +401,8 @@ int main() {
   test_a_plan_visits_every_row_once_and_where_it_is();
   test_a_plan_merges_axes_that_share_a_stride();
   test_a_plan_knows_when_nothing_is_to_be_selected();
+  test_a_plan_follows_the_size_and_k();
+  test_a_plan_follows_what_is_forced_where_it_can();
   test_offsets_do_not_overflow_an_int();
   test_keys_order_as_the_contract_does();
   test_kernels_agree_with_mlx_primitives();

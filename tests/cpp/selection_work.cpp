@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// One selection, as often as asked for, for those who count instructions. Needs
-// no libmlx, so that counting takes no time. tests/test_linear.py runs it.
+// One selection, in the function ``counted``, for those who count instructions.
+// Needs no libmlx, so that it starts at once. tests/test_linear.py runs it.
 //
-// Usage: selection_work KERNELS WORK ROW N K TIMES
+// Usage: selection_work KERNELS WORK ROW N K
 
 #include <algorithm>
 #include <cstdlib>
@@ -58,14 +58,20 @@ const std::map<std::string, TopKAlgorithm> algorithms{
 
 } // namespace
 
+template <typename Job>
+[[gnu::noinline]] void counted(
+    void (*kernel)(const Job&, int64_t, int64_t),
+    const Job& job) {
+  kernel(job, 0, 1);
+}
+
 int main(int argc, char** argv) {
-  if (argc != 7) {
+  if (argc != 6) {
     return 2;
   }
   std::string work = argv[2];
   int n = std::atoi(argv[4]);
   int k = std::atoi(argv[5]);
-  int times = std::atoi(argv[6]);
   auto row = make_row(argv[3], n);
   std::vector<float> values(n);
   std::vector<uint32_t> indices(n);
@@ -88,9 +94,7 @@ int main(int argc, char** argv) {
         row.data(),
         values.data(),
         indices.data()};
-    for (int i = 0; i < times; ++i) {
-      kernels.topk(job, 0, 1);
-    }
+    counted(kernels.topk, job);
     return 0;
   }
   std::optional<size_t> kth;
@@ -102,7 +106,5 @@ int main(int argc, char** argv) {
   auto rows = plan_rows({1, n}, {n, 1}, 1, n);
   cpu::OrderJob job{
       &rows, kth, OrderResult::indices, float32, row.data(), indices.data()};
-  for (int i = 0; i < times; ++i) {
-    kernels.order(job, 0, 1);
-  }
+  counted(kernels.order, job);
 }

@@ -103,6 +103,9 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
       lower = upper;
       upper = count;
     }
+    if (range.width == 0 && lower < k && k <= upper) {
+      return {range.low, better + lower, upper - lower};
+    }
     if (upper - lower > count / 2) {
       break;
     }

@@ -1,0 +1,159 @@
+"""Every algorithm on every kind of row, at sizes on both sides of each threshold."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import _selection
+
+import oracle
+from cases import KERNELS, bits, mx_array, numpy_of, values_of
+
+kernels = pytest.mark.parametrize("engine", KERNELS)
+
+# Vectors, their halves, what lanes and short rows go up to, networks, chunks.
+SIZES = [1, 2, 7, 8, 9, 16, 17, 32, 33, 64, 65, 255, 256, 257, 513]
+SIZES += [1023, 1024, 1025, 4095, 8193]
+TYPES = [mx.float32, mx.bfloat16, mx.int8, mx.uint32, mx.float64, mx.int64]
+
+
+def organ_pipe(n):
+    return np.minimum(np.arange(n), n - np.arange(n))
+
+
+def periodic(n):
+    """What is large falls into few of the slots that bound a selection."""
+    i = np.arange(n)
+    return np.where(i % 256 < 16, 100 + i, i % 7)
+
+
+ROWS = {
+    "random": lambda n, rng: rng.standard_normal(n) * 100,
+    "ascending": lambda n, rng: np.arange(n) - n // 2,
+    "descending": lambda n, rng: n // 2 - np.arange(n),
+    "equal": lambda n, rng: np.ones(n),
+    "zeros": lambda n, rng: rng.standard_normal(n) * (rng.random(n) < 0.1),
+    "few": lambda n, rng: rng.integers(-1, 2, n),
+    "nan": lambda n, rng: np.where(rng.random(n) < 0.7, np.nan, rng.random(n)),
+    "infinities": lambda n, rng: rng.choice([np.inf, -np.inf, np.nan, 0.0, -0.0], n),
+    "organ pipe": lambda n, rng: organ_pipe(n),
+    "periodic": lambda n, rng: periodic(n),
+}
+
+
+def test_the_fast_oracle_is_the_slow_one():
+    rng = np.random.default_rng(0)
+    for row in ROWS.values():
+        values = row(300, rng)
+        kinds = [values, values.astype(np.float32)]
+        if np.isfinite(values).all():
+            kinds += [values.astype(np.int8), values.astype(np.uint32)]
+        for typed in kinds:
+            for largest in (True, False):
+                slow = oracle.best_first(typed, largest)
+                assert oracle.order(typed, largest).tolist() == slow
+
+
+def counts(n):
+    most = {0, 1, 2, 8, 9, 16, 17, 64, 65, n - 1, n}
+    most |= {n // 2, n // 8, n // 8 + 1}
+    return sorted(k for k in most if 0 <= k <= n)
+
+
+def row_of(kind, dtype, n):
+    rng = np.random.default_rng(n)
+    values = ROWS[kind](n, rng)
+    if not np.issubdtype(np.asarray(numpy_of(mx.zeros(1, dtype))).dtype, np.floating):
+        values = np.nan_to_num(values, nan=5, posinf=9, neginf=-9).astype(np.int64)
+        values = values.astype(str(dtype).split(".")[-1])
+    return mx_array(np.asarray(values), dtype)
+
+
+@kernels
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_kind_of_row(kind, engine):
+    for dtype in TYPES:
+        for n in SIZES:
+            a = row_of(kind, dtype, n)
+            row = numpy_of(a)
+            for largest in (True, False):
+                check_every_k(a, oracle.order(row, largest), largest)
+
+
+def check_every_k(a, order, largest):
+    ks = counts(len(order))
+    results = []
+    for k in ks:
+        values, indices = mx.topk(
+            a, k, largest=largest, sorted=True, return_indices=True
+        )
+        other = mx.topk(a, k, largest=largest, return_indices=True).indices
+        results.append([values, indices, mx.take(a, indices), other])
+    mx.eval(results)
+    for k, (values, indices, fetched, other) in zip(ks, results, strict=True):
+        np.testing.assert_array_equal(np.array(indices), order[:k], f"{a.dtype} {k}")
+        np.testing.assert_array_equal(bits(values), bits(fetched))
+        np.testing.assert_array_equal(np.sort(np.array(other)), np.sort(order[:k]))
+
+
+@pytest.mark.parametrize("engine", _selection.kernels())
+@pytest.mark.parametrize("kind", ROWS)
+def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
+    for dtype in TYPES:
+        for n in SIZES:
+            a = row_of(kind, dtype, n)
+            row = numpy_of(a)
+            order = oracle.order(row, largest=False)
+            np.testing.assert_array_equal(np.array(mx.argsort(a)), order)
+            in_order = mx.take(a, mx.array(order))
+            np.testing.assert_array_equal(bits(mx.sort(a)), bits(in_order))
+            for kth in {0, n // 9, n // 2, n - 1 - n // 9, n - 1}:
+                got = np.array(mx.argpartition(a, kth))
+                assert got[kth] == order[kth]
+                assert set(got[:kth]) == set(order[:kth])
+                assert set(got[kth:]) == set(order[kth:])
+                fetched = mx.take(a, mx.array(got))
+                np.testing.assert_array_equal(bits(mx.partition(a, kth)), bits(fetched))
+            nan = np.isnan(row) if row.dtype.kind == "f" else np.zeros(n, bool)
+            smallest = np.argmax(nan) if nan.any() else order[0]
+            assert mx.argmin(a).item() == smallest
+            assert mx.argmax(a).item() == oracle.order(row, largest=True)[0]
+
+
+@pytest.mark.parametrize("name", ["uint8", "int16", "float16", "float32", "complex64"])
+def test_all_instruction_sets_give_the_same_bits(name):
+    """Unsorted results too: their order is unspecified, and yet one."""
+    dtype = getattr(mx, name)
+    rng = np.random.default_rng(3)
+    for n, k in [(20, 5), (200, 9), (600, 70), (5000, 100), (5000, 2000)]:
+        a = mx_array(values_of(dtype, (3, n), "pool", rng), dtype)
+        results = []
+        for kernels in _selection.kernels():
+            _selection.use_kernels(kernels)
+            values, indices = mx.topk(a, k, return_indices=True)
+            part = mx.argpartition(a, k)
+            results.append([bits(values), np.array(indices), np.array(part)])
+        for others in results[1:]:
+            for got, wanted in zip(others, results[0], strict=True):
+                np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("rows", [1, 5, 17, 70])
+def test_a_batch_gives_what_its_rows_give(rows, axis):
+    """Also where rows lie side by side in memory and are copied in tiles."""
+    rng = np.random.default_rng(rows)
+    for n, k in [(12, 3), (100, 20), (700, 30), (3000, 50), (3000, 1500)]:
+        a = mx.array(rng.integers(0, 50, (rows, n)).astype(np.float32))
+        batch = a if axis == 1 else mx.contiguous(a.T)
+        values, indices = mx.topk(batch, k, axis, return_indices=True)
+        part = mx.argpartition(batch, k, axis)
+        for r in range(rows):
+            got = [mx.take(x, r, 1 - axis) for x in (values, indices, part)]
+            one = [*mx.topk(a[r], k, return_indices=True), mx.argpartition(a[r], k)]
+            for g, w in zip(got, one, strict=True):
+                np.testing.assert_array_equal(np.array(g), np.array(w))
+
+
+def test_there_is_no_forcing_what_the_machine_lacks():
+    with pytest.raises(ValueError, match="no kernels named no such"):
+        _selection.use_kernels("no such")

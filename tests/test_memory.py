@@ -1,0 +1,70 @@
+"""What a selection takes beside its outputs: what docs/topk.md says, and no copy."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not pathlib.Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc"
+)
+
+# Resident memory at its peak while the op runs, less what was there before.
+MEASURE = """
+import mlx.core as mx
+mx.set_selection_threads(1)
+def resident(name):
+    for line in open("/proc/self/status"):
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+a = {array}
+mx.eval(a)
+mx.eval(mx.topk(mx.arange(3000.0), 9), mx.argsort(mx.arange(3000)))
+open("/proc/self/clear_refs", "w").write("5")
+before = resident("VmRSS")
+out = {op}
+mx.eval(out)
+outputs = out if isinstance(out, (list, tuple)) else [out]
+print(resident("VmHWM") - before - sum(x.nbytes for x in outputs))
+"""
+
+MIB = 1 << 20
+LONG = "mx.random.normal((1, {n}))"
+N = 6_000_000
+
+# The array, the op, and the scratch that it may take.
+CASES = {
+    "small k": (LONG, "mx.topk(a, 50, return_indices=True)", N // 8),
+    "argmax": (LONG, "mx.argmax(a, axis=-1)", 0),
+    "a small part": (LONG, "mx.argpartition(a, 50)", N // 8),
+    "large k": (LONG, "mx.topk(a, {n} // 2, return_indices=True)", 16 * N),
+    "half": (LONG, "mx.argpartition(a, {n} // 2)", 16 * N),
+    "sort": (LONG, "mx.sort(a)", 8 * N),
+    "argsort": (LONG, "mx.argsort(a)", 16 * N),
+    "many rows": (
+        "mx.random.normal(({n} // 4000, 4000))",
+        "mx.argsort(a)",
+        16 * 4000,
+    ),
+    "rows side by side": (
+        "mx.random.normal((60_000, {n} // 60_000))",
+        "mx.topk(a, 50, axis=0, return_indices=True)",
+        4 * MIB,
+    ),
+    "every second element": (
+        "mx.random.normal((2, {n}))[:, ::2]",
+        "mx.topk(a, 50, return_indices=True)",
+        N // 8,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_more_than_the_outputs_and_a_stated_scratch(name):
+    array, op, scratch = CASES[name]
+    code = MEASURE.format(array=array.format(n=N), op=op.format(n=N))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # The system's own pages, and what it counts late.
+    assert int(done.stdout) < scratch + 2 * MIB
