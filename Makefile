@@ -1,6 +1,7 @@
 # make demo    build the wheel, install it, run the example
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
+# make bench   against stock MLX, torch, NumPy and one pass over memory
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +20,7 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check referees sanitize wheel format clean
+.PHONY: demo test check bench referees sanitize wheel format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -35,6 +36,10 @@ test: $(VENV)/.installed
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
 	$(BIN)/python -m pytest tests/referees
+
+bench: $(VENV)/.installed $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py --threads 1 $(BENCH)
+	$(BIN)/python benchmarks/run.py --threads $$(nproc) --sets table,sorts $(BENCH)
 
 sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))
@@ -62,8 +67,8 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees: requirements-referees.txt $(VENV)/.tools
-	$(BIN)/pip install -q -r requirements-referees.txt
+$(VENV)/.referees $(VENV)/.bench: $(VENV)/.%: requirements-%.txt $(VENV)/.tools
+	$(BIN)/pip install -q -r $<
 	touch $@
 
 # The stock MLX: what the wheel is built from, and what tests compare with.

@@ -95,4 +95,13 @@ MLX_API array searchsorted(
     const std::string& side = "left",
     StreamOrDevice s = {});
 
+/**
+ * How many threads a selection on the CPU may use, its stream's own included.
+ * The first that is said of: set_threads, MLX_SELECTION_THREADS, the processors
+ * that this process may run on. Throws std::invalid_argument if that is no
+ * number from 1 to 1024. Results do not depend on it.
+ */
+MLX_API int threads();
+MLX_API void set_threads(int threads);
+
 } // namespace mlx::core::selection

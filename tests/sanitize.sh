@@ -25,5 +25,6 @@ cmake --install build/sanitize --component wheel --prefix "$site/mlx" >/dev/null
 # Leaks are not looked for: Python and MLX keep things until the process ends.
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$site" \
-  python -m pytest -q tests/test_topk.py tests/test_gradients.py \
+  python -m pytest -q tests/test_topk.py tests/test_families.py \
+  tests/test_gradients.py \
   tests/test_index_gradient.py tests/test_transforms.py tests/test_threads.py

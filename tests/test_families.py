@@ -119,6 +119,21 @@ def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
             assert mx.argmax(a).item() == oracle.order(row, largest=True)[0]
 
 
+@kernels
+@pytest.mark.parametrize("largest", [True, False])
+def test_nan_that_signals_hides_nothing(largest, engine):
+    """Where a maximum of vectors gives NaN for one, what was greatest is lost."""
+    rng = np.random.default_rng(1)
+    for n, k in [(160, 8), (1000, 50), (20_000, 100), (20_000, 5000)]:
+        bit_patterns = rng.standard_normal(n).astype(np.float32).view(np.uint32)
+        signals = rng.choice(np.array([0x7F800001, 0xFF812345], np.uint32), n)
+        bit_patterns = np.where(rng.random(n) < 0.3, signals, bit_patterns)
+        a = mx.array(bit_patterns).view(mx.float32)
+        got = mx.topk(a, k, largest=largest, sorted=True, return_indices=True).indices
+        wanted = oracle.order(bit_patterns.view(np.float32), largest)[:k]
+        np.testing.assert_array_equal(np.array(got), wanted)
+
+
 @pytest.mark.parametrize("name", ["uint8", "int16", "float16", "float32", "complex64"])
 def test_all_instruction_sets_give_the_same_bits(name):
     """Unsorted results too: their order is unspecified, and yet one."""

@@ -10,7 +10,6 @@
 
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
-#include "mlx/backend/cpu/selection/threads.h"
 #include "mlx/ops.h"
 #include "mlx/portable_graph.h"
 #include "python/src/bindings.h"
@@ -323,10 +322,10 @@ void init_index_ops(nb::module_& core) {
 
 void init_threads(nb::module_& core) {
   // A bad value in the environment is refused here, not while at work.
-  mx::cpu::selection_threads();
+  selection::threads();
   core.def(
       "selection_threads",
-      &mx::cpu::selection_threads,
+      &selection::threads,
       nb::sig("def selection_threads() -> int"),
       R"pbdoc(
         How many threads a selection on the CPU may use.
@@ -338,7 +337,7 @@ void init_threads(nb::module_& core) {
       )pbdoc");
   core.def(
       "set_selection_threads",
-      &mx::cpu::set_selection_threads,
+      &selection::set_threads,
       "threads"_a,
       nb::sig("def set_selection_threads(threads: int) -> None"),
       R"pbdoc(

@@ -22,7 +22,7 @@ constexpr int64_t part_of_arg_best = 1 << 18;
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_of_part, Work&& work) {
   auto of_part = elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
-  cpu::split_work(rows.rows, of_part, cpu::selection_threads(), work);
+  cpu::split_work(rows.rows, of_part, selection::threads(), work);
 }
 
 } // namespace
@@ -51,7 +51,7 @@ void TopK::eval_cpu(
           return;
         }
         // Either several rows at once, or each by several threads.
-        int64_t threads = cpu::selection_threads();
+        int64_t threads = selection::threads();
         bool few = plan.rows.rows < threads;
         cpu::TopKJob job{
             &plan,

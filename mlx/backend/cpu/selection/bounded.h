@@ -122,7 +122,7 @@ class BoundedSelection {
         for (size_t i = 0; i < vectors; ++i, data += width) {
           auto score = S::load_scores(data);
           of_block = greater_of(score, of_block);
-          if constexpr (S::native && S::descending) {
+          if constexpr (S::native) {
             S::watch_for_nan(nan_seen, score);
           }
         }
@@ -131,7 +131,7 @@ class BoundedSelection {
         best = greater_of(of_block, best);
         slot = (slot + 1) & (slot_vectors_ - 1);
       }
-      if constexpr (S::native && S::descending) {
+      if constexpr (S::native) {
         best = S::may_have_nan(nan_seen)
             ? broadcast(std::numeric_limits<Lane>::infinity())
             : best;

@@ -16,6 +16,7 @@
 #include <sched.h>
 #endif
 
+#include "mlx/selection.h"
 #include "mlx/threadpool.h"
 
 namespace mlx::core::cpu {
@@ -105,15 +106,6 @@ struct SharedWork {
 
 } // namespace
 
-int selection_threads() {
-  return threads_setting();
-}
-
-void set_selection_threads(int threads) {
-  threads_setting() =
-      check_threads("set_selection_threads", threads, std::to_string(threads));
-}
-
 void run_parts(
     int64_t parts,
     int64_t threads,
@@ -146,3 +138,16 @@ void run_parts(
 }
 
 } // namespace mlx::core::cpu
+
+namespace mlx::core::selection {
+
+int threads() {
+  return cpu::threads_setting();
+}
+
+void set_threads(int threads) {
+  cpu::threads_setting() = cpu::check_threads(
+      "set_selection_threads", threads, std::to_string(threads));
+}
+
+} // namespace mlx::core::selection

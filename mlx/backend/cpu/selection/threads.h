@@ -10,19 +10,9 @@
 #include <cstdint>
 #include <functional>
 
-#include "mlx/api.h"
-
 namespace mlx::core::cpu {
 
-/**
- * How many threads a call may use, its own included. The first that is said of:
- * set_selection_threads, MLX_SELECTION_THREADS, the processors that this
- * process may run on. Throws std::invalid_argument if that is no number from 1
- * to 1024.
- */
-MLX_API int selection_threads();
-MLX_API void set_selection_threads(int threads);
-
+/** part(0), ..., part(parts - 1), in any order; returns when all are done. */
 void run_parts(
     int64_t parts,
     int64_t threads,

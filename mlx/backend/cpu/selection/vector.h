@@ -36,7 +36,7 @@ V less_of(V a, V b) {
   return a < b ? a : b;
 }
 
-/** For floats: ``b`` where ``a`` is NaN. */
+/** For floats: ``b`` where ``a`` is NaN; but NaN, on some, where it signals. */
 template <typename V>
 V greater_of(V a, V b) {
   return a > b ? a : b;
