@@ -163,18 +163,34 @@ class BoundedSelection {
   void scan(const Row<T>& row, size_t first, size_t size) {
     T copy[blocks_of_chunk * 8 * width];
     auto data = row.span(first, size, copy);
-    size_t i = 0;
-    for (; i + step <= size && open_; i += step) {
-      auto from = data + i;
-      auto m0 = reaches(from), m1 = reaches(from + width);
-      auto m2 = reaches(from + 2 * width), m3 = reaches(from + 3 * width);
+    auto whole = size / step * step;
+    if (row.next) {
+      scan_steps<true>(row, data, first, whole);
+    } else {
+      scan_steps<false>(row, data, first, whole);
+    }
+    if (open_ && whole < size) {
+      add_all(data, first, whole, size);
+      if (count_ > capacity_) {
+        tighten();
+      }
+    }
+  }
+
+  template <bool fetch_ahead>
+  void scan_steps(const Row<T>& row, const T* data, size_t first, size_t size) {
+    for (size_t i = 0; i < size && open_; i += step) {
+      if constexpr (fetch_ahead) {
+        row.prefetch_next(first + i, step);
+      }
+      uint64_t bits[4];
       if (everything_) {
         add_all(data, first, i, i + step);
-      } else if (any_of((m0 | m1) | (m2 | m3))) {
-        add(data, first, i, bits_of(m0));
-        add(data, first, i + width, bits_of(m1));
-        add(data, first, i + 2 * width, bits_of(m2));
-        add(data, first, i + 3 * width, bits_of(m3));
+      } else if (S::reaching(data + i, bound_, bits)) {
+        add(data, first, i, bits[0]);
+        add(data, first, i + width, bits[1]);
+        add(data, first, i + 2 * width, bits[2]);
+        add(data, first, i + 3 * width, bits[3]);
       } else {
         continue;
       }
@@ -182,16 +198,6 @@ class BoundedSelection {
         tighten();
       }
     }
-    if (open_ && i < size) {
-      add_all(data, first, i, size);
-      if (count_ > capacity_) {
-        tighten();
-      }
-    }
-  }
-
-  auto reaches(const T* data) const {
-    return S::reaches(S::load_scores(data), bound_);
   }
 
   void add(const T* data, size_t first, size_t i, uint64_t bits) {

@@ -47,14 +47,29 @@ struct RankOf {
   Key offset;
 };
 
+/** Of a row: as much as fits into any second cache, with what is at work. */
+constexpr size_t max_prefetched_bytes = size_t(128) << 10;
+
 template <typename T>
 struct Row {
   const T* data;
   int64_t stride;
   size_t size;
+  // Where the next row begins, if it is to be fetched from memory meanwhile.
+  const T* next{nullptr};
 
   T operator[](size_t i) const {
     return data[static_cast<int64_t>(i) * stride];
+  }
+
+  /** While this row is worked on in the cache, the next is on its way there. */
+  void prefetch_next(size_t first, size_t count) const {
+    constexpr size_t line = 64 / sizeof(T);
+    if (next && (first + count) * sizeof(T) <= max_prefetched_bytes) {
+      for (auto i = first; i < first + count; i += line) {
+        __builtin_prefetch(next + i, 0, 2);
+      }
+    }
   }
 
   /** Some of the elements in one piece: themselves, or their ``copy``. */

@@ -7,6 +7,9 @@
 /** So much of neighbouring rows is copied at a time, at the most. */
 constexpr size_t tile_bytes = size_t(4) << 20;
 
+/** An input of more than this is not in a cache, where fetching ahead costs. */
+constexpr size_t cached_bytes = size_t(32) << 20;
+
 /** How many neighbouring rows to copy at a time; 1 to leave them where they
  * are. */
 template <typename T>
@@ -55,6 +58,8 @@ void for_each_row(
   // Not a power of two: rows would compete for the same lines of the cache.
   auto pitch = size + 64 / sizeof(T);
   Buffer<T> tile(most > 1 ? most * pitch : 0);
+  bool from_memory = rows.in_axis_stride == 1 &&
+      rows.rows * rows.axis_size * sizeof(T) > cached_bytes;
   RowCursor at(rows, first);
   for (auto r = first; r < last;) {
     auto count = most > 1 ? std::min({most, last - r, at.left_of_inner()}) : 1;
@@ -67,11 +72,16 @@ void for_each_row(
           tile.get(),
           pitch);
     }
-    for (int64_t i = 0; i < count; ++i, ++r, at.next()) {
+    for (int64_t i = 0; i < count; ++i) {
       auto row = count > 1
           ? Row<T>{tile.get() + i * pitch, 1, size}
           : Row<T>{data + at.in_offset, rows.in_axis_stride, size};
-      use(row, at.out_offset);
+      auto out = at.out_offset;
+      at.next();
+      if (++r < last && from_memory) {
+        row.next = data + at.in_offset;
+      }
+      use(row, out);
     }
   }
 }

@@ -70,6 +70,29 @@ struct Score {
     }
   }
 
+  /** A bit for each lane of four vectors that reaches; whether any does. */
+  static bool reaching(const T* data, V bound, uint64_t (&bits)[4]) {
+#if defined(SELECTION_AVX512)
+    for (int i = 0; i < 4; ++i) {
+      bits[i] = reaching_bits(load_scores(data + i * lanes<Lane>), bound);
+    }
+    return (bits[0] | bits[1]) | (bits[2] | bits[3]);
+#else
+    auto m0 = reaches(load_scores(data), bound);
+    auto m1 = reaches(load_scores(data + lanes<Lane>), bound);
+    auto m2 = reaches(load_scores(data + 2 * lanes<Lane>), bound);
+    auto m3 = reaches(load_scores(data + 3 * lanes<Lane>), bound);
+    if (!any_of((m0 | m1) | (m2 | m3))) {
+      return false;
+    }
+    bits[0] = bits_of(m0);
+    bits[1] = bits_of(m1);
+    bits[2] = bits_of(m2);
+    bits[3] = bits_of(m3);
+    return true;
+#endif
+  }
+
   static constexpr bool has_nan = RankOf<T>::has_nan;
 
   static auto is_nan(V score) {
@@ -140,6 +163,22 @@ struct Score {
 
  private:
   static constexpr Lane zero_key = half ? infinity_bits<T>() : 0;
+
+#if defined(SELECTION_AVX512)
+  // As bits_of(reaches(score, bound)), for which GCC makes a vector first.
+  static uint64_t reaching_bits(V score, V bound) {
+    constexpr auto compare = descending ? _CMP_NLT_UQ : _CMP_GE_OQ;
+    if constexpr (std::is_same_v<T, float>) {
+      return _mm512_cmp_ps_mask((__m512)score, (__m512)bound, compare);
+    } else if constexpr (std::is_same_v<T, double>) {
+      return _mm512_cmp_pd_mask((__m512d)score, (__m512d)bound, compare);
+    } else if constexpr (sizeof(Lane) == 2 && std::is_unsigned_v<Lane>) {
+      return _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound);
+    } else {
+      return bits_of(reaches(score, bound));
+    }
+  }
+#endif
 
   // As ordered_key, but that +0 is above -0, and NaNs keep their payload.
   static V half_keys(V bits) {

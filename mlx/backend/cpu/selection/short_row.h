@@ -4,6 +4,9 @@
 // a bound, and what is up to it. Included once per instruction set, inside its
 // namespace.
 
+/** Not worth a bound. */
+constexpr size_t few_elements = 16;
+
 inline bool is_short_row(size_t size, size_t k) {
   return size <= TopKTuning::short_row_size && k <= TopKTuning::short_row_k;
 }
@@ -57,6 +60,11 @@ size_t select_short(
     size_t k,
     Candidates<Rank<T>> kept) {
   using R = Rank<T>;
+  if (row.size <= few_elements) {
+    load_ranks(row, rank, 0, row.size, kept.ranks);
+    std::iota(kept.indices, kept.indices + row.size, 0);
+    return row.size;
+  }
   alignas(64) R ranks[TopKTuning::short_row_size + lanes<R>];
   load_ranks(row, rank, 0, row.size, ranks);
   auto padded = pad_ranks(ranks, row.size);
