@@ -24,33 +24,38 @@ import rivals
 from cases import SETS, sweep
 
 IN_GRAPH = 16
-IN_TURN = 4
+
+
+def clock(function, calls):
+    begin = time.perf_counter()
+    function(calls)
+    return (time.perf_counter() - begin) / calls
 
 
 def measure(functions, seconds, calls):
-    """Name to the sorted times of one call. The functions take turns of a few calls,
-    of which the first, with the caches of another, does not count."""
+    """Name to the sorted times of one call. The functions take turns of some calls,
+    of which the first, with the caches of another, do not count."""
     times = {name: [] for name in functions}
     started = time.perf_counter()
     while True:
         for name, function in functions.items():
-            function(calls)
-            for _ in range(IN_TURN):
-                begin = time.perf_counter()
+            first = clock(function, calls)
+            in_turn = max(1, min(8, int(0.02 / (first * calls))))
+            for _ in range(in_turn // 3):
                 function(calls)
-                times[name].append((time.perf_counter() - begin) / calls)
+            times[name] += [clock(function, calls) for _ in range(in_turn)]
         spent = time.perf_counter() - started
-        if spent > seconds or len(times["ours"]) >= 400:
+        if spent > seconds or len(times["ours"]) >= 800:
             return {name: sorted(values) for name, values in times.items()}
 
 
 def summary(times):
     tenth = len(times) // 10
     return {
-        "median": statistics.median(times) * 1e6,
-        "p10": times[tenth] * 1e6,
-        "p90": times[-1 - tenth] * 1e6,
-        "rounds": len(times),
+        "median": round(statistics.median(times) * 1e6, 2),
+        "p10": round(times[tenth] * 1e6, 2),
+        "p90": round(times[-1 - tenth] * 1e6, 2),
+        "calls": len(times),
     }
 
 
@@ -114,7 +119,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     name = f"threads-{arguments.threads}"
     file = arguments.out / f"{name}.json"
-    file.write_text(json.dumps(results, indent=1) + "\n")
+    file.write_text(json.dumps(results) + "\n")
     report.plot(results, file.with_suffix(".svg"))
     text = report.markdown(results)
     print(f"\n{text}\nWrote {file}, and the plot beside it.")
