@@ -81,6 +81,7 @@ def rivals(case):
             "ours, values": lambda: mx.topk(a, k),
             "stock idiom": lambda: idiom(a, k),
             "stock topk, values": lambda: stock.topk(a, k),
+            "stock argmax": lambda: stock.argmax(a, axis=-1),
         },
         "argpartition": {
             "ours": lambda: mx.argpartition(-a, k - 1)[..., :k],

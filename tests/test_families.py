@@ -34,6 +34,7 @@ ROWS = {
     "zeros": lambda n, rng: rng.standard_normal(n) * (rng.random(n) < 0.1),
     "few": lambda n, rng: rng.integers(-1, 2, n),
     "nan": lambda n, rng: np.where(rng.random(n) < 0.7, np.nan, rng.random(n)),
+    "infinite": lambda n, rng: np.where(rng.random(n) < 0.99, np.inf, np.nan),
     "infinities": lambda n, rng: rng.choice([np.inf, -np.inf, np.nan, 0.0, -0.0], n),
     "organ pipe": lambda n, rng: organ_pipe(n),
     "periodic": lambda n, rng: periodic(n),
@@ -117,6 +118,17 @@ def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
             smallest = np.argmax(nan) if nan.any() else order[0]
             assert mx.argmin(a).item() == smallest
             assert mx.argmax(a).item() == oracle.order(row, largest=True)[0]
+
+
+@pytest.mark.parametrize("engine", _selection.kernels())
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32, mx.float64])
+def test_the_first_of_two_zeros_is_best_however_far_apart(dtype, engine):
+    for near, far in [(0.0, -0.0), (-0.0, 0.0)]:
+        for other in (200, 1500, 5000):
+            row = np.ones(8192)
+            row[3], row[other] = near, far
+            assert mx.argmin(mx_array(row, dtype)).item() == 3
+            assert mx.argmax(-mx_array(row, dtype)).item() == 3
 
 
 @kernels

@@ -23,6 +23,7 @@ ROWS = [
     "zeros",
     "few",
     "nan",
+    "infinite",
     "organ-pipe",
     "periodic",
 ]

@@ -36,6 +36,11 @@ N = 6_000_000
 # The array, the op, and the scratch that it may take.
 CASES = {
     "small k": (LONG, "mx.topk(a, 50, return_indices=True)", N // 8),
+    "an eighth, in order": (
+        LONG,
+        "mx.topk(a, {n} // 8, sorted=True, return_indices=True)",
+        N + 128 * N // 8,
+    ),
     "argmax": (LONG, "mx.argmax(a, axis=-1)", 0),
     "a small part": (LONG, "mx.argpartition(a, 50)", N // 8),
     "large k": (LONG, "mx.topk(a, {n} // 2, return_indices=True)", 16 * N),

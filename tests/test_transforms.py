@@ -27,6 +27,10 @@ def partitioned(x):
     return mx.partition(x, -2), mx.argpartition(x, 1, axis=0)
 
 
+def ordered(x):
+    return mx.sort(x, axis=0), mx.sort(x), mx.argmin(x, axis=-1)
+
+
 def indexed(x):
     return mx.take_along_axis(x**2, mx.argsort(x, axis=0), 0)
 
@@ -36,7 +40,7 @@ def routed(x):
     return mx.take_along_axis(x, chosen, -1) * mx.array([2.0, -1.0])
 
 
-FUNCTIONS = [values, both, partitioned, indexed, routed]
+FUNCTIONS = [values, both, partitioned, ordered, indexed, routed]
 functions = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 
 
@@ -229,6 +233,7 @@ SHAPELESS = [
     lambda x: mx.argpartition(x, 1, axis=0),
     lambda x: mx.partition(x, -1),
     lambda x: (mx.argsort(x), mx.argmax(x, axis=-1), x.argmin(axis=0)),
+    lambda x: (mx.sort(x), mx.argmin(x, axis=0, keepdims=True)),
 ]
 
 

@@ -37,6 +37,8 @@ std::vector<float> make_row(const std::string& kind, int n) {
       x = random() % 3;
     } else if (kind == "nan") {
       x = random() % 2 ? std::numeric_limits<float>::quiet_NaN() : x;
+    } else if (kind == "infinite") {
+      x = std::numeric_limits<float>::infinity();
     } else if (kind == "organ-pipe") {
       x = std::min(i, n - i);
     } else if (kind == "periodic") {

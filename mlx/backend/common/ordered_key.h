@@ -60,6 +60,8 @@ template <typename T>
 constexpr OrderedKey<T> nan_key() {
   if constexpr (is_floating<T>) {
     return 2 * infinity_bits<T>() + 1;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return 1;
   } else {
     return std::numeric_limits<OrderedKey<T>>::max();
   }

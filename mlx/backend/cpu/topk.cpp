@@ -21,6 +21,7 @@ constexpr int64_t part_of_arg_best = 1 << 18;
 /** work(first, last) over all rows, by several threads if it is worth while. */
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_of_part, Work&& work) {
+  cpu::AtWork here;
   auto of_part = elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
   cpu::split_work(rows.rows, of_part, selection::threads(), work);
 }
@@ -40,37 +41,40 @@ void TopK::eval_cpu(
   encoder.set_input_array(in);
   encoder.set_output_array(values);
   encoder.set_output_array(indices);
-  encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       values = array::unsafe_weak_copy(values),
-       indices = array::unsafe_weak_copy(indices),
-       plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
-       mode = mode_,
-       sorted = order_ == selection::TopKOrder::sorted]() mutable {
-        if (plan.k == 0 || plan.rows.rows == 0) {
-          return;
-        }
-        // Either several rows at once, or each by several threads.
-        int64_t threads = selection::threads();
-        bool few = plan.rows.rows < threads;
-        cpu::TopKJob job{
-            &plan,
-            mode,
-            sorted,
-            few ? threads : 1,
-            in.dtype(),
-            in.data<void>(),
-            values.data<void>(),
-            indices.data<uint32_t>()};
-        auto& kernels = cpu::selection_kernels();
-        if (few) {
-          kernels.topk(job, 0, plan.rows.rows);
-        } else {
-          split_rows(plan.rows, part_of_topk, [&](auto first, auto last) {
-            kernels.topk(job, first, last);
-          });
-        }
+  encoder.dispatch([in = array::unsafe_weak_copy(in),
+                    values = array::unsafe_weak_copy(values),
+                    indices = array::unsafe_weak_copy(indices),
+                    plan =
+                        plan_topk(in.shape(), in.strides(), axis_, k_, order_),
+                    mode = mode_,
+                    sorted = order_ == selection::TopKOrder::sorted]() mutable {
+    if (plan.k == 0 || plan.rows.rows == 0) {
+      return;
+    }
+    // Either several rows at once, or each by several threads.
+    int64_t threads = selection::threads();
+    bool few = plan.rows.rows == 1 ||
+        (plan.rows.rows < threads && plan.algorithm == TopKAlgorithm::bounded &&
+         plan.rows.axis_size > 2 * part_of_topk);
+    cpu::TopKJob job{
+        &plan,
+        mode,
+        sorted,
+        few ? threads : 1,
+        in.dtype(),
+        in.data<void>(),
+        values.data<void>(),
+        indices.data<uint32_t>()};
+    auto& kernels = cpu::selection_kernels();
+    if (few) {
+      cpu::AtWork here;
+      kernels.topk(job, 0, plan.rows.rows);
+    } else {
+      split_rows(plan.rows, part_of_topk, [&](auto first, auto last) {
+        kernels.topk(job, first, last);
       });
+    }
+  });
 }
 
 void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {

@@ -36,8 +36,12 @@ class ArgBestOfRow {
         }
       }
       if (any_of(best_of_chunk > best)) {
-        best = broadcast(greatest_lane(best_of_chunk));
-        where = from;
+        auto greatest = greatest_lane(best_of_chunk);
+        // A zero that only scores better than one before it is no better.
+        if (S::rank_of(greatest) < S::rank_of(best[0])) {
+          where = from;
+        }
+        best = broadcast(greatest);
       }
     }
     auto size = std::min(chunk, row.size - where);

@@ -11,12 +11,11 @@
 #define SELECTION_VECTOR_BYTES 32
 
 #if defined(__clang__)
-#pragma clang attribute push(                                  \
-    __attribute__((target("avx2,bmi,bmi2,fma,lzcnt,popcnt"))), \
-    apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
 #else
 // To the end of the file: GCC compiles templates there.
-#pragma GCC target("avx2,bmi,bmi2,fma,lzcnt,popcnt")
+#pragma GCC target("avx2,bmi,bmi2,popcnt")
 #endif
 
 #include "mlx/backend/cpu/selection/instructions.h"

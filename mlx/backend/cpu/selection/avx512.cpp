@@ -11,14 +11,14 @@
 #define SELECTION_VECTOR_BYTES 64
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                       \
-    __attribute__((target(                                                          \
-        "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt"))), \
+#pragma clang attribute push(                                           \
+    __attribute__((                                                     \
+        target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt"))), \
     apply_to = function)
 #else
 // To the end of the file: GCC compiles templates there.
 #pragma GCC target( \
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,bmi,bmi2,fma,lzcnt,popcnt,prefer-vector-width=512")
+    "avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt,prefer-vector-width=512")
 #endif
 
 #include "mlx/backend/cpu/selection/instructions.h"

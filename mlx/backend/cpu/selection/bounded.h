@@ -72,8 +72,12 @@ class BoundedSelection {
   void find_bound(const Row<T>& row, int64_t threads) {
     // At least 4 k of them.
     auto of_part = slot_vectors_ * width;
-    auto most_parts = threads > 1 ? 2 * threads : 1;
-    auto parts = std::clamp<int64_t>(chunks_ * chunk_ >> 17, 1, most_parts);
+    // Slots for each part, but no more of them than an eighth of the row.
+    auto most_parts = std::min<int64_t>(2 * threads, row.size / (8 * of_part));
+    auto parts = threads == 1
+        ? 1
+        : std::clamp<int64_t>(
+              row.size >> 17, 1, std::max<int64_t>(most_parts, 1));
     slots_.reserve(of_part * parts);
     auto slots = slots_.get();
     std::fill(slots, slots + of_part * parts, S::lowest());
@@ -132,9 +136,8 @@ class BoundedSelection {
         slot = (slot + 1) & (slot_vectors_ - 1);
       }
       if constexpr (S::native) {
-        best = S::may_have_nan(nan_seen)
-            ? broadcast(std::numeric_limits<Lane>::infinity())
-            : best;
+        best =
+            S::may_have_nan(nan_seen) ? broadcast(S::always_reaches()) : best;
       }
       store(best_of_chunks_.get() + c * width, best);
     }

@@ -16,13 +16,17 @@ const std::vector<const SelectionKernels*>& available_selection_kernels() {
     std::vector<const SelectionKernels*> kernels;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw") &&
+    // What avx2.cpp and avx512.cpp ask the compiler for.
+    bool avx2 = __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("popcnt");
+    if (avx2 && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
+        __builtin_cpu_supports("avx512vl")) {
       kernels.push_back(&avx512_kernels);
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-        __builtin_cpu_supports("fma")) {
+    if (avx2) {
       kernels.push_back(&avx2_kernels);
     }
 #endif

@@ -61,13 +61,19 @@ struct Score {
     }
   }
 
-  /** Where a score may be as good as ``bound``: everywhere that one is. */
+  /** Where a score may be good enough: everywhere that one is. */
   static auto reaches(V score, V bound) {
     if constexpr (native && descending) {
-      return ~(score < bound);
+      return ~(score <= bound);
     } else {
       return score >= bound;
     }
+  }
+
+  /** A score of floats that reaches every bound. */
+  static constexpr Lane always_reaches() {
+    using Limits = std::numeric_limits<Lane>;
+    return descending ? Limits::quiet_NaN() : Limits::infinity();
   }
 
   /** A bit for each lane of four vectors that reaches; whether any does. */
@@ -140,13 +146,21 @@ struct Score {
     }
   }
 
-  /** The least score that an element of this rank, or a better one, has. */
+  /**
+   * What reaches() takes: the least score that an element of this rank, or a
+   * better one, has. Of floats among which NaN are best, the next score below,
+   * since there is none for NaN.
+   */
   static Lane bound_of(R bound) {
     RankOf<T> rank(ranking);
     auto key = rank.key_of(static_cast<OrderedKey<T>>(bound));
     if constexpr (native) {
-      auto element = element_of_key<T>(key);
-      return descending ? element : -element;
+      if constexpr (descending) {
+        return key > 0 ? element_of_key<T>(key - 1)
+                       : std::numeric_limits<T>::quiet_NaN();
+      } else {
+        return -element_of_key<T>(key);
+      }
     } else if constexpr (half) {
       // Of the two zeros the one that is worse; of the NaNs likewise.
       Lane least = descending   ? key + (key > zero_key)
@@ -167,7 +181,7 @@ struct Score {
 #if defined(SELECTION_AVX512)
   // As bits_of(reaches(score, bound)), for which GCC makes a vector first.
   static uint64_t reaching_bits(V score, V bound) {
-    constexpr auto compare = descending ? _CMP_NLT_UQ : _CMP_GE_OQ;
+    constexpr auto compare = descending ? _CMP_NLE_UQ : _CMP_GE_OQ;
     if constexpr (std::is_same_v<T, float>) {
       return _mm512_cmp_ps_mask((__m512)score, (__m512)bound, compare);
     } else if constexpr (std::is_same_v<T, double>) {

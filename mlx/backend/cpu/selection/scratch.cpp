@@ -48,6 +48,10 @@ ScratchBlock take_scratch(size_t bytes) {
 }
 
 void give_back_scratch(ScratchBlock block) {
+  if (block.bytes > kept_scratch_bytes) {
+    ::operator delete(block.data, alignment);
+    return;
+  }
   auto& scratch = kept();
   scratch.blocks.push_back(block);
   scratch.bytes += block.bytes;

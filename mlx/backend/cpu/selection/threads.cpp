@@ -10,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #if defined(__linux__)
@@ -63,21 +64,37 @@ std::atomic<int>& threads_setting() {
   return threads;
 }
 
-// Never destroyed: at exit a stream may still be at work.
-ThreadPool& pool(int64_t helpers) {
-  static std::mutex mutex;
-  static auto* threads = new ThreadPool(0);
-  static int64_t size = 0;
-  std::lock_guard lock(mutex);
-  if (helpers > size) {
-    threads->resize(helpers);
-    size = helpers;
+// How many threads are at work, on whatever stream.
+std::atomic<int64_t> working{0};
+
+class Pool {
+ public:
+  // As many helpers as there are and can be, if any.
+  void start(int64_t helpers, const std::function<void()>& work) {
+    std::lock_guard lock(mutex_);
+    try {
+      for (; size_ < helpers; ++size_) {
+        threads_.resize(size_ + 1);
+      }
+    } catch (const std::system_error&) {
+      // The system has no more threads for us: fewer help.
+    }
+    for (int64_t i = 0; i < std::min(size_, helpers); ++i) {
+      threads_.enqueue(work);
+    }
   }
+
+ private:
+  std::mutex mutex_;
+  ThreadPool threads_{0};
+  int64_t size_{0};
+};
+
+// Never destroyed: at exit a stream may still be at work.
+Pool& pool() {
+  static auto* threads = new Pool;
   return *threads;
 }
-
-// How many threads are at work, on whatever stream: callers and helpers.
-std::atomic<int64_t> working{0};
 
 struct SharedWork {
   const std::function<void(int64_t)>* part;
@@ -89,7 +106,6 @@ struct SharedWork {
 
   // ``part`` is alive as long as a part is not done.
   void work() {
-    ++working;
     for (auto i = next++; i < parts; i = next++) {
       try {
         (*part)(i);
@@ -100,7 +116,6 @@ struct SharedWork {
         done.notify_all();
       }
     }
-    --working;
   }
 };
 
@@ -111,21 +126,23 @@ void run_parts(
     int64_t threads,
     const std::function<void(int64_t)>& part) {
   // Others who are at work take their share of the threads.
-  auto helpers = std::min(threads - working, parts) - 1;
+  auto helpers = std::min(threads - working, parts - 1);
   if (helpers <= 0) {
-    ++working;
     for (int64_t i = 0; i < parts; ++i) {
       part(i);
     }
-    --working;
     return;
   }
   auto shared = std::make_shared<SharedWork>();
   shared->part = &part;
   shared->parts = parts;
-  auto& threads_of_pool = pool(helpers);
-  for (int64_t i = 0; i < helpers; ++i) {
-    threads_of_pool.enqueue([shared] { shared->work(); });
+  try {
+    pool().start(helpers, [shared] {
+      AtWork here;
+      shared->work();
+    });
+  } catch (...) {
+    // No memory to ask with. Who has been asked uses ``part``: no way out yet.
   }
   shared->work();
   for (auto done = shared->done.load(); done < parts;
@@ -135,6 +152,14 @@ void run_parts(
   if (shared->error) {
     std::rethrow_exception(shared->error);
   }
+}
+
+AtWork::AtWork() {
+  ++working;
+}
+
+AtWork::~AtWork() {
+  --working;
 }
 
 } // namespace mlx::core::cpu

@@ -12,7 +12,19 @@
 
 namespace mlx::core::cpu {
 
-/** part(0), ..., part(parts - 1), in any order; returns when all are done. */
+/** A thread while it is at work, for others to leave it its share. */
+class AtWork {
+ public:
+  AtWork();
+  ~AtWork();
+  AtWork(const AtWork&) = delete;
+  AtWork& operator=(const AtWork&) = delete;
+};
+
+/**
+ * part(0), ..., part(parts - 1), in any order; returns when all are done. Who
+ * calls is AtWork.
+ */
 void run_parts(
     int64_t parts,
     int64_t threads,
