@@ -7,7 +7,7 @@ from cases import GOALS
 RIVALS = ["stock idiom", "stock topk, values", "stock", "stock argmax", "torch"]
 RIVALS += ["numpy", "jax", "max pass"]
 MODES = ("eager", "graph")
-OWN = {"stock topk, values": "ours, values"}
+OWN = {"stock topk, values": "ours, values", "stock argmax": "ours, values"}
 
 
 def ratio(result, rival, mode):
