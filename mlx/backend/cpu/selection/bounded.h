@@ -8,8 +8,9 @@
 // as many elements as that costs, so that time is linear whatever the row.
 // Included once per instruction set, inside its namespace.
 //
-// Memory: a bit more than 4 k candidates, 4 k to 16 k scores, and a vector for
-// each chunk, that is 1/8 to 1/64 of the row.
+// Memory: a bit more than 4 k candidates, 4 k to 8 k scores (for each part that
+// a thread takes) and as many ranks, and a vector for each chunk, which is 1/64
+// to 1/8 of the row. docs/topk.md has the sum.
 
 template <typename T, Ranking ranking>
 class BoundedSelection {
