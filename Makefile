@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find mlx python -type f) CMakeLists.txt setup.py \
+SOURCES := $(shell find mlx python metal/*.h -type f) CMakeLists.txt setup.py \
   pyproject.toml README.md LICENSE
 TESTS ?= tests
 

@@ -7,7 +7,9 @@
 #include <optional>
 #include <sstream>
 
+#include "mlx/backend/gpu_selection.h"
 #include "mlx/ops.h"
+#include "mlx/portable_graph.h"
 #include "mlx/portable_ops.h"
 #include "mlx/selection_primitives.h"
 
@@ -37,6 +39,18 @@ int check_axis(const char* op, int axis, const array& a) {
   return axis < 0 ? axis + ndim : axis;
 }
 
+// Whether ops have to be built of MLX's own primitives: on the GPU where it has
+// no kernel of ours for this.
+bool topk_is_portable(const array& a, int axis, int k, const Stream& s) {
+  return needs_portable_ops(s) &&
+      (in_portable_graph() || !gpu_has_topk(a, axis, k));
+}
+
+bool partition_is_portable(const array& a, int axis, int kth, const Stream& s) {
+  return needs_portable_ops(s) &&
+      (in_portable_graph() || !gpu_has_partition(a, axis, kth));
+}
+
 TopKResult top_k_op(
     const char* op,
     const array& a,
@@ -48,7 +62,7 @@ TopKResult top_k_op(
   axis = check_axis(op, axis, a);
   TopK::check_k(op, k, axis, a.shape());
   auto stream = to_stream(s);
-  if (needs_portable_ops(stream)) {
+  if (topk_is_portable(a, axis, k, stream)) {
     auto choose = [&](const array& in) {
       return portable_top_k(in, k, axis, mode, stream);
     };
@@ -168,7 +182,7 @@ array argpartition(
   RowOrder::check_kth("argpartition", kth, axis, a.shape());
   auto stream = to_stream(s);
   auto op = [&](const array& in) {
-    return needs_portable_ops(stream)
+    return partition_is_portable(in, axis, kth, stream)
         ? portable_argpartition(in, kth, axis, stream)
         : row_order(in, kth, axis, OrderResult::indices, stream);
   };
@@ -187,7 +201,7 @@ array partition(
   axis = check_axis("partition", axis, a);
   RowOrder::check_kth("partition", kth, axis, a.shape());
   auto stream = to_stream(s);
-  if (!needs_portable_ops(stream)) {
+  if (!partition_is_portable(a, axis, kth, stream)) {
     return row_order(a, kth, axis, OrderResult::values, stream);
   }
   // Whatever the mode: no index leaves this op.

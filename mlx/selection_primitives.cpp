@@ -17,13 +17,6 @@ int axis_under_vmap(int axis, int mapped_axis) {
   return axis + (mapped_axis >= 0 && mapped_axis <= axis);
 }
 
-// The devices that have no kernel get portable ops when the op is called.
-[[noreturn]] void no_gpu_kernel(const char* primitive) {
-  std::ostringstream msg;
-  msg << "[" << primitive << "::eval_gpu] has no kernel for this device.";
-  throw std::runtime_error(msg.str());
-}
-
 } // namespace
 
 void TopK::check_k(const char* op, int k, int axis, const Shape& shape) {
@@ -34,10 +27,6 @@ void TopK::check_k(const char* op, int k, int axis, const Shape& shape) {
         << ", got " << k << ".";
     throw std::invalid_argument(msg.str());
   }
-}
-
-void TopK::eval_gpu(const std::vector<array>&, std::vector<array>&) {
-  no_gpu_kernel("TopK");
 }
 
 std::vector<array> TopK::same_op(const array& a, int axis) {
@@ -110,10 +99,6 @@ void RowOrder::check_kth(
   }
 }
 
-void RowOrder::eval_gpu(const std::vector<array>&, array&) {
-  no_gpu_kernel("RowOrder");
-}
-
 array RowOrder::same_op(const array& a, int axis, OrderResult result) {
   return array(
       a.shape(),
@@ -175,7 +160,8 @@ std::vector<Shape> RowOrder::output_shapes(const std::vector<array>& inputs) {
 }
 
 void ArgBest::eval_gpu(const std::vector<array>&, array&) {
-  no_gpu_kernel("ArgBest");
+  // The op is upstream's there.
+  throw std::runtime_error("[ArgBest::eval_gpu] has no kernel.");
 }
 
 std::pair<std::vector<array>, std::vector<int>> ArgBest::vmap(

@@ -10,6 +10,7 @@
 
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
+#include "mlx/backend/metal/emulated.h"
 #include "mlx/ops.h"
 #include "mlx/portable_graph.h"
 #include "python/src/bindings.h"
@@ -355,6 +356,37 @@ void init_threads(nb::module_& core) {
       )pbdoc");
 }
 
+// For the tests of the Metal kernels, and for mlx/selftest.py.
+void init_metal(nb::module_& m) {
+  using mx::metal::TopKKernel;
+  nb::enum_<TopKKernel>(m, "MetalKernel")
+      .value("in_registers", TopKKernel::in_registers)
+      .value("resident", TopKKernel::resident)
+      .value("split", TopKKernel::split);
+  m.def("force_metal_kernel", &mx::metal::force_topk_kernel, "kernel"_a.none());
+  m.def(
+      "emulate_metal",
+      &mx::metal::emulate_metal,
+      "path"_a,
+      "seed"_a = 0,
+      "missing"_a = "");
+  m.def("take_emulated_errors", &mx::metal::take_emulated_errors);
+  m.def("take_emulated_counts", [] {
+    auto counts = mx::metal::take_emulated_counts();
+    nb::dict result;
+    result["bytes_read"] = counts.bytes_read;
+    result["bytes_written"] = counts.bytes_written;
+    result["barriers"] = counts.barriers;
+    result["collectives"] = counts.collectives;
+    result["launches"] = counts.launches;
+    return result;
+  });
+  m.def("metal_kernel_report", [] {
+    auto report = mx::metal::kernel_report();
+    return std::make_pair(report.launches, report.broken);
+  });
+}
+
 } // namespace
 
 void init_selection(nb::module_& core, nb::module_& m) {
@@ -393,6 +425,7 @@ void init_selection(nb::module_& core, nb::module_& m) {
       .value("bounded", mx::TopKAlgorithm::bounded)
       .value("select", mx::TopKAlgorithm::select);
   m.def("force_algorithm", &mx::force_topk_algorithm, "algorithm"_a.none());
+  init_metal(m);
   m.def("take_error_ops", &mx::take_error_ops);
   m.def("index_gradient_error", &mx::index_gradient_error);
   m.def("depends_on", &mx::depends_on);

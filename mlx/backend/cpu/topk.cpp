@@ -7,6 +7,8 @@
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/threads.h"
+#include "mlx/backend/metal/emulated.h"
+#include "mlx/backend/upstream_eval.h"
 #include "mlx/selection_primitives.h"
 
 namespace mlx::core {
@@ -34,6 +36,14 @@ void TopK::eval_cpu(
   auto& in = inputs[0];
   auto& values = outputs[0];
   auto& indices = outputs[1];
+  if (metal::emulates_metal()) {
+    auto selection = metal::plan_topk(in, axis_, k_, mode_, order_);
+    auto& encoder = cpu::get_command_encoder(stream());
+    if (!metal::emulate(selection, in, &values, &indices, encoder)) {
+      eval_by_upstream(*this, inputs, outputs);
+    }
+    return;
+  }
   values.set_data(allocator::malloc(values.nbytes()));
   indices.set_data(allocator::malloc(indices.nbytes()));
 
@@ -79,16 +89,25 @@ void TopK::eval_cpu(
 
 void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
-  out.set_data(allocator::malloc(out.nbytes()));
-
   auto& encoder = cpu::get_command_encoder(stream());
-  encoder.set_input_array(in);
-  encoder.set_output_array(out);
   auto n = in.shape(axis_);
   std::optional<size_t> kth;
   if (kth_) {
     kth = *kth_ < 0 ? *kth_ + n : *kth_;
   }
+  if (kth && metal::emulates_metal()) {
+    auto selection = metal::plan_partition(in, axis_, *kth, result_);
+    bool of_values = result_ == OrderResult::values;
+    auto values = of_values ? &out : nullptr;
+    auto indices = of_values ? nullptr : &out;
+    if (!metal::emulate(selection, in, values, indices, encoder)) {
+      eval_by_upstream(*this, inputs, out);
+    }
+    return;
+  }
+  out.set_data(allocator::malloc(out.nbytes()));
+  encoder.set_input_array(in);
+  encoder.set_output_array(out);
   encoder.dispatch([in = array::unsafe_weak_copy(in),
                     out = array::unsafe_weak_copy(out),
                     rows = plan_rows(in.shape(), in.strides(), axis_, n),
