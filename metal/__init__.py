@@ -1,0 +1,1 @@
+"""Metal kernels, and what runs them without a Mac."""

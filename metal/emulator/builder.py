@@ -1,0 +1,109 @@
+"""Builds a shared library from Metal source: pre-pass, g++, and the executor.
+
+Whatever was built before from the same source, flags and emulator is taken from
+build/emulator/ in the repository.
+"""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from . import prepass
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parent.parent / "build" / "emulator"
+
+COMMON = """-g1 -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing
+-fsigned-char -w""".split()
+# Level 1 halves the time that many instantiations take; kernels run fast enough.
+KERNEL = ["-std=gnu++17", "-O1", "-ffp-contract=off", *COMMON]
+PLAIN_KERNEL = ["-fwrapv"]
+# GCC's calls at each access and each undefined operation, to functions of ours: its
+# own libraries are not linked.
+TRACKED_KERNEL = """-fsanitize=thread --param tsan-instrument-func-entry-exit=0
+-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool
+-fno-tree-loop-distribute-patterns""".split()
+RUNTIME = ["-std=c++20", "-O2", *COMMON]
+SHARED = ["fiber.cpp", "launch.cpp", "memory.cpp", "report.cpp", "scheduler.cpp"]
+PLAIN = ["in_place.cpp"]
+TRACKED = ["callbacks.cpp", "placed.cpp", "tracker.cpp"]
+
+
+class BuildError(Exception):
+    """Metal source that the executor's compiler refuses."""
+
+
+def _run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(done.stderr or done.stdout)
+
+
+def _digest(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:20]
+
+
+@cache
+def _emulator_digest():
+    compiler = subprocess.run(["g++", "--version"], capture_output=True, check=True)
+    files = sorted(p for p in HERE.rglob("*") if p.suffix in (".h", ".cpp"))
+    return _digest(compiler.stdout, *(p.read_bytes() for p in files))
+
+
+def _make(path, build):
+    """Calls build(temporary path) and moves the result to path, unless it is there.
+
+    Two processes may do it at once: each moves a whole file.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder, path.name)
+            build(made)
+            os.replace(made, path)
+    return path
+
+
+@cache
+def _runtime(tracked):
+    """The executor's object files, one library's worth."""
+    names = SHARED + (TRACKED if tracked else PLAIN)
+    folder = CACHE / f"runtime-{_digest(_emulator_digest(), tracked, RUNTIME)}"
+    objects = []
+    for name in names:
+        source = HERE / "runtime" / name
+        command = ["g++", *RUNTIME, "-c", str(source), "-o"]
+        build = lambda out, command=command: _run([*command, str(out)])  # noqa: E731
+        objects.append(_make(folder / f"{source.stem}.o", build))
+    return objects
+
+
+def build_library(path, tracked=False, include_dirs=(), defines=()):
+    """The path of the library for one Metal source file."""
+    path = Path(path).resolve()
+    return build_text(prepass.preprocess(path, include_dirs, defines), tracked)
+
+
+def build_text(preprocessed, tracked=False):
+    translation = prepass.translate_text(preprocessed, "cpu")
+    prepass.require_clean(translation)
+    flags = KERNEL + (TRACKED_KERNEL if tracked else PLAIN_KERNEL)
+    digest = _digest(_emulator_digest(), translation.text, flags, RUNTIME)
+
+    def build(out):
+        source, kernel = out.with_suffix(".cpp"), out.with_suffix(".o")
+        source.write_text(translation.text)
+        shim = ["-include", str(HERE / "shim" / "metal.h")]
+        _run(["g++", *flags, *shim, "-c", str(source), "-o", str(kernel)])
+        objects = [str(kernel), *map(str, _runtime(tracked))]
+        link = ["-shared", "-Wl,-Bsymbolic", "-Wl,--no-undefined"]
+        _run(["g++", *link, *objects, "-o", str(out)])
+
+    return _make(CACHE / f"kernels-{digest}.so", build)

@@ -1,0 +1,355 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Which thread runs when, and where threads wait for each other. Every lane of a
+// simdgroup must come to each collective, and every thread of a threadgroup to each
+// barrier: whoever returns, waits elsewhere or never arrives is named.
+
+#include <map>
+
+#include "memory.h"
+#include "state.h"
+
+namespace emulator {
+
+State state;
+Thread* current;
+Threadgroup threadgroup;
+std::vector<std::string> findings;
+
+// ---- reports -----------------------------------------------------------------
+
+std::string text(const Site& site) {
+  return std::string(site.operation) + " at " + site.file + ":" +
+      std::to_string(site.line);
+}
+
+static std::string place() {
+  const Size& p = threadgroup.position;
+  return "threadgroup (" + std::to_string(p.x) + ", " + std::to_string(p.y) +
+      ", " + std::to_string(p.z) + ")";
+}
+
+std::string who() {
+  std::string thread = current ? std::to_string(current->index) : "?";
+  return "thread " + thread + " of " + place();
+}
+
+static std::string doing(const Fiber& fiber) {
+  switch (fiber.wait) {
+    case Wait::running:
+      return "running";
+    case Wait::returned:
+      return "returned";
+    default:
+      return "in " + text(fiber.site);
+  }
+}
+
+/** What each of these threads does, threads that do the same together. */
+static std::string roll_call(uint32_t first, uint32_t last) {
+  std::map<std::string, std::vector<uint32_t>> groups;
+  for (uint32_t i = first; i < last; ++i) {
+    groups[doing(state.fibers[i])].push_back(i);
+  }
+  std::string lines;
+  for (const auto& [what, threads] : groups) {
+    lines += "\n    " + std::to_string(threads.size()) + " thread(s) " + what + ":";
+    for (size_t i = 0; i < threads.size() && i < 4; ++i) {
+      lines += " " + std::to_string(threads[i]);
+    }
+    lines += threads.size() > 4 ? " ..." : "";
+  }
+  return lines;
+}
+
+static std::string roll_call(uint32_t simdgroup) {
+  uint32_t first = simdgroup * 32;
+  uint32_t last = first + state.simdgroups[simdgroup].lanes[0].count;
+  return " in simdgroup " + std::to_string(simdgroup) + " of " + place() + ":" +
+      roll_call(first, last);
+}
+
+void fail(const std::string& finding) {
+  findings.push_back(finding);
+  state.fiber = nullptr;
+  current = nullptr;
+  void* abandoned;
+  emulator_switch_stack(&abandoned, state.main_stack);
+  __builtin_unreachable();
+}
+
+[[noreturn]] static void fail_divergent_simdgroup(uint32_t simdgroup) {
+  fail("divergent simdgroup operation" + roll_call(simdgroup));
+}
+
+[[noreturn]] static void fail_divergent_barrier() {
+  fail(
+      "divergent threadgroup barrier in " + place() + ":" +
+      roll_call(0, threadgroup.thread_count));
+}
+
+// ---- turns -------------------------------------------------------------------
+
+static void switch_to(Fiber* next) {
+  Fiber* before = state.fiber;
+  if (before == next) {
+    return;
+  }
+  state.fiber = next;
+  current = next ? &next->thread : nullptr;
+  void** from = before ? &before->stack : &state.main_stack;
+  emulator_switch_stack(from, next ? next->stack : state.main_stack);
+}
+
+static uint32_t random_bit(uint32_t mask) {
+  uint32_t skip = next_random() % __builtin_popcount(mask);
+  while (skip--) {
+    mask &= mask - 1;
+  }
+  return __builtin_ctz(mask);
+}
+
+/** Takes a thread that can run off the list; null if there is none. In order, a
+ * simdgroup goes on as far as it can: its stacks stay in the cache. */
+static Fiber* take_ready() {
+  if (!state.ready_simdgroups) {
+    return nullptr;
+  }
+  bool random = state.random;
+  uint32_t at = state.fiber ? state.fiber->thread.simdgroup : 0;
+  if (random) {
+    at = random_bit(state.ready_simdgroups);
+  } else if (!(state.ready_simdgroups >> at & 1)) {
+    at = __builtin_ctz(state.ready_simdgroups);
+  }
+  Simdgroup& group = state.simdgroups[at];
+  uint32_t lane = random ? random_bit(group.ready) : __builtin_ctz(group.ready);
+  group.ready &= ~(1u << lane);
+  if (!group.ready) {
+    state.ready_simdgroups &= ~(1u << at);
+  }
+  return &state.fibers[at * 32 + lane];
+}
+
+static void make_ready(uint32_t simdgroup, uint32_t lanes) {
+  if (lanes) {
+    state.simdgroups[simdgroup].ready |= lanes;
+    state.ready_simdgroups |= 1u << simdgroup;
+  }
+}
+
+/** Nobody can run, and somebody waits: for threads that wait elsewhere. */
+[[noreturn]] static void fail_stuck() {
+  for (uint32_t i = 0; i < threadgroup.simdgroups; ++i) {
+    if (state.simdgroups[i].arrived) {
+      fail_divergent_simdgroup(i);
+    }
+  }
+  fail_divergent_barrier();
+}
+
+static void run_others() {
+  Fiber* next = take_ready();
+  if (!next && state.returned != threadgroup.thread_count) {
+    fail_stuck();
+  }
+  switch_to(next);
+}
+
+static void wait(Wait kind, const Site& site) {
+  state.fiber->wait = kind;
+  state.fiber->site = site;
+  run_others();
+}
+
+/** Goes to the end of the queue, if the schedule is random. */
+static void yield() {
+  Thread& thread = state.fiber->thread;
+  make_ready(thread.simdgroup, 1u << thread.lane);
+  run_others();
+}
+
+void maybe_yield(uint32_t odds) {
+  if (state.random && state.ready_simdgroups && next_random() % odds == 0) {
+    yield();
+  }
+}
+
+// ---- simdgroups --------------------------------------------------------------
+
+/** Whether this lane is the last of its simdgroup to come to the site. */
+static bool arrive(Simdgroup& group, const Site& site) {
+  Fiber& fiber = *state.fiber;
+  bool elsewhere = group.arrived &&
+      (group.site.line != site.line || group.site.operation != site.operation ||
+       group.site.file != site.file);
+  group.arrived |= 1u << fiber.thread.lane;
+  if (elsewhere) {
+    fiber.wait = Wait::simdgroup;
+    fiber.site = site;
+    fail_divergent_simdgroup(fiber.thread.simdgroup);
+  }
+  group.site = site;
+  return group.arrived == group.all;
+}
+
+static void release(Simdgroup& group) {
+  Thread& thread = state.fiber->thread;
+  uint32_t others = group.all & ~(1u << thread.lane);
+  for (uint32_t mask = others; mask; mask &= mask - 1) {
+    uint32_t lane = __builtin_ctz(mask);
+    state.fibers[thread.simdgroup * 32 + lane].wait = Wait::running;
+  }
+  group.arrived = 0;
+  make_ready(thread.simdgroup, others);
+  maybe_yield(2);
+}
+
+const Lanes*
+collective(const void* operand, size_t bytes, Combine combine, Site site) {
+  Thread& thread = state.fiber->thread;
+  Simdgroup& group = state.simdgroups[thread.simdgroup];
+  Lanes& lanes = group.lanes[group.turn];
+  __builtin_memcpy(lanes.values[thread.lane], operand, bytes);
+  if (arrive(group, site)) {
+    if (combine) {
+      combine(lanes);
+    }
+    group.turn ^= 1;
+    state.counts.collectives++;
+    release(group);
+  } else {
+    wait(Wait::simdgroup, site);
+  }
+  return &lanes;
+}
+
+void simdgroup_barrier(int flags, Site site) {
+  Simdgroup& group = state.simdgroups[state.fiber->thread.simdgroup];
+  if (!arrive(group, site)) {
+    wait(Wait::simdgroup, site);
+    return;
+  }
+  for (int space : {device_space, threadgroup_space}) {
+    group.epoch[space] += flags >> space & 1;
+    if (!(flags >> space & 1)) {
+      state.unordered[space] = site;
+    }
+  }
+  state.counts.simdgroup_barriers++;
+  release(group);
+}
+
+void missing_lane(int lane, Site site) {
+  fail(
+      text(site) + " asks for lane " + std::to_string(lane) +
+      ", which is not there; by " + who());
+}
+
+// ---- threadgroups ------------------------------------------------------------
+
+static void pass_barrier(int flags, const Site& site) {
+  for (int space : {device_space, threadgroup_space}) {
+    state.epoch[space] += flags >> space & 1;
+    if (!(flags >> space & 1)) {
+      state.unordered[space] = site;
+    }
+  }
+  state.waiting = 0;
+  state.counts.barriers++;
+  for (uint32_t i = 0; i < threadgroup.thread_count; ++i) {
+    state.fibers[i].wait = Wait::running;
+  }
+  Thread& thread = state.fiber->thread;
+  for (uint32_t i = 0; i < threadgroup.simdgroups; ++i) {
+    uint32_t me = i == thread.simdgroup ? 1u << thread.lane : 0;
+    make_ready(i, state.simdgroups[i].all & ~me);
+  }
+}
+
+void threadgroup_barrier(int flags, Site site) {
+  bool elsewhere = state.waiting &&
+      (state.barrier.line != site.line || state.barrier.file != site.file);
+  if (elsewhere || state.returned) {
+    state.fiber->wait = Wait::threadgroup;
+    state.fiber->site = site;
+    fail_divergent_barrier();
+  }
+  state.barrier = site;
+  if (++state.waiting < threadgroup.thread_count) {
+    wait(Wait::threadgroup, site);
+    return;
+  }
+  pass_barrier(flags, site);
+  // The last to arrive must not always be the first to go on.
+  maybe_yield(2);
+}
+
+void atomic_operation() {
+  constexpr uint64_t most = 1u << 28;
+  if (++state.counts.atomics - state.atomics_before > most) {
+    fail("no progress: " + who() + " waits for what no thread does");
+  }
+  maybe_yield(4);
+}
+
+static void finish() {
+  Fiber& fiber = *state.fiber;
+  fiber.wait = Wait::returned;
+  state.returned++;
+  if (state.simdgroups[fiber.thread.simdgroup].arrived) {
+    fail_divergent_simdgroup(fiber.thread.simdgroup);
+  }
+  if (state.waiting) {
+    fail_divergent_barrier();
+  }
+  run_others();
+  __builtin_unreachable();
+}
+
+static void fiber_main() {
+  state.entry();
+  finish();
+}
+
+static void place_thread(Fiber& fiber, uint32_t index) {
+  const Size& size = threadgroup.threads;
+  const Size& at = threadgroup.position;
+  Thread& thread = fiber.thread;
+  thread.index = index;
+  thread.lane = index % 32;
+  thread.simdgroup = index / 32;
+  Size in{index % size.x, index / size.x % size.y, index / size.x / size.y};
+  thread.position_in_threadgroup = in;
+  thread.position_in_grid = {
+      at.x * size.x + in.x, at.y * size.y + in.y, at.z * size.z + in.z};
+  fiber.wait = Wait::running;
+  fiber.stack = fresh_stack(index, fiber_main);
+}
+
+void run_threadgroup() {
+  uint32_t count = threadgroup.thread_count;
+  reserve_stacks(count);
+  state.waiting = state.returned = 0;
+  state.ready_simdgroups = 0;
+  state.atomics_before = state.counts.atomics;
+  for (int space : {device_space, threadgroup_space}) {
+    state.epoch[space] = 0;
+    state.unordered[space] = Site{};
+  }
+  for (uint32_t i = 0; i < threadgroup.simdgroups; ++i) {
+    Simdgroup& group = state.simdgroups[i];
+    uint32_t lanes = count - i * 32 < 32 ? count - i * 32 : 32;
+    group.all = lanes == 32 ? ~0u : (1u << lanes) - 1;
+    group.lanes[0].count = group.lanes[1].count = lanes;
+    group.arrived = group.ready = group.turn = 0;
+    group.epoch[0] = group.epoch[1] = 0;
+    make_ready(i, group.all);
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    place_thread(state.fibers[i], i);
+  }
+  switch_to(take_ready());
+}
+
+} // namespace emulator

@@ -1,0 +1,113 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Metal's atomics: relaxed, on opaque types. 64-bit ones have only what no kernel here
+// needs, so they are left out and a use does not compile.
+
+#pragma once
+#pragma GCC system_header
+
+#include "../runtime/executor.h"
+#include "types.h"
+
+namespace metal {
+
+enum memory_order { memory_order_relaxed };
+
+template <typename T>
+struct atomic {
+  atomic() = default;
+  atomic(const atomic&) = delete;
+  atomic& operator=(const atomic&) = delete;
+  T value; // for the functions below only
+};
+typedef atomic<int> atomic_int;
+typedef atomic<uint> atomic_uint;
+typedef atomic<float> atomic_float;
+typedef atomic<bool> atomic_bool;
+
+template <typename T>
+using Same = typename std::common_type<T>::type;
+template <typename T>
+constexpr bool is_atomic_integer =
+    std::is_same_v<T, int> || std::is_same_v<T, uint>;
+
+template <typename T>
+T atomic_load_explicit(const volatile atomic<T>* object, memory_order) {
+  emulator::atomic_operation();
+  T value;
+  __atomic_load(&object->value, &value, __ATOMIC_RELAXED);
+  return value;
+}
+template <typename T>
+void atomic_store_explicit(
+    volatile atomic<T>* object, Same<T> value, memory_order) {
+  emulator::atomic_operation();
+  __atomic_store(&object->value, &value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomic_exchange_explicit(
+    volatile atomic<T>* object, Same<T> value, memory_order) {
+  emulator::atomic_operation();
+  T before;
+  __atomic_exchange(&object->value, &value, &before, __ATOMIC_RELAXED);
+  return before;
+}
+template <typename T>
+bool atomic_compare_exchange_weak_explicit(
+    volatile atomic<T>* object,
+    T* expected,
+    Same<T> value,
+    memory_order,
+    memory_order) {
+  emulator::atomic_operation();
+  return __atomic_compare_exchange(
+      &object->value,
+      expected,
+      &value,
+      true,
+      __ATOMIC_RELAXED,
+      __ATOMIC_RELAXED);
+}
+
+#define EMULATOR_FETCH(operation)                                           \
+  template <typename T>                                                     \
+  std::enable_if_t<is_atomic_integer<T>, T>                                 \
+      atomic_fetch_##operation##_explicit(                                  \
+          volatile atomic<T>* object, Same<T> value, memory_order) {        \
+    emulator::atomic_operation();                                           \
+    return __atomic_fetch_##operation(                                      \
+        &object->value, value, __ATOMIC_RELAXED);                           \
+  }
+EMULATOR_FETCH(add)
+EMULATOR_FETCH(sub)
+EMULATOR_FETCH(and)
+EMULATOR_FETCH(or)
+EMULATOR_FETCH(xor)
+#undef EMULATOR_FETCH
+
+// What the processor has no instruction for: try until nobody came between.
+#define EMULATOR_FETCH_LOOP(operation, condition, expression)               \
+  template <typename T>                                                     \
+  std::enable_if_t<condition, T> atomic_fetch_##operation##_explicit(       \
+      volatile atomic<T>* object, Same<T> value, memory_order) {            \
+    emulator::atomic_operation();                                           \
+    T before = object->value;                                               \
+    T after;                                                                \
+    do {                                                                    \
+      after = expression;                                                   \
+    } while (!__atomic_compare_exchange(                                    \
+        &object->value,                                                     \
+        &before,                                                            \
+        &after,                                                             \
+        false,                                                              \
+        __ATOMIC_RELAXED,                                                   \
+        __ATOMIC_RELAXED));                                                 \
+    return before;                                                          \
+  }
+EMULATOR_FETCH_LOOP(max, is_atomic_integer<T>, before < value ? value : before)
+EMULATOR_FETCH_LOOP(min, is_atomic_integer<T>, value < before ? value : before)
+EMULATOR_FETCH_LOOP(add, (std::is_same_v<T, float>), before + value)
+EMULATOR_FETCH_LOOP(sub, (std::is_same_v<T, float>), before - value)
+#undef EMULATOR_FETCH_LOOP
+
+} // namespace metal

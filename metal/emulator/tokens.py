@@ -1,0 +1,143 @@
+"""Tokens of preprocessed Metal source, each with the file and line it came from."""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\f\v]+|\\\n)|(?P<newline>\n)|(?P<directive>^\#[^\n]*)
+    |(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+    |(?P<number>\.?\d(?:[eEpP][+-]|[\w.])*)|(?P<name>[A-Za-z_]\w*)
+    |(?P<operator>::|->|\+\+|--|<<=|>>=|<<|&&|\|\||[-+*/%&|^!=<>]=|.)""",
+    re.X | re.M,
+)
+MARKER = re.compile(r'#\s*(?:line\s+)?(\d+)\s+"([^"]*)"')
+
+# Metal's own headers: what they declare is in shim/ and opencl.h.
+METAL_HEADERS = """metal_atomic metal_common metal_compute metal_geometric
+metal_integer metal_limits metal_logging metal_math metal_matrix metal_numeric
+metal_relational metal_simdgroup metal_simdgroup_matrix metal_stdlib
+metal_type_traits metal_types""".split()
+
+
+class SourceError(Exception):
+    """Metal source that cannot be read or that a lint refused."""
+
+
+@dataclass(slots=True)
+class Token:
+    kind: str
+    text: str
+    file: str
+    line: int
+
+    @property
+    def blank(self):
+        return self.kind in ("space", "newline", "directive")
+
+
+def tokenize(text):
+    tokens, file, line = [], "?", 0
+    for match in TOKEN.finditer(text):
+        kind, lexeme = match.lastgroup, match.group()
+        if kind == "directive" and (marker := MARKER.match(lexeme)):
+            line, file = int(marker[1]) - 1, marker[2]
+        tokens.append(Token(kind, lexeme, file, line))
+        line += lexeme.count("\n")
+    return tokens
+
+
+@cache
+def _empty_headers():
+    folder = tempfile.TemporaryDirectory(prefix="metal-headers-")
+    for name in METAL_HEADERS:
+        Path(folder.name, name).touch()
+    return folder
+
+
+def preprocess(path, include_dirs=(), defines=()):
+    """The text that Metal's preprocessor would hand to its compiler."""
+    command = ["g++", "-E", "-x", "c++", "-std=c++17", "-nostdinc", "-undef"]
+    command += ["-D__METAL__=1", "-D__METAL_VERSION__=310", "-D__APPLE_CC__=1"]
+    command += [f"-I{_empty_headers().name}", *(f"-I{d}" for d in include_dirs)]
+    command += [*(f"-D{d}" for d in defines), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SourceError(done.stderr)
+    return done.stdout
+
+
+class Stream:
+    """A token list with the few questions that the pre-pass asks of it."""
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def __getitem__(self, index):
+        return self.tokens[index]
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def next(self, index, step=1):
+        """The nearest token after (or before) that is not white space."""
+        index += step
+        while 0 <= index < len(self.tokens) and self.tokens[index].blank:
+            index += step
+        return index
+
+    def text_at(self, index):
+        return self.tokens[index].text if 0 <= index < len(self.tokens) else ""
+
+    def text(self, begin, end):
+        return "".join(token.text for token in self.tokens[begin:end])
+
+    def flat(self, begin, end):
+        """The same on one line: no directives, single spaces."""
+        return " ".join(t.text for t in self.tokens[begin:end] if not t.blank)
+
+    def newlines(self, begin, end):
+        return "".join(t.text for t in self.tokens[begin:end] if t.kind == "newline")
+
+    def closing(self, index):
+        """The index of the bracket that closes the one at index."""
+        opening = self.tokens[index].text
+        closing = {"(": ")", "{": "}", "[": "]"}[opening]
+        depth = 0
+        for i in range(index, len(self.tokens)):
+            token = self.tokens[i]
+            if token.kind == "operator":
+                depth += (token.text == opening) - (token.text == closing)
+                if depth == 0:
+                    return i
+        token = self.tokens[index]
+        raise SourceError(f"{token.file}:{token.line}: error: unbalanced {opening}")
+
+    def is_attribute(self, index):
+        return self.text_at(index) == "[" and self.text_at(index + 1) == "["
+
+    def attributes(self, index):
+        """At '[[': ([(name, arguments or None)], the index after ']]')."""
+        end = self.closing(index)
+        found = []
+        for begin, stop in self.split(index + 2, end - 1):
+            text = self.text(begin, stop).strip()
+            match = re.match(r"([\w:]+)\s*(?:\((.*)\))?$", text, re.S)
+            found.append(match.groups() if match else (text, None))
+        return found, end + 1
+
+    def split(self, begin, end):
+        """Ranges between commas that no bracket encloses."""
+        depth, start, ranges = 0, begin, []
+        for i in range(begin, end):
+            if self.tokens[i].kind != "operator":
+                continue
+            text = self.tokens[i].text
+            depth += (text in "([{<") - (text in ")]}>") - 2 * (text == ">>")
+            if text == "," and depth == 0:
+                ranges.append((start, i))
+                start = i + 1
+        return [*ranges, (start, end)]
