@@ -47,18 +47,19 @@ typedef struct {
   uint64_t threadgroups, launches;
 } emulator_counts;
 
-/* Runs a kernel to its end. 0: clean; otherwise emulator_error says what is wrong.
- * counts are added to, and may be null. Two calls do not run at once. */
+/* Runs a kernel to its end. 0: clean; otherwise emulator_error says what is
+ * wrong. counts are added to, and may be null. Two calls do not run at once. */
 int emulator_launch(const emulator_dispatch* dispatch, emulator_counts* counts);
 
 /* Of the last launch; valid until the next. */
 const char* emulator_error(void);
 
-/* Bytes that the last launch moved through one buffer index (tracked builds). */
+/* Bytes that the last launch moved through one buffer index (tracked builds).
+ */
 void emulator_buffer_counts(int index, uint64_t* read, uint64_t* written);
 
-/* The kernels' names, sorted, one per line; returns the size of the text with its
- * terminating zero, of which at most size bytes are written. */
+/* The kernels' names, sorted, one per line; returns the size of the text with
+ * its terminating zero, of which at most size bytes are written. */
 int emulator_kernel_names(char* out, int size);
 
 #ifdef __cplusplus

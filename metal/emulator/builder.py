@@ -19,7 +19,9 @@ CACHE = HERE.parent.parent / "build" / "emulator"
 COMMON = """-g1 -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing
 -fsigned-char -w""".split()
 # Level 1 halves the time that many instantiations take; kernels run fast enough.
-KERNEL = ["-std=gnu++17", "-O1", "-ffp-contract=off", *COMMON]
+# Each operation on halves rounds to a half.
+NUMBERS = ["-ffp-contract=off", "-fexcess-precision=16"]
+KERNEL = ["-std=gnu++17", "-O1", *NUMBERS, *COMMON]
 PLAIN_KERNEL = ["-fwrapv"]
 # GCC's calls at each access and each undefined operation, to functions of ours: its
 # own libraries are not linked.

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What a compiled kernel sees of the executor: who it is, where its memory is, and the
-// points at which threads wait for each other. Threads are fibers of one OS thread.
+// What a compiled kernel sees of the executor: who it is, where its memory is,
+// and the points at which threads wait for each other. Threads are fibers of
+// one OS thread.
 
 #pragma once
 
@@ -46,7 +47,8 @@ extern Threadgroup threadgroup;
 /** Waits for the whole simdgroup; combine may be null. */
 const Lanes*
 collective(const void* operand, size_t bytes, Combine combine, Site site);
-/** Says that a lane which is not there was asked for its value; ends the launch. */
+/** Says that a lane which is not there was asked for its value; ends the
+ * launch. */
 [[noreturn]] void missing_lane(int lane, Site site);
 
 /** flags: 1 device memory, 2 threadgroup memory. */

@@ -18,7 +18,9 @@ void place_buffers(const Kernel&) {
 void return_buffers() {}
 
 char* place_threadgroup_memory(
-    uint32_t, uint64_t used, const ThreadgroupMemory& memory) {
+    uint32_t,
+    uint64_t used,
+    const ThreadgroupMemory& memory) {
   if (used + memory.bytes > sizeof(pool)) {
     fail("threadgroup memory over 32 KiB");
   }

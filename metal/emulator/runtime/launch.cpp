@@ -37,9 +37,11 @@ static const Kernel* find(const char* name) {
   return nullptr;
 }
 
-// ---- faults ------------------------------------------------------------------
+// ---- faults
+// ------------------------------------------------------------------
 
-/** While it lives, a kernel's bad address is a finding, not the process's end. */
+/** While it lives, a kernel's bad address is a finding, not the process's end.
+ */
 class FaultGuard {
  public:
   FaultGuard() {
@@ -83,7 +85,8 @@ class FaultGuard {
   stack_t stack_before_;
 };
 
-// ---- the grid ----------------------------------------------------------------
+// ---- the grid
+// ----------------------------------------------------------------
 
 static uint64_t volume(const uint32_t size[3]) {
   return uint64_t(size[0]) * size[1] * size[2];
@@ -98,8 +101,8 @@ static bool fits(const emulator_dispatch& dispatch, const Kernel* kernel) {
   uint64_t most = kernel->most_threads ? kernel->most_threads : most_threads;
   if (threads == 0 || threads > std::min<uint64_t>(most, most_threads)) {
     findings.push_back(
-        std::to_string(threads) + " threads per threadgroup; there can be 1 to " +
-        std::to_string(most));
+        std::to_string(threads) +
+        " threads per threadgroup; there can be 1 to " + std::to_string(most));
     return false;
   }
   return true;
@@ -198,7 +201,8 @@ static int launch(const emulator_dispatch& dispatch, emulator_counts* counts) {
 #define EMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
 
 EMULATOR_EXPORT int emulator_launch(
-    const emulator_dispatch* dispatch, emulator_counts* counts) {
+    const emulator_dispatch* dispatch,
+    emulator_counts* counts) {
   std::lock_guard lock(emulator::one_at_a_time);
   return emulator::launch(*dispatch, counts);
 }

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Buffers by index, and threadgroup memory: made when a thread first asks for it.
+// Buffers by index, and threadgroup memory: made when a thread first asks for
+// it.
 
 #include "memory.h"
 
@@ -49,6 +50,7 @@ void unbind() {
   for (int i = 0; i < most_arguments; ++i) {
     buffers[i] = {};
     argument_bytes[i] = 0;
+    arguments[i] = {};
   }
   variables.clear();
 }
@@ -60,12 +62,15 @@ void forget_threadgroup_memory() {
 
 void* buffer(int index) {
   if (!buffers[index].bound) {
-    fail("the kernel takes buffer(" + std::to_string(index) + "), which is not bound");
+    fail(
+        "the kernel takes buffer(" + std::to_string(index) +
+        "), which is not bound");
   }
   return buffers[index].start;
 }
 
-static void* allocate(ThreadgroupMemory& memory, uint64_t bytes, const char* name) {
+static void*
+allocate(ThreadgroupMemory& memory, uint64_t bytes, const char* name) {
   constexpr uint64_t align = 16;
   memory = {nullptr, bytes, name, state.serial};
   memory.start = place_threadgroup_memory(allocations++, used, memory);

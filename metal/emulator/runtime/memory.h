@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where the memory of a launch is. The plain build uses the caller's buffers in place;
-// the tracked build (tracker.cpp) may put them where overruns touch nothing else.
+// Where the memory of a launch is. The plain build uses the caller's buffers in
+// place; the tracked build (tracker.cpp) may put them where overruns touch
+// nothing else.
 
 #pragma once
 
@@ -32,14 +33,18 @@ struct ThreadgroupMemory {
   uint32_t serial; // of the threadgroup that it belongs to
 };
 
-// ---- what differs between the builds -----------------------------------------
+// ---- what differs between the builds
+// -----------------------------------------
 
 /** Sets the buffers' starts. */
 void place_buffers(const Kernel& kernel);
 /** Brings the results back to the caller. */
 void return_buffers();
-/** Memory for threadgroup memory number `number`, `used` bytes after the first. */
+/** Memory for threadgroup memory number `number`, `used` bytes after the first.
+ */
 char* place_threadgroup_memory(
-    uint32_t number, uint64_t used, const ThreadgroupMemory& memory);
+    uint32_t number,
+    uint64_t used,
+    const ThreadgroupMemory& memory);
 
 } // namespace emulator

@@ -33,7 +33,8 @@ std::string code_mark(const void* address) {
   return code_mark(code_offset(address));
 }
 
-/** The line of the innermost function that is the kernel's, not the emulator's. */
+/** The line of the innermost function that is the kernel's, not the emulator's.
+ */
 static std::string look_up(const std::string& offset) {
   std::string quoted = std::string("'") + library().dli_fname + "'";
   std::string command = "addr2line -i -e " + quoted + " 0x" + offset;

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Findings name code by its address in this library; readers want files and lines.
+// Findings name code by its address in this library; readers want files and
+// lines.
 
 #pragma once
 
@@ -8,11 +9,13 @@
 
 namespace emulator {
 
-/** "<@1f2c>": an address, as an offset into this library, to be looked up later. */
+/** "<@1f2c>": an address, as an offset into this library, to be looked up
+ * later. */
 std::string code_mark(const void* address);
 std::string code_mark(uint32_t offset);
 uint32_t code_offset(const void* address);
-/** The text with each mark replaced by "FILE:LINE", if debug information has it. */
+/** The text with each mark replaced by "FILE:LINE", if debug information has
+ * it. */
 std::string with_lines(const std::string& text);
 
 } // namespace emulator

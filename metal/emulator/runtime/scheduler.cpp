@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which thread runs when, and where threads wait for each other. Every lane of a
-// simdgroup must come to each collective, and every thread of a threadgroup to each
-// barrier: whoever returns, waits elsewhere or never arrives is named.
+// Which thread runs when, and where threads wait for each other. Every lane of
+// a simdgroup must come to each collective, and every thread of a threadgroup
+// to each barrier: whoever returns, waits elsewhere or never arrives is named.
 
 #include <map>
 
@@ -16,7 +16,8 @@ Thread* current;
 Threadgroup threadgroup;
 std::vector<std::string> findings;
 
-// ---- reports -----------------------------------------------------------------
+// ---- reports
+// -----------------------------------------------------------------
 
 std::string text(const Site& site) {
   return std::string(site.operation) + " at " + site.file + ":" +
@@ -53,7 +54,8 @@ static std::string roll_call(uint32_t first, uint32_t last) {
   }
   std::string lines;
   for (const auto& [what, threads] : groups) {
-    lines += "\n    " + std::to_string(threads.size()) + " thread(s) " + what + ":";
+    lines +=
+        "\n    " + std::to_string(threads.size()) + " thread(s) " + what + ":";
     for (size_t i = 0; i < threads.size() && i < 4; ++i) {
       lines += " " + std::to_string(threads[i]);
     }
@@ -88,7 +90,8 @@ void fail(const std::string& finding) {
       roll_call(0, threadgroup.thread_count));
 }
 
-// ---- turns -------------------------------------------------------------------
+// ---- turns
+// -------------------------------------------------------------------
 
 static void switch_to(Fiber* next) {
   Fiber* before = state.fiber;
@@ -175,7 +178,8 @@ void maybe_yield(uint32_t odds) {
   }
 }
 
-// ---- simdgroups --------------------------------------------------------------
+// ---- simdgroups
+// --------------------------------------------------------------
 
 /** Whether this lane is the last of its simdgroup to come to the site. */
 static bool arrive(Simdgroup& group, const Site& site) {
@@ -246,7 +250,8 @@ void missing_lane(int lane, Site site) {
       ", which is not there; by " + who());
 }
 
-// ---- threadgroups ------------------------------------------------------------
+// ---- threadgroups
+// ------------------------------------------------------------
 
 static void pass_barrier(int flags, const Site& site) {
   for (int space : {device_space, threadgroup_space}) {

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the parts of the executor share. One launch runs at a time, on one OS thread,
-// so this is plain global state.
+// What the parts of the executor share. One launch runs at a time, on one OS
+// thread, so this is plain global state.
 
 #pragma once
 
@@ -69,7 +69,8 @@ inline uint32_t next_random() {
 
 /** Runs all threads of the threadgroup that `threadgroup` describes. */
 void run_threadgroup();
-/** Under a random schedule, one time in `odds`, lets another thread go first. */
+/** Under a random schedule, one time in `odds`, lets another thread go first.
+ */
 void maybe_yield(uint32_t odds);
 
 } // namespace emulator

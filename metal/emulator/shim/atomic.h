@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's atomics: relaxed, on opaque types. 64-bit ones have only what no kernel here
-// needs, so they are left out and a use does not compile.
+// Metal's atomics: relaxed, on opaque types. 64-bit ones have only what no
+// kernel here needs, so they are left out and a use does not compile.
 
 #pragma once
 #pragma GCC system_header
@@ -40,13 +40,17 @@ T atomic_load_explicit(const volatile atomic<T>* object, memory_order) {
 }
 template <typename T>
 void atomic_store_explicit(
-    volatile atomic<T>* object, Same<T> value, memory_order) {
+    volatile atomic<T>* object,
+    Same<T> value,
+    memory_order) {
   emulator::atomic_operation();
   __atomic_store(&object->value, &value, __ATOMIC_RELAXED);
 }
 template <typename T>
 T atomic_exchange_explicit(
-    volatile atomic<T>* object, Same<T> value, memory_order) {
+    volatile atomic<T>* object,
+    Same<T> value,
+    memory_order) {
   emulator::atomic_operation();
   T before;
   __atomic_exchange(&object->value, &value, &before, __ATOMIC_RELAXED);
@@ -69,14 +73,14 @@ bool atomic_compare_exchange_weak_explicit(
       __ATOMIC_RELAXED);
 }
 
-#define EMULATOR_FETCH(operation)                                           \
-  template <typename T>                                                     \
-  std::enable_if_t<is_atomic_integer<T>, T>                                 \
-      atomic_fetch_##operation##_explicit(                                  \
-          volatile atomic<T>* object, Same<T> value, memory_order) {        \
-    emulator::atomic_operation();                                           \
-    return __atomic_fetch_##operation(                                      \
-        &object->value, value, __ATOMIC_RELAXED);                           \
+#define EMULATOR_FETCH(operation)                                \
+  template <typename T>                                          \
+  std::enable_if_t<is_atomic_integer<T>, T>                      \
+  atomic_fetch_##operation##_explicit(                           \
+      volatile atomic<T>* object, Same<T> value, memory_order) { \
+    emulator::atomic_operation();                                \
+    return __atomic_fetch_##operation(                           \
+        &object->value, value, __ATOMIC_RELAXED);                \
   }
 EMULATOR_FETCH(add)
 EMULATOR_FETCH(sub)
@@ -86,23 +90,23 @@ EMULATOR_FETCH(xor)
 #undef EMULATOR_FETCH
 
 // What the processor has no instruction for: try until nobody came between.
-#define EMULATOR_FETCH_LOOP(operation, condition, expression)               \
-  template <typename T>                                                     \
-  std::enable_if_t<condition, T> atomic_fetch_##operation##_explicit(       \
-      volatile atomic<T>* object, Same<T> value, memory_order) {            \
-    emulator::atomic_operation();                                           \
-    T before = object->value;                                               \
-    T after;                                                                \
-    do {                                                                    \
-      after = expression;                                                   \
-    } while (!__atomic_compare_exchange(                                    \
-        &object->value,                                                     \
-        &before,                                                            \
-        &after,                                                             \
-        false,                                                              \
-        __ATOMIC_RELAXED,                                                   \
-        __ATOMIC_RELAXED));                                                 \
-    return before;                                                          \
+#define EMULATOR_FETCH_LOOP(operation, condition, expression)         \
+  template <typename T>                                               \
+  std::enable_if_t<condition, T> atomic_fetch_##operation##_explicit( \
+      volatile atomic<T>* object, Same<T> value, memory_order) {      \
+    emulator::atomic_operation();                                     \
+    T before = object->value;                                         \
+    T after;                                                          \
+    do {                                                              \
+      after = expression;                                             \
+    } while (!__atomic_compare_exchange(                              \
+        &object->value,                                               \
+        &before,                                                      \
+        &after,                                                       \
+        false,                                                        \
+        __ATOMIC_RELAXED,                                             \
+        __ATOMIC_RELAXED));                                           \
+    return before;                                                    \
   }
 EMULATOR_FETCH_LOOP(max, is_atomic_integer<T>, before < value ? value : before)
 EMULATOR_FETCH_LOOP(min, is_atomic_integer<T>, value < before ? value : before)

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's functions of numbers that need no other thread. Both operands have one
-// type, as in Metal, where a mixed call is ambiguous.
+// Metal's functions of numbers that need no other thread. Both operands have
+// one type, as in Metal, where a mixed call is ambiguous.
 
 #pragma once
 #pragma GCC system_header
@@ -106,11 +106,11 @@ inline bool signbit(half value) {
   return __builtin_signbit(static_cast<float>(value));
 }
 
-#define EMULATOR_MATH(name)                                \
-  inline float name(float value) {                         \
-    return std::name(value);                               \
-  }                                                        \
-  inline half name(half value) {                           \
+#define EMULATOR_MATH(name)                                    \
+  inline float name(float value) {                             \
+    return std::name(value);                                   \
+  }                                                            \
+  inline half name(half value) {                               \
     return static_cast<half>(name(static_cast<float>(value))); \
   }
 EMULATOR_MATH(ceil)

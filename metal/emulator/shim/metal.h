@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Included before every translated kernel: Metal's library, and what the pre-pass puts
-// in the place of attributes.
+// Included before every translated kernel: Metal's library, and what the
+// pre-pass puts in the place of attributes.
 
 #pragma once
 #pragma GCC system_header
@@ -16,9 +16,9 @@
 #define EMULATOR_CAT(a, b) EMULATOR_CAT_(a, b)
 // The kernel comes in parentheses, because its template arguments have commas.
 #define EMULATOR_UNPACK(...) __VA_ARGS__
-#define EMULATOR_REGISTER(name, constants, most_threads, kernel)      \
-  static ::emulator::Registration EMULATOR_CAT(                       \
-      emulator_registration_, __COUNTER__)(                           \
+#define EMULATOR_REGISTER(name, constants, most_threads, kernel) \
+  static ::emulator::Registration EMULATOR_CAT(                  \
+      emulator_registration_, __COUNTER__)(                      \
       name, constants, most_threads, +[] { (EMULATOR_UNPACK kernel)(); });
 
 namespace emulator {

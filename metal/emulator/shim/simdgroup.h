@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Barriers and simdgroup functions: typed faces of the executor's two primitives.
+// Barriers and simdgroup functions: typed faces of the executor's two
+// primitives.
 
 #pragma once
 #pragma GCC system_header
@@ -19,8 +20,8 @@ using emulator::Site;
 
 // Metal has no simdgroup functions for bool, 64-bit integers and bfloat.
 template <typename T>
-constexpr bool is_simd_scalar = std::is_same_v<T, half> ||
-    std::is_same_v<T, float> ||
+constexpr bool is_simd_scalar =
+    std::is_same_v<T, half> || std::is_same_v<T, float> ||
     (std::is_integral_v<T> && !std::is_same_v<T, bool> && sizeof(T) <= 4);
 template <typename T>
 struct IsSimd : bool_constant<is_simd_scalar<T>> {};
@@ -63,22 +64,21 @@ void prefix_sum(Lanes& lanes) {
 
 template <typename T>
 T with_own_result(T operand, emulator::Combine combine, Site site) {
-  auto lanes =
-      emulator::collective(&operand, sizeof(T), combine, site);
+  auto lanes = emulator::collective(&operand, sizeof(T), combine, site);
   return lane_value<T>(*lanes, emulator::current->lane);
 }
 
-#define EMULATOR_REDUCTION(name, expression)                               \
-  struct name##_operation {                                                \
-    template <typename T>                                                  \
-    static T apply(T a, T b) {                                             \
-      return static_cast<T>(expression);                                   \
-    }                                                                      \
-  };                                                                       \
-  template <typename T>                                                    \
-  Simd<T> name(T value, EMULATOR_SITE) {                                   \
-    return with_own_result(                                                \
-        value, &reduce<name##_operation, T>, Site{#name, file, line});     \
+#define EMULATOR_REDUCTION(name, expression)                           \
+  struct name##_operation {                                            \
+    template <typename T>                                              \
+    static T apply(T a, T b) {                                         \
+      return static_cast<T>(expression);                               \
+    }                                                                  \
+  };                                                                   \
+  template <typename T>                                                \
+  Simd<T> name(T value, EMULATOR_SITE) {                               \
+    return with_own_result(                                            \
+        value, &reduce<name##_operation, T>, Site{#name, file, line}); \
   }
 EMULATOR_REDUCTION(simd_max, metal::max(a, b))
 EMULATOR_REDUCTION(simd_min, metal::min(a, b))

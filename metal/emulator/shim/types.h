@@ -30,8 +30,8 @@ struct bfloat {
   bfloat() = default;
   template <
       typename T,
-      typename = std::enable_if_t<
-          std::is_arithmetic_v<T> || std::is_same_v<T, half>>>
+      typename =
+          std::enable_if_t<std::is_arithmetic_v<T> || std::is_same_v<T, half>>>
   constexpr explicit bfloat(T value)
       : bits(rounded(__builtin_bit_cast(uint32_t, static_cast<float>(value)))) {
   }
@@ -49,12 +49,12 @@ struct bfloat {
   }
 };
 
-#define EMULATOR_BFLOAT_OPERATOR(op)                                         \
-  constexpr bfloat operator op(bfloat a, bfloat b) {                         \
-    return bfloat(static_cast<float>(a) op static_cast<float>(b));           \
-  }                                                                          \
-  constexpr bfloat& operator op##=(bfloat & a, bfloat b) {                   \
-    return a = a op b;                                                       \
+#define EMULATOR_BFLOAT_OPERATOR(op)                               \
+  constexpr bfloat operator op(bfloat a, bfloat b) {               \
+    return bfloat(static_cast<float>(a) op static_cast<float>(b)); \
+  }                                                                \
+  constexpr bfloat& operator op## = (bfloat & a, bfloat b) {       \
+    return a = a op b;                                             \
   }
 EMULATOR_BFLOAT_OPERATOR(+)
 EMULATOR_BFLOAT_OPERATOR(-)
@@ -126,17 +126,17 @@ struct alignas(sizeof(T) * (size == 3 ? 4 : size)) vec : Components<T, size> {
   }
 };
 
-#define EMULATOR_VECTOR_OPERATOR(op)                                        \
-  template <typename T, int size>                                           \
-  vec<T, size> operator op(vec<T, size> a, vec<T, size> b) {                \
-    for (int i = 0; i < size; ++i) {                                        \
-      a[i] = static_cast<T>(a[i] op b[i]);                                  \
-    }                                                                       \
-    return a;                                                               \
-  }                                                                         \
-  template <typename T, int size>                                           \
-  vec<T, size> operator op(vec<T, size> a, std::common_type_t<T> b) {       \
-    return a op vec<T, size>(b);                                            \
+#define EMULATOR_VECTOR_OPERATOR(op)                                  \
+  template <typename T, int size>                                     \
+  vec<T, size> operator op(vec<T, size> a, vec<T, size> b) {          \
+    for (int i = 0; i < size; ++i) {                                  \
+      a[i] = static_cast<T>(a[i] op b[i]);                            \
+    }                                                                 \
+    return a;                                                         \
+  }                                                                   \
+  template <typename T, int size>                                     \
+  vec<T, size> operator op(vec<T, size> a, std::common_type_t<T> b) { \
+    return a op vec<T, size>(b);                                      \
   }
 EMULATOR_VECTOR_OPERATOR(+)
 EMULATOR_VECTOR_OPERATOR(-)

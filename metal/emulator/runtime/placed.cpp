@@ -1,0 +1,266 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Memory in the tracked build: buffers are copied to places far apart, so that
+// what overruns one meets nothing, and back afterwards. Huge buffers stay where
+// they are.
+
+#include <link.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tracker.h"
+
+namespace emulator {
+
+constexpr uint64_t gap = uint64_t(256) << 20;
+constexpr uint64_t most_copied = uint64_t(1) << 30;
+constexpr uint64_t device_room = gap * (most_arguments + 1) + most_copied;
+constexpr uint64_t threadgroup_gap = 1 << 20;
+constexpr uint32_t most_allocations = 64;
+constexpr uint64_t threadgroup_room = threadgroup_gap * (most_allocations + 1);
+
+/** Address space that costs nothing until it is touched. */
+static char* reserve(uint64_t bytes) {
+  void* memory = mmap(
+      nullptr,
+      bytes,
+      PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      -1,
+      0);
+  if (memory == MAP_FAILED) {
+    fail("no address space for the tracker");
+  }
+  return static_cast<char*>(memory);
+}
+
+static char* device_arena() {
+  static char* arena = reserve(device_room);
+  return arena;
+}
+static char* threadgroup_arena() {
+  static char* arena = reserve(threadgroup_room);
+  return arena;
+}
+static Cell* device_cells() {
+  static char* cells = reserve(most_copied * sizeof(Cell));
+  return reinterpret_cast<Cell*>(cells);
+}
+static Cell* threadgroup_cells() {
+  static char* cells = reserve(2 * most_threadgroup_bytes * sizeof(Cell));
+  return reinterpret_cast<Cell*>(cells);
+}
+
+void wipe_cells() {
+  madvise(device_cells(), most_copied * sizeof(Cell), MADV_DONTNEED);
+  madvise(
+      threadgroup_cells(),
+      2 * most_threadgroup_bytes * sizeof(Cell),
+      MADV_DONTNEED);
+}
+
+bool is_reserved(const void* address) {
+  auto at = static_cast<const char*>(address);
+  const char* device = device_arena();
+  const char* threadgroup = threadgroup_arena();
+  return (at >= device && at < device + device_room) ||
+      (at >= threadgroup && at < threadgroup + threadgroup_room);
+}
+
+bool in_this_library(const void* address) {
+  struct Range {
+    uintptr_t begin = ~uintptr_t(0), end = 0;
+  };
+  static const Range range = [] {
+    Range found;
+    auto visit = [](dl_phdr_info* info, size_t, void* out) {
+      Range image;
+      for (int i = 0; i < info->dlpi_phnum; ++i) {
+        const auto& segment = info->dlpi_phdr[i];
+        if (segment.p_type == PT_LOAD) {
+          uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+          image.begin = std::min(image.begin, begin);
+          image.end = std::max(image.end, begin + segment.p_memsz);
+        }
+      }
+      auto me = reinterpret_cast<uintptr_t>(&state);
+      if (me >= image.begin && me < image.end) {
+        *static_cast<Range*>(out) = image;
+      }
+      return 0;
+    };
+    dl_iterate_phdr(visit, &found);
+    return found;
+  }();
+  auto at = reinterpret_cast<uintptr_t>(address);
+  return at >= range.begin && at < range.end;
+}
+
+// ---- device memory
+// -----------------------------------------------------------
+
+/** Buffers that share memory, and so a region. */
+struct Allocation {
+  char* original;
+  uint64_t bytes;
+  std::vector<int> indices;
+  char* place;
+  Cell* mapped_cells; // of its own, if it was not copied
+};
+static std::vector<Allocation> allocations;
+static uint32_t constants;
+struct IndexCount {
+  uint64_t read, written;
+};
+static IndexCount index_counts[most_arguments];
+
+static void gather_allocations() {
+  allocations.clear();
+  std::vector<int> order;
+  for (int i = 0; i < most_arguments; ++i) {
+    if (buffers[i].bound) {
+      order.push_back(i);
+    }
+  }
+  auto start = [](int i) { return static_cast<char*>(buffers[i].given.data); };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return start(a) < start(b);
+  });
+  for (int i : order) {
+    uint64_t bytes = buffers[i].given.bytes;
+    Allocation* last = allocations.empty() ? nullptr : &allocations.back();
+    bool same = last &&
+        (start(i) < last->original + last->bytes || start(i) == last->original);
+    if (!same) {
+      allocations.push_back({start(i), bytes, {i}, nullptr, nullptr});
+      continue;
+    }
+    last->indices.push_back(i);
+    uint64_t end = static_cast<uint64_t>(start(i) - last->original) + bytes;
+    last->bytes = std::max(last->bytes, end);
+  }
+}
+
+static std::string name_of(const Allocation& allocation) {
+  std::string name;
+  for (int index : allocation.indices) {
+    name +=
+        (name.empty() ? "buffer(" : " = buffer(") + std::to_string(index) + ")";
+  }
+  return name;
+}
+
+static void add_region_of(const Allocation& allocation, Cell* cells) {
+  Region region = {};
+  region.begin = allocation.place;
+  region.end = allocation.place + allocation.bytes;
+  region.cells = cells;
+  region.space = device_space;
+  for (int index : allocation.indices) {
+    region.initialised |= !buffers[index].given.uninitialised;
+    region.writable |= buffers[index].given.writable != 0;
+  }
+  region.name = name_of(allocation);
+  add_region(region);
+}
+
+void place_buffers(const Kernel& kernel) {
+  begin_tracking();
+  clear_regions();
+  gather_allocations();
+  constants = kernel.constants;
+  memset(index_counts, 0, sizeof(index_counts));
+  uint64_t copied = 0;
+  char* next = device_arena() + gap;
+  for (Allocation& allocation : allocations) {
+    if (allocation.bytes > most_copied - copied) {
+      uint64_t bytes = allocation.bytes * sizeof(Cell);
+      allocation.place = allocation.original;
+      allocation.mapped_cells = reinterpret_cast<Cell*>(reserve(bytes));
+      add_region_of(allocation, allocation.mapped_cells);
+    } else {
+      // As aligned as the original is.
+      constexpr uint64_t page = 1 << 14;
+      auto skew = reinterpret_cast<uintptr_t>(allocation.original) % page;
+      allocation.place = next + skew;
+      memcpy(allocation.place, allocation.original, allocation.bytes);
+      add_region_of(allocation, device_cells() + copied);
+      copied += allocation.bytes;
+      next += (gap + skew + allocation.bytes) / page * page + page;
+    }
+    for (int index : allocation.indices) {
+      Buffer& buffer = buffers[index];
+      auto within = static_cast<char*>(buffer.given.data) - allocation.original;
+      buffer.start = allocation.place + within + buffer.given.offset;
+    }
+  }
+}
+
+void return_buffers() {
+  for (size_t i = 0; i < allocations.size(); ++i) {
+    Allocation& allocation = allocations[i];
+    if (allocation.mapped_cells) {
+      munmap(allocation.mapped_cells, allocation.bytes * sizeof(Cell));
+    } else if (all_regions()[i].writable) {
+      memcpy(allocation.original, allocation.place, allocation.bytes);
+    }
+  }
+  clear_regions();
+}
+
+void count_buffer(const char* address, size_t bytes, bool write) {
+  // Of buffers that share an allocation, the one that begins last before it.
+  int best = -1;
+  for (int i = 0; i < most_arguments; ++i) {
+    const Buffer& buffer = buffers[i];
+    bool before = buffer.bound && buffer.start <= address;
+    if (before && (best < 0 || buffer.start > buffers[best].start)) {
+      best = i;
+    }
+  }
+  for (int i = 0; best < 0 && i < most_arguments; ++i) {
+    best = buffers[i].bound ? i : best; // before them all
+  }
+  (write ? index_counts[best].written : index_counts[best].read) += bytes;
+  if (constants >> best & 1) {
+    return;
+  }
+  auto& counts = state.counts;
+  (write ? counts.device_bytes_written : counts.device_bytes_read) += bytes;
+}
+
+// ---- threadgroup memory
+// ------------------------------------------------------
+
+char* place_threadgroup_memory(
+    uint32_t number,
+    uint64_t used,
+    const ThreadgroupMemory& memory) {
+  bool fits = used + memory.bytes <= 2 * most_threadgroup_bytes;
+  if (number >= most_allocations || !fits) {
+    fail("threadgroup memory over 32 KiB");
+  }
+  if (number == 0) {
+    clear_threadgroup_regions();
+  }
+  Region region = {};
+  region.begin = threadgroup_arena() + threadgroup_gap * (number + 1);
+  region.end = region.begin + memory.bytes;
+  region.cells = threadgroup_cells() + used;
+  region.space = threadgroup_space;
+  region.writable = true;
+  region.name = std::string("threadgroup memory '") + memory.name + "'";
+  add_region(region);
+  return region.begin;
+}
+
+} // namespace emulator
+
+extern "C" __attribute__((visibility("default"))) void
+emulator_buffer_counts(int index, uint64_t* read, uint64_t* written) {
+  bool exists = index >= 0 && index < emulator::most_arguments;
+  *read = exists ? emulator::index_counts[index].read : 0;
+  *written = exists ? emulator::index_counts[index].written : 0;
+}
