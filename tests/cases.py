@@ -23,11 +23,19 @@ ALGORITHMS = {
 }
 INSTRUCTIONS = _selection.kernels()[1:]
 
+# The Metal kernels with Metal's host code, in the emulator: as its plan has it,
+# each wherever it can be, and where none can be compiled.
+METAL = {
+    "metal": None,
+    **{f"metal_{kernel.name}": kernel for kernel in _selection.MetalKernel},
+    "metal_missing": None,
+}
+
 # What makes the same selection: our kernels, and the two ways of writing it in
 # MLX's own primitives.
 KERNELS = ["kernel", *ALGORITHMS, *INSTRUCTIONS]
 ENGINES = {
-    **dict.fromkeys(KERNELS, contextlib.nullcontext),
+    **dict.fromkeys([*KERNELS, *METAL], contextlib.nullcontext),
     "portable": _selection.portable_graph,
     "shapeless": functools.partial(_selection.portable_graph, shapeless=True),
 }

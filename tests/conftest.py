@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from mlx import _selection
 
-from cases import ALGORITHMS, INSTRUCTIONS
+from cases import ALGORITHMS, INSTRUCTIONS, METAL
+from metal_kernels import emulated
 
 settings.register_profile(
     "default",
@@ -35,6 +36,11 @@ def forced_kernels(request):
         _selection.force_algorithm(ALGORITHMS[engine])
     if engine in INSTRUCTIONS:
         _selection.use_kernels(engine)
-    yield
+    if engine in METAL:
+        missing = "topk" if engine == "metal_missing" else ""
+        with emulated(METAL[engine], missing=missing):
+            yield
+    else:
+        yield
     _selection.force_algorithm(None)
     _selection.use_kernels(_selection.kernels()[0])
