@@ -36,6 +36,7 @@ enum : uint {
   group_simds = group_threads / simd_size,
   // What a thread reads at a time, one after the other.
   thread_elements = 8,
+  kept_elements = 4,
   // Up to so many candidates are ordered by counting who is better.
   ranked_candidates = 512,
 };
@@ -369,12 +370,20 @@ struct Candidates {
    * thread calls it, after a barrier.
    */
   METAL_FUNC void shrink(uint most, thread Group& group) thread {
+    // The k-th best is from `low` to `high`. So many are at least `low`, and so
+    // many more than `high`.
     Key low = 0;
     Key high = ~Key(0);
-    uint at_low = count; // how many are at least `low`: never below k
+    uint at_low = count;
+    uint above_high = 0;
     uint ties = count; // how many of those equal to `low` stay
     for (uint round = 0; at_low > most; ++round) {
-      Key pivot = pivot_between(low, high, round);
+      Key pivot = low + ((high - low) >> 1);
+      // Halving always comes to an end; what a sample says is mostly sooner.
+      if ((round & 3u) != 3) {
+        uint wanted = (k + most) / 2 - above_high;
+        pivot = sampled(low, high, wanted, at_low - above_high, group, pivot);
+      }
       uint at_pivot;
       uint above = count_above(pivot, at_pivot, group);
       if (above >= k) {
@@ -386,6 +395,7 @@ struct Candidates {
         break;
       } else {
         high = pivot - 1;
+        above_high = at_pivot;
       }
     }
     keep(low, ties, group);
@@ -393,14 +403,31 @@ struct Candidates {
     has_bar = true;
   }
 
-  // Candidates are good pivots, and halving the range always comes to an end:
-  // in turn.
-  METAL_FUNC Key pivot_between(Key low, Key high, uint round) const thread {
-    Key pivot = keys[(round * 0x9e3779b9u >> 7) % count];
-    if ((round & 1u) != 0 || pivot < low || pivot > high) {
-      pivot = low + ((high - low) >> 1);
+  /**
+   * A candidate of which there may be `wanted` as good ones among the `size`
+   * that are from `low` to `high`. Every simdgroup finds the same.
+   */
+  METAL_FUNC Key sampled(
+      Key low,
+      Key high,
+      uint wanted,
+      uint size,
+      thread const Group& group,
+      Key otherwise) const thread {
+    Key mine = keys[group.lane * count / simd_size];
+    uint better = 0;
+    uint inside = 0;
+    for (uint i = 0; i < simd_size; ++i) {
+      Key other = keys[i * count / simd_size];
+      bool counts = other >= low && other <= high;
+      bool before = other > mine || (other == mine && i < group.lane);
+      better += uint(counts && before);
+      inside += uint(counts);
     }
-    return pivot;
+    bool chosen = mine >= low && mine <= high &&
+        better == min(wanted * inside / size, inside - 1);
+    Key pivot = simd_greatest(chosen ? mine : Key(0));
+    return inside == 0 ? otherwise : pivot;
   }
 
   /** How many are better than the pivot, and how many at least as good. */
@@ -418,37 +445,51 @@ struct Candidates {
     return both & 0xffffu;
   }
 
-  /** Keeps what is better than `low`, and the first `ties` equal to it. */
+  /**
+   * Keeps what is better than `low`, and the first `ties` equal to it, in their
+   * order. In blocks: what is read is read before the barrier of the sum, and
+   * what is written after it is not beyond what was read.
+   */
   METAL_FUNC void keep(Key low, uint ties, thread Group& group) thread {
-    uint kept = 0;
+    uint kept = 0; // better ones
     uint equal = 0;
-    for (uint first = 0; first < count; first += group_threads) {
-      uint i = first + group.thread_index;
-      Key key = 0;
-      uint position = 0;
+    for (uint first = 0; first < count;
+         first += group_threads * kept_elements) {
+      Key block[kept_elements];
+      uint places[kept_elements];
       uint both = 0;
-      if (i < count) {
-        key = keys[i];
-        position = positions[i];
-        both = uint(key > low) + (uint(key == low) << 16);
+      TOPK_UNROLL
+      for (uint j = 0; j < kept_elements; ++j) {
+        uint i = first + group.thread_index * kept_elements + j;
+        block[j] = 0;
+        places[j] = 0;
+        if (i < count) {
+          block[j] = keys[i];
+          places[j] = positions[i];
+          both += uint(block[j] > low) + (uint(block[j] == low) << 16);
+        }
       }
       uint total;
       uint before = group.before(both, total);
-      // What is read is read by now, and what is written is before it.
+      uint better_before = kept + (before & 0xffffu);
       uint equal_before = equal + (before >> 16);
-      bool stays =
-          (both & 1u) != 0 || ((both >> 16) != 0 && equal_before < ties);
-      uint slot = kept + (before & 0xffffu) + min(equal_before, ties) -
-          min(equal, ties);
-      if (stays) {
-        keys[slot] = key;
-        positions[slot] = position;
+      TOPK_UNROLL
+      for (uint j = 0; j < kept_elements; ++j) {
+        uint i = first + group.thread_index * kept_elements + j;
+        bool better = i < count && block[j] > low;
+        bool as_good = i < count && block[j] == low;
+        if (better || (as_good && equal_before < ties)) {
+          uint slot = better_before + min(equal_before, ties);
+          keys[slot] = block[j];
+          positions[slot] = places[j];
+        }
+        better_before += uint(better);
+        equal_before += uint(as_good);
       }
-      uint equal_after = equal + (total >> 16);
-      kept += (total & 0xffffu) + min(equal_after, ties) - min(equal, ties);
-      equal = equal_after;
+      kept += total & 0xffffu;
+      equal += total >> 16;
     }
-    count = kept;
+    count = kept + min(equal, ties);
     threadgroup_barrier(mem_flags::mem_threadgroup);
   }
 };
@@ -611,7 +652,12 @@ METAL_FUNC void sort_candidates(
           positions[j] = at_a;
         }
       }
-      threadgroup_barrier(mem_flags::mem_threadgroup);
+      // Up to steps of 32 a simdgroup has 64 elements for itself.
+      if (step > simd_size || (step == 1 && run > simd_size)) {
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+      } else {
+        simdgroup_barrier(mem_flags::mem_threadgroup);
+      }
     }
   }
 }

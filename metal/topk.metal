@@ -28,4 +28,4 @@ instantiate_topk(int64)
 instantiate_topk(float16)
 instantiate_topk(bfloat16)
 instantiate_topk(float32)
-// clang-format on
+    // clang-format on

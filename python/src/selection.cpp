@@ -378,6 +378,7 @@ void init_metal(nb::module_& m) {
     result["bytes_written"] = counts.bytes_written;
     result["barriers"] = counts.barriers;
     result["collectives"] = counts.collectives;
+    result["threadgroups"] = counts.threadgroups;
     result["launches"] = counts.launches;
     return result;
   });

@@ -141,6 +141,7 @@ EmulatedCounts take_emulated_counts() {
       counts.device_bytes_written,
       counts.barriers,
       counts.collectives,
+      counts.threadgroups,
       counts.launches};
 }
 

@@ -20,6 +20,7 @@ struct EmulatedCounts {
   uint64_t bytes_written;
   uint64_t barriers;
   uint64_t collectives;
+  uint64_t threadgroups;
   uint64_t launches;
 };
 
