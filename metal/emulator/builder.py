@@ -16,8 +16,15 @@ from . import prepass
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent.parent / "build" / "emulator"
 
-COMMON = """-g1 -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing
--fsigned-char -w""".split()
+COMMON = [
+    "-g1",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    "-fno-strict-aliasing",
+    "-fsigned-char",
+    "-w",
+]
 # Level 1 halves the time that many instantiations take; kernels run fast enough.
 # Each operation on halves rounds to a half.
 NUMBERS = ["-ffp-contract=off", "-fexcess-precision=16"]
@@ -25,9 +32,13 @@ KERNEL = ["-std=gnu++17", "-O1", *NUMBERS, *COMMON]
 PLAIN_KERNEL = ["-fwrapv"]
 # GCC's calls at each access and each undefined operation, to functions of ours: its
 # own libraries are not linked.
-TRACKED_KERNEL = """-fsanitize=thread --param tsan-instrument-func-entry-exit=0
--fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool
--fno-tree-loop-distribute-patterns""".split()
+TRACKED_KERNEL = [
+    "-fsanitize=thread",
+    "--param",
+    "tsan-instrument-func-entry-exit=0",
+    "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool",
+    "-fno-tree-loop-distribute-patterns",
+]
 RUNTIME = ["-std=c++20", "-O2", *COMMON]
 SHARED = ["fiber.cpp", "launch.cpp", "memory.cpp", "report.cpp", "scheduler.cpp"]
 PLAIN = ["in_place.cpp"]

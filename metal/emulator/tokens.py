@@ -17,10 +17,24 @@ TOKEN = re.compile(
 MARKER = re.compile(r'#\s*(?:line\s+)?(\d+)\s+"([^"]*)"')
 
 # Metal's own headers: what they declare is in shim/ and opencl.h.
-METAL_HEADERS = """metal_atomic metal_common metal_compute metal_geometric
-metal_integer metal_limits metal_logging metal_math metal_matrix metal_numeric
-metal_relational metal_simdgroup metal_simdgroup_matrix metal_stdlib
-metal_type_traits metal_types""".split()
+METAL_HEADERS = [
+    "metal_atomic",
+    "metal_common",
+    "metal_compute",
+    "metal_geometric",
+    "metal_integer",
+    "metal_limits",
+    "metal_logging",
+    "metal_math",
+    "metal_matrix",
+    "metal_numeric",
+    "metal_relational",
+    "metal_simdgroup",
+    "metal_simdgroup_matrix",
+    "metal_stdlib",
+    "metal_type_traits",
+    "metal_types",
+]
 
 
 class SourceError(Exception):
