@@ -8,6 +8,7 @@ where, and a copy at the end.
 
 import argparse
 import dataclasses
+import json
 import math
 import pathlib
 import sys
@@ -99,14 +100,27 @@ def markdown(results):
     return "\n".join(lines)
 
 
+def as_json(case, mine, theirs):
+    return {
+        "case": str(case),
+        "n": case.n,
+        "least_bytes": least_bytes(case),
+        "ours": dataclasses.asdict(mine),
+        "upstream": dataclasses.asdict(theirs),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--page", type=pathlib.Path, help="a page to bring up to date")
+    parser.add_argument("--json", type=pathlib.Path, help="a file to write")
     arguments = parser.parse_args()
     results = []
     for case in dict.fromkeys(TWELVE):
         results.append((case, ours(case), upstream(case)))
         print(markdown(results[-1:]).splitlines()[-1], flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([as_json(*row) for row in results]))
     if arguments.page:
         report.update(arguments.page, "metal-counts", markdown(results))
 

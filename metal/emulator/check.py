@@ -81,7 +81,8 @@ def generic_declarations(tree):
         if not wanted or skipped is not None or str(FRONTEND) in place.file:
             continue
         if kind == "CXXMethodDecl":
-            if re.search(r"' static( |$)", line) or ")" not in types[0]:
+            after = line.rsplit("'", 1)[-1]
+            if " static" in after or ")" not in types[0]:
                 continue
             # The method's own space comes last; its parameters are told apart.
             if "__generic" not in types[0].rsplit(")", 1)[1]:

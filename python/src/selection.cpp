@@ -358,6 +358,8 @@ void init_threads(nb::module_& core) {
 
 // For the tests of the Metal kernels, and for mlx/selftest.py.
 void init_metal(nb::module_& m) {
+  // A bad value in the environment is refused here, not while at work.
+  mx::metal::tuning();
   using mx::metal::TopKKernel;
   nb::enum_<TopKKernel>(m, "MetalKernel")
       .value("in_registers", TopKKernel::in_registers)
@@ -380,6 +382,19 @@ void init_metal(nb::module_& m) {
     result["collectives"] = counts.collectives;
     result["threadgroups"] = counts.threadgroups;
     result["launches"] = counts.launches;
+    return result;
+  });
+  m.def("metal_sources", [](const mx::array& a, int k) {
+    auto plan = mx::metal::plan_topk(
+        a,
+        a.ndim() - 1,
+        k,
+        selection::TopKMode::largest,
+        selection::TopKOrder::sorted);
+    nb::dict result;
+    for (auto& dispatch : plan->dispatches) {
+      result[dispatch.kernel.c_str()] = mx::metal::source_of(dispatch);
+    }
     return result;
   });
   m.def("metal_kernel_report", [] {

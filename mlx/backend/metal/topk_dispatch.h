@@ -83,7 +83,7 @@ struct Dispatch {
 };
 
 /** What Metal compiles for it: the template, and this kernel of it. */
-std::string source_of(const Dispatch& dispatch);
+MLX_API std::string source_of(const Dispatch& dispatch);
 
 /** A selection's launches in their order, and the scratch they share. */
 struct Selection {
@@ -98,7 +98,7 @@ bool can_topk(Dtype dtype, int64_t k);
 bool can_partition(Dtype dtype, int64_t axis_size, int64_t kth);
 
 /** Empty: this is left to upstream. The axis is not negative. */
-std::optional<Selection> plan_topk(
+MLX_API std::optional<Selection> plan_topk(
     const array& in,
     int axis,
     int k,

@@ -1,0 +1,346 @@
+"""The Metal kernels in the emulator: what is selected, and what a GPU would pay."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import _selection
+
+import oracle
+from cases import METAL, bits, laid_out, numpy_of, values_of
+from metal_kernels import ROOT, check_source, emulated, emulator, library
+from test_families import ROWS, row_of
+
+SELFTEST = [sys.executable, "-m", "mlx.selftest", "--dtypes", "float32", "int64"]
+KERNELS = list(_selection.MetalKernel)
+KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
+KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
+# A simdgroup, registers, ranked candidates, room for candidates, a block of what
+# 256 threads read, and rows that are split.
+SIZES = [1, 31, 33, 160, 512, 513, 1024, 1025, 2049, 8193]
+
+every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+
+
+def counts_of(n):
+    most = {1, 2, 8, 31, 32, 33, 64, 65, 512, 513, 2048, n - 1, n}
+    return sorted(k for k in most if 0 < k <= min(n, 2048))
+
+
+def check(a, k, largest, order):
+    values, indices = mx.topk(a, k, largest=largest, sorted=True, return_indices=True)
+    other = mx.topk(a, k, largest=largest, return_indices=True).indices
+    mx.eval(values, indices, other)
+    np.testing.assert_array_equal(np.array(indices), order[..., :k], f"{a.dtype} {k}")
+    fetched = mx.take_along_axis(a, indices, -1)
+    np.testing.assert_array_equal(bits(values), bits(fetched))
+    np.testing.assert_array_equal(np.sort(np.array(other)), np.sort(order[..., :k]))
+
+
+@every_kernel
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_kind_of_row(kind, kernel):
+    with emulated(kernel, seed=7):
+        for dtype in (mx.float32, mx.bfloat16, mx.int8, mx.int64):
+            for n in SIZES:
+                a = row_of(kind, dtype, n)
+                row = numpy_of(a)
+                for largest in (True, False):
+                    order = oracle.order(row, largest)
+                    for k in counts_of(n):
+                        check(a, k, largest, order)
+        assert _selection.take_emulated_counts()["launches"] > 0
+
+
+@every_kernel
+@pytest.mark.parametrize("dtype", KERNEL_TYPES)
+def test_every_access_is_in_bounds_in_order_and_to_what_was_written(dtype, kernel):
+    rng = np.random.default_rng(1)
+    with emulated(kernel, tracked=True, seed=3):
+        for kind in ("pool", "spread"):
+            for n in (33, 1024, 2600):
+                rows = values_of(dtype, (2, n), kind, rng)
+                a = mx.array(rows).astype(dtype)
+                orders = {
+                    largest: np.stack(
+                        [oracle.order(row, largest) for row in numpy_of(a)]
+                    )
+                    for largest in (True, False)
+                }
+                for k in {9, min(n, 40), min(n, 600)}:
+                    for largest, order in orders.items():
+                        check(a, k, largest, order)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@every_kernel
+def test_partitions_of_both_sides_and_both_results(kernel, tracked):
+    rng = np.random.default_rng(2)
+    sizes = (1, 2, 33, 700, 2049) if tracked else SIZES
+    for dtype in (mx.float32, mx.uint8, mx.int64):
+        for n in sizes:
+            for kind in ("pool", "spread"):
+                a = mx.array(values_of(dtype, (2, n), kind, rng)).astype(dtype)
+                stable = np.stack([oracle.order(r, False) for r in numpy_of(a)])
+                for kth in {0, n // 2, n - 1, min(7, n - 1), max(n - 30, 0)}:
+                    with emulated(kernel, tracked=tracked, seed=5):
+                        indices = np.array(mx.argpartition(a, kth))
+                        values = mx.partition(a, kth)
+                        mx.eval(values)
+                        launches = _selection.take_emulated_counts()["launches"]
+                    assert launches > 0 or kernel is not None
+                    parts = [slice(kth), slice(kth, kth + 1), slice(kth + 1, None)]
+                    for part in parts:
+                        np.testing.assert_array_equal(
+                            np.sort(indices[:, part]), np.sort(stable[:, part])
+                        )
+                    fetched = mx.take_along_axis(a, mx.array(indices), -1)
+                    np.testing.assert_array_equal(bits(values), bits(fetched))
+
+
+@every_kernel
+@pytest.mark.parametrize(
+    "layout", ["transposed", "axis outermost", "strided", "reversed", "offset"]
+)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_any_strides(layout, axis, kernel):
+    rng = np.random.default_rng(3)
+    shape = [3, 2, 4]
+    shape[axis] = 77
+    values = rng.integers(-9, 9, shape).astype(np.float32)
+    a = laid_out(values, mx.float32, layout, axis)
+    for largest in (True, False):
+        expected = np.apply_along_axis(oracle.order, axis, values, largest)
+        with emulated(kernel, tracked=True):
+            found = mx.topk(
+                a, 5, axis, largest=largest, sorted=True, return_indices=True
+            )
+            ordered = mx.argpartition(a, 4, axis)
+            mx.eval(found, ordered)
+        best = expected.take(range(5), axis)
+        np.testing.assert_array_equal(np.array(found.indices), best)
+        taken = np.take_along_axis(values, best, axis)
+        np.testing.assert_array_equal(np.array(found.values), taken)
+        if not largest:
+            ordered = np.array(ordered)
+            np.testing.assert_array_equal(
+                np.sort(ordered.take(range(5), axis), axis), np.sort(best, axis)
+            )
+
+
+def test_a_row_is_where_it_is_even_beyond_four_billion_elements():
+    """Rows 2^30 elements apart, in memory that is promised and never touched."""
+    import mmap
+
+    rows, stride, n, k = 6, 1 << 30, 300, 5
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+    memory = mmap.mmap(-1, rows * stride * 4, flags=flags)
+    whole = np.frombuffer(memory, np.float32)
+    values = np.random.default_rng(4).standard_normal((rows, n)).astype(np.float32)
+    for i in range(rows):
+        whole[i * stride : i * stride + n] = values[i]
+    arguments = np.zeros(1, ARGUMENTS)
+    arguments["rows"], arguments["axis_size"], arguments["k"] = rows, n, k
+    arguments["segments"], arguments["capacity"], arguments["row_axes"] = 1, 1024, 1
+    arguments["in_stride"] = arguments["out_stride"] = 1
+    arguments["sorted"] = 1
+    arguments["writes_values"] = arguments["writes_indices"] = 1
+    axes = np.array([rows, stride, k])
+    expected = np.stack([oracle.order(row, True)[:k] for row in values])
+    for name in ("topk_register_float32_16", "topk_resident_float32"):
+        best = np.zeros((rows, k), np.float32)
+        indices = np.zeros((rows, k), np.uint32)
+        simds = 8 if "register" in name else 1
+        library().launch(
+            name,
+            {0: whole, 1: best, 2: indices, 3: arguments, 4: axes},
+            threadgroups=(1, rows, 1) if simds == 1 else (1, 1, 1),
+            threads=256,
+            outputs={1, 2},
+            threadgroup_memory={0: 4096, 1: 4096} if simds == 1 else {},
+        )
+        np.testing.assert_array_equal(indices, expected)
+        np.testing.assert_array_equal(best, np.take_along_axis(values, expected, 1))
+
+
+# metal/topk_arguments.h, as NumPy says it.
+ARGUMENTS = np.dtype(
+    [
+        ("rows", "u8"),
+        *[(name, "u4") for name in ("axis_size", "k", "segments", "capacity")],
+        *[(name, "i8") for name in ("in_start", "in_stride")],
+        *[(name, "i8") for name in ("out_start", "out_stride")],
+        *[(name, "u4") for name in ("mirrored", "smallest", "sorted")],
+        *[(name, "u4") for name in ("writes_values", "writes_indices")],
+        *[(name, "u4") for name in ("writes_rest", "row_axes", "padding")],
+    ]
+)
+
+
+# ---- what a GPU would pay ------------------------------------------------------
+
+
+def test_no_slower_than_a_sort_on_paper(tmp_path):
+    file = tmp_path / "counts.json"
+    command = [sys.executable, ROOT / "benchmarks" / "metal_counts.py"]
+    subprocess.run([*command, "--json", file], check=True, capture_output=True)
+    results = json.loads(file.read_text())
+    assert len(results) > 12
+    for result in results:
+        ours, theirs = result["ours"], result["upstream"]
+        whole = result["n"] <= 8192
+        assert ours["launches"] == (1 if whole else 2), result["case"]
+        most = (1.1 if whole else 1.5) * result["least_bytes"]
+        assert ours["bytes"] <= most, result["case"]
+        if result["n"] <= 1024:
+            assert ours["barriers"] == 0, result["case"]
+        assert ours["launches"] <= theirs["launches"], result["case"]
+        assert ours["bytes"] < theirs["bytes"], result["case"]
+
+
+def test_a_partition_reads_a_long_row_twice_and_writes_it_once():
+    n, k = 20000, 32
+    a = mx.array(np.random.default_rng(0).standard_normal((2, n)).astype(np.float32))
+    with emulated(tracked=True):
+        mx.eval(mx.argpartition(a, k - 1))
+        counts = _selection.take_emulated_counts()
+    assert counts["launches"] == 3
+    assert counts["bytes_read"] < 1.2 * 2 * a.nbytes
+    assert counts["bytes_written"] < 1.2 * a.nbytes
+
+
+def test_what_a_sort_does_better_is_left_to_it():
+    a = mx.array(np.random.default_rng(0).standard_normal((2, 1500)).astype(np.float32))
+    long = mx.array(np.random.default_rng(0).standard_normal(9000).astype(np.float32))
+    with emulated():
+        mx.eval(mx.argpartition(a, 700), mx.topk(long, 2049), mx.argsort(a))
+        assert _selection.take_emulated_counts()["launches"] == 0
+
+
+# ---- the host ------------------------------------------------------------------
+
+
+def run(code, **environment):
+    """In a new process, for what is read or said once."""
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+
+
+def test_a_kernel_that_does_not_compile_is_said_once_and_sorted_around():
+    code = """
+import mlx.core as mx, numpy as np
+from mlx import _selection
+from metal_kernels import emulated
+a = mx.array([3.0, 1.0, 3.0, 2.0] * 500)
+with emulated(missing="topk_resident"):
+    for k in (40, 41):
+        found = mx.topk(a, k, sorted=True, return_indices=True)
+        mx.eval(found)
+        assert np.array(found.indices).tolist() == [4 * (i // 2) + 2 * (i % 2)
+                                                    for i in range(k)]
+    short = mx.topk(a[:64], 2, return_indices=True)
+    mx.eval(short)
+    assert _selection.take_emulated_counts()["launches"] == 1
+print(_selection.metal_kernel_report())
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be used here") == 1
+    assert "python -m mlx.selftest" in done.stderr
+    assert "topk_resident_float32" in done.stdout
+
+
+def test_the_environment_turns_the_kernels_off_and_moves_their_limits():
+    code = """
+import mlx.core as mx
+from mlx import _selection
+from metal_kernels import emulated
+a = mx.array([3.0, 1.0, 3.0, 2.0] * 16)
+with emulated():
+    mx.eval(mx.topk(a, 2))
+    counts = _selection.take_emulated_counts()
+print(counts["launches"], counts["barriers"])
+"""
+    assert run(code).stdout.split() == ["1", "0"]
+    assert run(code, MLX_TOPK_METAL="0").stdout.split() == ["0", "0"]
+    launches, barriers = run(code, MLX_TOPK_METAL="register_size=32").stdout.split()
+    assert launches == "1"
+    assert int(barriers) > 0
+    split = run(code, MLX_TOPK_METAL="register_k=1,resident_size=16,segment_size=8")
+    assert split.stdout.split()[0] == "2"
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "register=3", "register_size", "register_k=-1", "register_k=4x"]
+)
+def test_a_bad_environment_is_refused_with_the_good_names(text):
+    done = run("import mlx.core", MLX_TOPK_METAL=text)
+    assert done.returncode != 0
+    assert "MLX_TOPK_METAL must be 0, 1 or a list" in done.stderr
+    assert "resident_size" in done.stderr
+
+
+def test_the_library_carries_the_source_that_was_tested(tmp_path):
+    sources = _selection.metal_sources(mx.zeros((2, 20000)), 50)
+    assert list(sources) == ["topk_split_float32", "topk_merge_float32"]
+    for name, text in sources.items():
+        file = tmp_path / f"{name}.metal"
+        file.write_text(text)
+        assert not check_source(file)
+        assert emulator.build(file).kernels == [name]
+
+
+def test_the_kernels_pass_a_strict_front_end():
+    assert not check_source(ROOT / "metal" / "topk.metal", [ROOT])
+
+
+def test_engines_run_on_the_emulator():
+    assert set(METAL) == {"metal", "metal_missing"} | {
+        f"metal_{kernel.name}" for kernel in KERNELS
+    }
+
+
+def test_selftest_passes_on_the_emulated_kernels_and_says_so():
+    done = subprocess.run(
+        [*SELFTEST, "--emulate", library().path],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failed" in done.stdout
+
+
+def test_selftest_without_a_gpu_does_not_claim_success():
+    if mx.is_available(mx.gpu):
+        pytest.skip("there is a GPU")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlx.selftest"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "nothing was tested" in done.stdout
+
+
+def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
+    wrong = tmp_path / "metal"
+    wrong.mkdir()
+    for name in ("topk.metal", "topk.h", "topk_arguments.h"):
+        text = pathlib.Path(ROOT, "metal", name).read_text()
+        mutant = text.replace("keys[i] > key", "keys[i] >= key")
+        assert name != "topk.h" or mutant != text
+        (wrong / name).write_text(mutant)
+    built = emulator.build(wrong / "topk.metal", include_dirs=[tmp_path])
+    done = subprocess.run(
+        [*SELFTEST, "--emulate", built.path],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "in_registers" in done.stdout
