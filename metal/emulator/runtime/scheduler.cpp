@@ -291,7 +291,7 @@ void threadgroup_barrier(int flags, Site site) {
 }
 
 void atomic_operation() {
-  constexpr uint64_t most = 1u << 28;
+  constexpr uint64_t most = 1u << 26;
   if (++state.counts.atomics - state.atomics_before > most) {
     fail("no progress: " + who() + " waits for what no thread does");
   }
