@@ -36,7 +36,7 @@ TRACKED_KERNEL = [
     "-fsanitize=thread",
     "--param",
     "tsan-instrument-func-entry-exit=0",
-    "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool",
+    "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool,alignment",
     "-fno-tree-loop-distribute-patterns",
 ]
 RUNTIME = ["-std=c++20", "-O2", *COMMON]

@@ -25,29 +25,34 @@ LANGUAGE = [
     *["-ferror-limit=0", "-fno-caret-diagnostics", "-fno-color-diagnostics"],
     f"-I{FRONTEND}",
 ]
-WARNINGS = [
-    *["-Wall", "-Wextra", "-Wshadow", "-Wimplicit-float-conversion"],
-    *["-Wno-unused-parameter", "-Wno-unused-function", "-Wno-double-promotion"],
-]
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow"]
+WARNINGS += ["-Wno-unused-parameter", "-Wno-unused-function"]
 # Metal's half and float suffixes and its lack of double are not OpenCL's.
 HARMLESS = re.compile(r"double precision constant requires|unused-command-line")
-# Other conversions of floats are Metal's, too.
-TO_BFLOAT = re.compile(r"implicit conversion .*'(?:\w* )?(?:bfloat\w*|__bf16)'")
-DECLARATION = re.compile(
+PROBLEM = re.compile(r"(\S+?:\d+):(?:\d+:)? (?:fatal )?(?:error|warning): (.*)")
+INSTANTIATION = re.compile(r"(\S+?:\d+):\d+: note: in instantiation")
+NODE = re.compile(
     r"[ |`\-]*(\w+) 0x[0-9a-f]+ (?:parent 0x\w+ )?(?:prev 0x\w+ )?<([^>]*)> ?(\S*)"
 )
-WITH_A_TYPE = {"ParmVarDecl", "VarDecl", "FieldDecl", "CXXMethodDecl"}
+WITH_A_TYPE = {"ParmVarDecl", "VarDecl", "FieldDecl"}
 SPECIAL_MEMBERS = {"CXXConstructorDecl", "CXXMethodDecl", "CXXDestructorDecl"}
 
 
 def _diagnostics(text):
-    """Lines of the compiler that are errors here: warnings count, too."""
-    for line in text.splitlines():
-        if HARMLESS.search(line) or not re.search(r": (fatal )?(error|warning):", line):
+    """The compiler's errors and warnings, which are errors here. What is wrong in our
+    headers is told of the line in the kernel that asked for it."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        problem = PROBLEM.match(line)
+        if not problem or HARMLESS.search(line):
             continue
-        if "-Wimplicit-float-conversion" in line and not TO_BFLOAT.search(line):
-            continue
-        yield line.replace(": warning:", ": error:")
+        place = problem[1]
+        for note in lines[at + 1 :]:
+            asked = INSTANTIATION.match(note)
+            if not place.startswith(str(FRONTEND)) or PROBLEM.match(note):
+                break
+            place = asked[1] if asked else place
+        yield f"{place}: error: {problem[2]}"
 
 
 class _Location:
@@ -63,34 +68,48 @@ class _Location:
                 self.file = name
 
 
-def generic_declarations(tree):
-    """Where a pointer, reference or method has no address space: clang says __generic,
-    which Metal does not have."""
+def _is_generic_method(line, kind):
+    # Of a template's method, more stands between its type and that word.
+    if " static" in line.rsplit("'", 1)[-1] or ")" not in kind:
+        return False
+    # The method's own space comes last; its parameters are told apart.
+    return "__generic" in kind.rsplit(")", 1)[1]
+
+
+def _finding(node, line):
+    """What is wrong with one node of the syntax tree, if anything."""
+    types = re.findall(r"'([^']*)'", line)
+    if node == "CXXMethodDecl":
+        if types and _is_generic_method(line, types[0]):
+            return f"method without an address space: '{types[0]}'"
+    elif node in WITH_A_TYPE and types and "__generic" in types[0]:
+        return f"pointer or reference without an address space: '{types[0]}'"
+    # The type, and what it is short for, come right before the kind of cast.
+    to_bfloat = re.search(r"'(?:__\w+ )?__bf16' <(?:Floating|IntegralTo)", line)
+    if node == "ImplicitCastExpr" and to_bfloat and "part_of_explicit" not in line:
+        return "implicit conversion to bfloat"
+    return None
+
+
+def tree_errors(tree):
+    """What clang's syntax tree shows and clang lets pass: pointers, references and
+    methods without an address space, which it calls __generic and Metal does not have;
+    and conversions to bfloat that nobody asked for."""
     place, skipped = _Location(), None
     for line in tree.splitlines():
-        match = DECLARATION.match(line)
+        match = NODE.match(line)
         if not match:
             continue
-        kind, depth = match[1], match.start(1)
+        node, depth = match[1], match.start(1)
         place.update(f"{match[2]} {match[3]}")
         if skipped is not None and depth > skipped:
             continue
-        skipped = depth if kind in SPECIAL_MEMBERS and " implicit " in line else None
-        types = re.findall(r"'([^']*)'", line)
-        wanted = kind in WITH_A_TYPE and types and "__generic" in types[0]
-        if not wanted or skipped is not None or str(FRONTEND) in place.file:
+        skipped = depth if node in SPECIAL_MEMBERS and " implicit " in line else None
+        if skipped is not None or place.file.startswith(str(FRONTEND)):
             continue
-        if kind == "CXXMethodDecl":
-            after = line.rsplit("'", 1)[-1]
-            if " static" in after or ")" not in types[0]:
-                continue
-            # The method's own space comes last; its parameters are told apart.
-            if "__generic" not in types[0].rsplit(")", 1)[1]:
-                continue
-            what = "method without an address space"
-        else:
-            what = "pointer or reference without an address space"
-        yield f"{place.file}:{place.line}: error: {what}: '{types[0]}'"
+        finding = _finding(node, line)
+        if finding:
+            yield f"{place.file}:{place.line}: error: {finding}"
 
 
 def recursive_functions(assembly):
@@ -115,6 +134,11 @@ def recursive_functions(assembly):
             yield name
 
 
+def _readable(mangled):
+    done = subprocess.run(["c++filt", mangled], capture_output=True, text=True)
+    return done.stdout.strip() or mangled
+
+
 def _clang(*arguments):
     command = [*CLANG, *LANGUAGE, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
@@ -129,9 +153,9 @@ def _compile_errors(path, text):
         if done.returncode:
             return errors or [done.stderr]
         for name in recursive_functions(assembly.read_text()):
-            errors.append(f"{path}: error: recursion through {name}")
+            errors.append(f"{path}: error: recursion through {_readable(name)}")
         done = _clang("-w", "-fsyntax-only", "-Xclang", "-ast-dump", source)
-        return errors + list(generic_declarations(done.stdout))
+        return errors + list(tree_errors(done.stdout))
 
 
 def check(path, include_dirs=(), defines=()):

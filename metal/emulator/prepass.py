@@ -179,8 +179,6 @@ class Prepass:
         parameters = [reader.read(*r) for r in ranges]
         kernel = Kernel(parameters, self._is_template(i), self._threads(attributes))
         function = stream[name].text
-        if function in self.result.kernels:
-            self._report(stream[name], f"kernel '{function}' defined twice")
         self.result.kernels[function] = kernel
         self.out.append(stream.text(i, opening + 1))
         self.out.append(",".join(self._parameter(p) for p in parameters) + ")")

@@ -12,10 +12,10 @@ namespace metal {
 
 #define VECTORS(F, T) F(T##2) F(T##3) F(T##4)
 #define SMALL_INTEGERS(F) F(char) F(uchar) F(short) F(ushort) F(int) F(uint)
-#define SMALL_INTEGER_VECTORS(F)                                         \
-  VECTORS(F, char)                                                       \
-  VECTORS(F, uchar) VECTORS(F, short) VECTORS(F, ushort) VECTORS(F, int) \
-      VECTORS(F, uint)
+#define SMALL_INTEGER_VECTORS(F) \
+  VECTORS(F, char)               \
+  VECTORS(F, uchar)              \
+  VECTORS(F, short) VECTORS(F, ushort) VECTORS(F, int) VECTORS(F, uint)
 #define INTEGERS(F) \
   SMALL_INTEGERS(F) \
   SMALL_INTEGER_VECTORS(F) F(long) F(ulong) VECTORS(F, long) VECTORS(F, ulong)
@@ -40,7 +40,7 @@ FLOATS(F)
   T reverse_bits(T);             \
   T extract_bits(T, uint, uint); \
   T mulhi(T, T);
-    INTEGERS(F)
+INTEGERS(F)
 #undef F
 #define F(T)      \
   T abs(T);       \
@@ -63,16 +63,17 @@ FLOATS(F)
   T pow(T, T);    \
   T fma(T, T, T); \
   T copysign(T, T);
-        FLOATS(F)
+FLOATS(F)
 #undef F
 #define F(T)        \
   bool isnan(T);    \
   bool isinf(T);    \
   bool isfinite(T); \
   bool signbit(T);
-            F(float) F(half)
+F(float)
+F(half)
 #undef F
-                inline bool isnan(bfloat value) {
+    inline bool isnan(bfloat value) {
   return isnan((float)value);
 }
 inline bool isinf(bfloat value) {
@@ -80,7 +81,8 @@ inline bool isinf(bfloat value) {
 }
 #define F(T) T select(T, T, bool);
 SMALL_INTEGERS(F)
-F(long) F(ulong) F(half) F(float) F(bfloat)
+F(long)
+F(ulong) F(half) F(float) F(bfloat)
 #undef F
 
 // ---- simdgroups ------------------------------------------------------------
@@ -187,10 +189,11 @@ typedef atomic<float> atomic_float;
 #define FETCH(space, T, name) \
   T atomic_fetch_##name##_explicit(volatile space atomic<T>*, T, memory_order);
 #define SUMS(space, T) FETCH(space, T, add) FETCH(space, T, sub)
-#define ALL(space, T)                                      \
-  EXCHANGES(space, T)                                      \
-  SUMS(space, T) FETCH(space, T, min) FETCH(space, T, max) \
-      FETCH(space, T, and) FETCH(space, T, or) FETCH(space, T, xor)
+#define ALL(space, T)                                            \
+  EXCHANGES(space, T)                                            \
+  SUMS(space, T)                                                 \
+  FETCH(space, T, min) FETCH(space, T, max) FETCH(space, T, and) \
+      FETCH(space, T, or) FETCH(space, T, xor)
 ALL(__global, int)
 ALL(__global, uint)
 ALL(__local, int)

@@ -124,6 +124,7 @@ UNDEFINED(mul_overflow, "signed overflow", void*, void*)
 UNDEFINED(negate_overflow, "signed overflow", void*)
 UNDEFINED(divrem_overflow, "division by zero or overflow", void*, void*)
 UNDEFINED(out_of_bounds, "out of bounds: index of an array", void*)
+UNDEFINED(type_mismatch_v1, "misaligned access", void*)
 UNDEFINED(load_invalid_value, "a bool that is neither 0 nor 1", void*)
 
 } // extern "C"

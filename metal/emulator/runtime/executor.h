@@ -56,6 +56,11 @@ void threadgroup_barrier(int flags, Site site);
 void simdgroup_barrier(int flags, Site site);
 /** Counts, and under a random schedule lets another thread go first. */
 void atomic_operation();
+/** An atomic update of one word by a function of it and the operand. */
+uint32_t atomic_update(
+    volatile void* word,
+    uint32_t operand,
+    uint32_t (*function)(uint32_t word, uint32_t operand));
 
 void* buffer(int index);
 void* threadgroup_argument(int index);

@@ -17,6 +17,8 @@ void place_buffers(const Kernel&) {
 
 void return_buffers() {}
 
+void check_atomic_update(volatile void*, const void*) {}
+
 char* place_threadgroup_memory(
     uint32_t,
     uint64_t used,

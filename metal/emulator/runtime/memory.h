@@ -46,5 +46,7 @@ char* place_threadgroup_memory(
     uint32_t number,
     uint64_t used,
     const ThreadgroupMemory& memory);
+/** Looks at what atomic_update is about to do. */
+void check_atomic_update(volatile void* word, const void* code);
 
 } // namespace emulator

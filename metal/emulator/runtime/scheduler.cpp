@@ -291,11 +291,23 @@ void threadgroup_barrier(int flags, Site site) {
 }
 
 void atomic_operation() {
-  constexpr uint64_t most = 1u << 28;
+  constexpr uint64_t most = 1u << 24;
   if (++state.counts.atomics - state.atomics_before > most) {
     fail("no progress: " + who() + " waits for what no thread does");
   }
   maybe_yield(4);
+}
+
+uint32_t atomic_update(
+    volatile void* word,
+    uint32_t operand,
+    uint32_t (*function)(uint32_t word, uint32_t operand)) {
+  atomic_operation();
+  check_atomic_update(word, __builtin_return_address(0));
+  auto object = static_cast<volatile uint32_t*>(word);
+  uint32_t before = *object;
+  *object = function(before, operand);
+  return before;
 }
 
 static void finish() {

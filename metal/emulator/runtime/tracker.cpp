@@ -304,10 +304,6 @@ void check_access(
   if (write && !region->writable) {
     note("write to what is no output: write", at_byte(*region, at), code);
   }
-  bool power_of_two = (bytes & (bytes - 1)) == 0;
-  if (power_of_two && bytes <= 16 && reinterpret_cast<uintptr_t>(at) % bytes) {
-    note("misaligned access", at_byte(*region, at), code);
-  }
   count(*region, at, bytes, write);
   if (kind == Kind::read_modify_write) {
     count(*region, at, bytes, false);
@@ -316,6 +312,11 @@ void check_access(
   for (size_t i = 0; i < bytes; ++i) {
     check_byte(*region, at + i, write, now, code);
   }
+}
+
+void check_atomic_update(volatile void* word, const void* code) {
+  void* address = const_cast<void*>(word);
+  check_access(address, 4, true, Kind::read_modify_write, code);
 }
 
 } // namespace emulator

@@ -89,29 +89,32 @@ EMULATOR_FETCH(or)
 EMULATOR_FETCH(xor)
 #undef EMULATOR_FETCH
 
-// What the processor has no instruction for: try until nobody came between.
-#define EMULATOR_FETCH_LOOP(operation, condition, expression)         \
+// What g++ has no function for: the executor applies a function of the two
+// words.
+template <typename T, typename Operation>
+uint32_t on_words(uint32_t before, uint32_t operand) {
+  return as_type<uint32_t>(static_cast<T>(
+      Operation::apply(as_type<T>(before), as_type<T>(operand))));
+}
+#define EMULATOR_FETCH_WORDS(operation, condition, expression)        \
+  struct fetch_##operation##_operation {                              \
+    template <typename T>                                             \
+    static T apply(T before, T value) {                               \
+      return expression;                                              \
+    }                                                                 \
+  };                                                                  \
   template <typename T>                                               \
   std::enable_if_t<condition, T> atomic_fetch_##operation##_explicit( \
       volatile atomic<T>* object, Same<T> value, memory_order) {      \
-    emulator::atomic_operation();                                     \
-    T before = object->value;                                         \
-    T after;                                                          \
-    do {                                                              \
-      after = expression;                                             \
-    } while (!__atomic_compare_exchange(                              \
+    return as_type<T>(emulator::atomic_update(                        \
         &object->value,                                               \
-        &before,                                                      \
-        &after,                                                       \
-        false,                                                        \
-        __ATOMIC_RELAXED,                                             \
-        __ATOMIC_RELAXED));                                           \
-    return before;                                                    \
+        as_type<uint32_t>(value),                                     \
+        &on_words<T, fetch_##operation##_operation>));                \
   }
-EMULATOR_FETCH_LOOP(max, is_atomic_integer<T>, before < value ? value : before)
-EMULATOR_FETCH_LOOP(min, is_atomic_integer<T>, value < before ? value : before)
-EMULATOR_FETCH_LOOP(add, (std::is_same_v<T, float>), before + value)
-EMULATOR_FETCH_LOOP(sub, (std::is_same_v<T, float>), before - value)
-#undef EMULATOR_FETCH_LOOP
+EMULATOR_FETCH_WORDS(max, is_atomic_integer<T>, before < value ? value : before)
+EMULATOR_FETCH_WORDS(min, is_atomic_integer<T>, value < before ? value : before)
+EMULATOR_FETCH_WORDS(add, (std::is_same_v<T, float>), before + value)
+EMULATOR_FETCH_WORDS(sub, (std::is_same_v<T, float>), before - value)
+#undef EMULATOR_FETCH_WORDS
 
 } // namespace metal
