@@ -4,17 +4,12 @@ Whatever was built before from the same source, flags and emulator is taken from
 build/emulator/ in the repository.
 """
 
-import hashlib
-import os
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from . import prepass
-
-HERE = Path(__file__).resolve().parent
-CACHE = HERE.parent.parent / "build" / "emulator"
+from .artifacts import CACHE, HERE, digest, make
 
 COMMON = [
     "-g1",
@@ -36,7 +31,8 @@ TRACKED_KERNEL = [
     "-fsanitize=thread",
     "--param",
     "tsan-instrument-func-entry-exit=0",
-    "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero,bounds,bool,alignment",
+    "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero",
+    "-fsanitize=bounds,bool,alignment",
     "-fno-tree-loop-distribute-patterns",
 ]
 RUNTIME = ["-std=c++20", "-O2", *COMMON]
@@ -55,46 +51,25 @@ def _run(command):
         raise BuildError(done.stderr or done.stdout)
 
 
-def _digest(*parts):
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()[:20]
-
-
 @cache
 def _emulator_digest():
     compiler = subprocess.run(["g++", "--version"], capture_output=True, check=True)
-    files = sorted(p for p in HERE.rglob("*") if p.suffix in (".h", ".cpp"))
-    return _digest(compiler.stdout, *(p.read_bytes() for p in files))
-
-
-def _make(path, build):
-    """Calls build(temporary path) and moves the result to path, unless it is there.
-
-    Two processes may do it at once: each moves a whole file.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder, path.name)
-            build(made)
-            os.replace(made, path)
-    return path
+    folders = [HERE / "runtime", HERE / "shim"]
+    files = [HERE / "abi.h", *sorted(p for f in folders for p in f.iterdir())]
+    return digest(compiler.stdout, *(p.read_bytes() for p in files))
 
 
 @cache
 def _runtime(tracked):
     """The executor's object files, one library's worth."""
     names = SHARED + (TRACKED if tracked else PLAIN)
-    folder = CACHE / f"runtime-{_digest(_emulator_digest(), tracked, RUNTIME)}"
+    folder = CACHE / f"runtime-{digest(_emulator_digest(), tracked, RUNTIME)}"
     objects = []
     for name in names:
         source = HERE / "runtime" / name
         command = ["g++", *RUNTIME, "-c", str(source), "-o"]
         build = lambda out, command=command: _run([*command, str(out)])  # noqa: E731
-        objects.append(_make(folder / f"{source.stem}.o", build))
+        objects.append(make(folder / f"{source.stem}.o", build))
     return objects
 
 
@@ -108,7 +83,7 @@ def build_text(preprocessed, tracked=False):
     translation = prepass.translate_text(preprocessed, "cpu")
     prepass.require_clean(translation)
     flags = KERNEL + (TRACKED_KERNEL if tracked else PLAIN_KERNEL)
-    digest = _digest(_emulator_digest(), translation.text, flags, RUNTIME)
+    name = digest(_emulator_digest(), translation.text, flags, RUNTIME)
 
     def build(out):
         source, kernel = out.with_suffix(".cpp"), out.with_suffix(".o")
@@ -119,4 +94,4 @@ def build_text(preprocessed, tracked=False):
         link = ["-shared", "-Wl,-Bsymbolic", "-Wl,--no-undefined"]
         _run(["g++", *link, *objects, "-o", str(out)])
 
-    return _make(CACHE / f"kernels-{digest}.so", build)
+    return make(CACHE / f"kernels-{name}.so", build)

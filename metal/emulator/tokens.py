@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+
+from .artifacts import CACHE
 
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r\f\v]+|\\\n)|(?P<newline>\n)|(?P<directive>^\#[^\n]*)
@@ -66,9 +66,11 @@ def tokenize(text):
 
 @cache
 def _empty_headers():
-    folder = tempfile.TemporaryDirectory(prefix="metal-headers-")
+    """A folder of them; always the same, because its name is in what is built."""
+    folder = CACHE / "headers"
+    folder.mkdir(parents=True, exist_ok=True)
     for name in METAL_HEADERS:
-        Path(folder.name, name).touch()
+        (folder / name).touch()
     return folder
 
 
@@ -76,7 +78,7 @@ def preprocess(path, include_dirs=(), defines=()):
     """The text that Metal's preprocessor would hand to its compiler."""
     command = ["g++", "-E", "-x", "c++", "-std=c++17", "-nostdinc", "-undef"]
     command += ["-D__METAL__=1", "-D__METAL_VERSION__=310", "-D__APPLE_CC__=1"]
-    command += [f"-I{_empty_headers().name}", *(f"-I{d}" for d in include_dirs)]
+    command += [f"-I{_empty_headers()}", *(f"-I{d}" for d in include_dirs)]
     command += [*(f"-D{d}" for d in defines), str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

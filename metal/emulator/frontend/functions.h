@@ -73,7 +73,7 @@ FLOATS(F)
 F(float)
 F(half)
 #undef F
-    inline bool isnan(bfloat value) {
+inline bool isnan(bfloat value) {
   return isnan((float)value);
 }
 inline bool isinf(bfloat value) {
@@ -82,7 +82,8 @@ inline bool isinf(bfloat value) {
 #define F(T) T select(T, T, bool);
 SMALL_INTEGERS(F)
 F(long)
-F(ulong) F(half) F(float) F(bfloat)
+F(ulong)
+F(half) F(float) F(bfloat)
 #undef F
 
 // ---- simdgroups ------------------------------------------------------------
@@ -189,11 +190,12 @@ typedef atomic<float> atomic_float;
 #define FETCH(space, T, name) \
   T atomic_fetch_##name##_explicit(volatile space atomic<T>*, T, memory_order);
 #define SUMS(space, T) FETCH(space, T, add) FETCH(space, T, sub)
-#define ALL(space, T)                                            \
-  EXCHANGES(space, T)                                            \
-  SUMS(space, T)                                                 \
-  FETCH(space, T, min) FETCH(space, T, max) FETCH(space, T, and) \
-      FETCH(space, T, or) FETCH(space, T, xor)
+#define ALL(space, T)                                           \
+  EXCHANGES(space, T)                                           \
+  SUMS(space, T)                                                \
+  FETCH(space, T, min)                                          \
+  FETCH(space, T, max) FETCH(space, T, and) FETCH(space, T, or) \
+      FETCH(space, T, xor)
 ALL(__global, int)
 ALL(__global, uint)
 ALL(__local, int)

@@ -1,0 +1,140 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// One call of each function of Metal's that the emulator has, for NumPy to repeat.
+
+#include <metal_integer>
+#include <metal_simdgroup>
+#include <metal_stdlib>
+using namespace metal;
+
+#define instantiate(name, ...) \
+  template [[host_name(name)]] [[kernel]] decltype(__VA_ARGS__) __VA_ARGS__;
+
+// Rows of one result per thread.
+template <typename T>
+[[kernel]] void simd_functions(
+    const device T* in [[buffer(0)]],
+    device T* out [[buffer(1)]],
+    uint index [[thread_index_in_threadgroup]],
+    uint size [[threads_per_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]]) {
+  T value = in[index];
+  device T* at = out + index;
+  at[0 * size] = simd_sum(value);
+  at[1 * size] = simd_max(value);
+  at[2 * size] = simd_min(value);
+  at[3 * size] = simd_prefix_exclusive_sum(value);
+  at[4 * size] = simd_prefix_inclusive_sum(value);
+  at[5 * size] = simd_shuffle(value, ushort((lane * 5 + 3) % 32));
+  at[6 * size] = simd_shuffle_xor(value, 5);
+  at[7 * size] = simd_shuffle_up(value, 3);
+  at[8 * size] = simd_shuffle_down(value, 7);
+  at[9 * size] = simd_broadcast(value, 17);
+  at[10 * size] = simd_broadcast_first(value);
+}
+
+[[kernel]] void votes(
+    const device bool* in [[buffer(0)]],
+    device uint* out [[buffer(1)]],
+    uint index [[thread_index_in_threadgroup]],
+    uint size [[threads_per_threadgroup]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]]) {
+  bool value = in[index];
+  simd_vote vote = simd_ballot(value);
+  device uint* at = out + index;
+  at[0 * size] = uint(static_cast<simd_vote::vote_t>(vote));
+  at[1 * size] = simd_any(value);
+  at[2 * size] = simd_all(value);
+  at[3 * size] = simd_or(value ? 1u << simdgroup : 0u);
+  at[4 * size] = simd_and(value ? 7u : 3u);
+  at[5 * size] = simd_xor(value ? 5u : 0u);
+}
+
+template <typename T>
+[[kernel]] void bits(
+    const device T* in [[buffer(0)]],
+    device T* out [[buffer(1)]],
+    uint index [[thread_position_in_grid]],
+    uint size [[threads_per_grid]]) {
+  T value = in[index];
+  T other = in[(index + 1) % size];
+  device T* at = out + index;
+  at[0 * size] = clz(value);
+  at[1 * size] = ctz(value);
+  at[2 * size] = popcount(value);
+  at[3 * size] = min(value, other);
+  at[4 * size] = max(value, other);
+  at[5 * size] = select(value, other, value < other);
+  at[6 * size] = extract_bits(value, 3, 4);
+  at[7 * size] = reverse_bits(value);
+  at[8 * size] = clamp(value, T(3), T(100));
+}
+
+// A number's bits, as a bfloat, as a half, and what they are as floats again.
+[[kernel]] void small_floats(
+    const device float* in [[buffer(0)]],
+    device ushort* bfloats [[buffer(1)]],
+    device ushort* halves [[buffer(2)]],
+    device float* back [[buffer(3)]],
+    uint index [[thread_position_in_grid]],
+    uint size [[threads_per_grid]]) {
+  bfloat b = bfloat(in[index]);
+  half h = half(in[index]);
+  bfloats[index] = as_type<ushort>(b);
+  halves[index] = as_type<ushort>(h);
+  back[index] = b;
+  back[index + size] = h;
+  back[index + 2 * size] = h * h + half(1.5h) - h; // rounds thrice
+  back[index + 3 * size] = float(bfloat(b * b));
+}
+
+// Where each thread is, by the grid's own account.
+[[kernel]] void positions(
+    device uint* out [[buffer(0)]],
+    uint3 in_grid [[thread_position_in_grid]],
+    uint3 in_group [[thread_position_in_threadgroup]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint3 groups [[threadgroups_per_grid]],
+    uint3 group_size [[threads_per_threadgroup]],
+    uint3 grid_size [[threads_per_grid]],
+    uint index [[thread_index_in_threadgroup]],
+    ushort lane [[thread_index_in_simdgroup]],
+    ushort simdgroup [[simdgroup_index_in_threadgroup]],
+    uint simdgroups [[simdgroups_per_threadgroup]],
+    uint width [[threads_per_simdgroup]]) {
+  uint at = (in_grid.z * grid_size.y + in_grid.y) * grid_size.x + in_grid.x;
+  uint3 other = group * group_size + in_group;
+  bool same = other.x == in_grid.x && other.y == in_grid.y &&
+      other.z == in_grid.z && grid_size.x == groups.x * group_size.x;
+  bool right = uint(simdgroup) * width + lane == index &&
+      simdgroups == (group_size.x * group_size.y * group_size.z + 31) / 32;
+  out[at] = same && right ? index : ~0u;
+}
+
+// From where the pointer begins, and back; in place if both are one buffer.
+[[kernel]] void shift_back(
+    const device int* in [[buffer(0)]],
+    device int* out [[buffer(1)]],
+    constant const long* strides [[buffer(2)]],
+    uint index [[thread_position_in_grid]]) {
+  out[long(index) * strides[0]] = in[long(index) * strides[1]] + 1;
+}
+
+// The order in which threads come is the schedule's.
+[[kernel]] void tickets(
+    device atomic_uint* next [[buffer(0)]],
+    device uint* mine [[buffer(1)]],
+    uint index [[thread_position_in_grid]]) {
+  mine[index] = atomic_fetch_add_explicit(next, 1u, memory_order_relaxed);
+}
+
+instantiate("simd_functions_float", simd_functions<float>)
+instantiate("simd_functions_half", simd_functions<half>)
+instantiate("simd_functions_int", simd_functions<int>)
+instantiate("simd_functions_uint", simd_functions<uint>)
+instantiate("simd_functions_short", simd_functions<short>)
+instantiate("simd_functions_uchar", simd_functions<uchar>)
+instantiate("bits_uint8", bits<uchar>)
+instantiate("bits_int16", bits<short>)
+instantiate("bits_uint32", bits<uint>)
+instantiate("bits_int64", bits<long>)
