@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent.resolve()
@@ -22,6 +23,14 @@ PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
+
+# An interpreter of the version for which to build the macOS wheel, on Linux.
+macos = os.environ.get("MLX_TOPK_MACOS_PYTHON")
+if macos:
+    sys.path.append(str(ROOT / "macos"))
+    import cross
+
+    macos = cross.Target(macos)
 
 
 def upstream_distribution():
@@ -105,7 +114,8 @@ class Build(build_ext):
     def run_cmake(self, target):
         sanitize = os.environ.get("MLX_TOPK_SANITIZE", "OFF")
         kind = "sanitize" if sanitize == "ON" else "wheel"
-        build = ROOT / "build" / f"cmake-{kind}-{sys.implementation.cache_tag}"
+        tag = macos.soabi if macos else sys.implementation.cache_tag
+        build = ROOT / "build" / f"cmake-{kind}-{tag}"
         sdk = upstream.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
             sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
@@ -121,11 +131,21 @@ class Build(build_ext):
             "MLX_TOPK_SANITIZE": sanitize,
             "Python_EXECUTABLE": sys.executable,
         }
+        if macos:
+            options |= macos.cmake_options(upstream.locate_file("mlx"), build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
         install = ["cmake", "--install", str(build), "--component", "wheel"]
-        subprocess.run([*install, "--strip", "--prefix", str(target)], check=True)
+        if not macos and sys.platform != "darwin":
+            # On macOS that would invalidate the signature that the linker made.
+            install.append("--strip")
+        subprocess.run([*install, "--prefix", str(target)], check=True)
+
+
+class Wheel(bdist_wheel):
+    def get_tag(self):
+        return macos.wheel_tag() if macos else super().get_tag()
 
 
 upstream = upstream_distribution()
@@ -148,5 +168,5 @@ setup(
     entry_points=entry_points,
     packages=[],
     ext_modules=[Extension("mlx._selection", sources=[])],
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
 )
