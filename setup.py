@@ -21,6 +21,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = pathlib.Path(__file__).parent.resolve()
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
+# As MLX's own, whatever macOS the interpreter that builds it is for.
+MACOS_PLATFORM = "macosx_14_0_arm64"
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
 
@@ -124,15 +126,8 @@ class Build(build_ext):
             # From another environment, of which pip makes a new one each time.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
-        options = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "MLX_DIR": sdk,
-            "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
-            "MLX_TOPK_SANITIZE": sanitize,
-            "Python_EXECUTABLE": sys.executable,
-        }
-        if macos:
-            options |= macos.cmake_options(upstream.locate_file("mlx"), build)
+        options = {"MLX_DIR": sdk, "MLX_TOPK_SANITIZE": sanitize}
+        options |= self.cmake_options(build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
@@ -142,10 +137,28 @@ class Build(build_ext):
             install.append("--strip")
         subprocess.run([*install, "--prefix", str(target)], check=True)
 
+    def cmake_options(self, build):
+        options = {
+            "CMAKE_BUILD_TYPE": "Release",
+            "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
+            "Python_EXECUTABLE": sys.executable,
+        }
+        if sys.platform == "darwin":
+            options["CMAKE_OSX_ARCHITECTURES"] = "arm64"
+            options["CMAKE_OSX_DEPLOYMENT_TARGET"] = "14.0"
+        if macos:
+            options |= macos.cmake_options(upstream.locate_file("mlx"), build)
+        return options
+
 
 class Wheel(bdist_wheel):
     def get_tag(self):
-        return macos.wheel_tag() if macos else super().get_tag()
+        python, abi, platform = super().get_tag()
+        if macos:
+            python = abi = macos.tag
+        if macos or sys.platform == "darwin":
+            platform = MACOS_PLATFORM
+        return python, abi, platform
 
 
 upstream = upstream_distribution()

@@ -12,10 +12,11 @@ import pathlib
 import subprocess
 import sys
 
+import nanobind
+
 import macho
 
 HERE = pathlib.Path(__file__).parent
-PLATFORM = "macosx_14_0_arm64"
 
 _ASK = """
 import json, sys, sysconfig
@@ -64,24 +65,20 @@ class Target:
         self.tag = f"cp{digits}"
         self.soabi = f"cpython-{digits}-darwin"
 
-    def wheel_tag(self):
-        return self.tag, self.tag, PLATFORM
-
     def cmake_options(self, mlx, build):
         """Options for CMakeLists.txt; ``mlx`` is MLX's folder for macOS."""
         if not (mlx / f"core.{self.soabi}.so").exists():
             sys.exit(f"{mlx} is not MLX for macOS and {self.tag}.")
         zig = pathlib.Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
-        nanobind = [sys.executable, "-m", "nanobind", "--cmake_dir"]
-        nanobind = subprocess.run(nanobind, check=True, capture_output=True, text=True)
         return {
             "CMAKE_TOOLCHAIN_FILE": HERE / "toolchain.cmake",
             "ZIG": zig,
             "MACOS_STUBS": write_stubs(mlx, build / "stubs"),
             "Python_EXECUTABLE": self.python["executable"],
             "Python_INCLUDE_DIR": self.python["include"],
+            # That interpreter need not have it.
+            "nanobind_DIR": nanobind.cmake_dir(),
             "SKBUILD_SOABI": self.soabi,
-            "nanobind_DIR": nanobind.stdout.strip(),
         }
 
 

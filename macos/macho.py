@@ -46,7 +46,7 @@ def read(path):
     """The one architecture's worth of Mach-O in a file."""
     data = path.read_bytes()
     # The slices of a FatBinary die with it.
-    fat = lief.MachO.parse(list(data))
+    fat = lief.MachO.parse(str(path))
     if fat is None or fat.size != 1:
         raise ValueError(f"{path} is not a Mach-O file for one architecture.")
     binary = fat.at(0)
