@@ -2,6 +2,7 @@
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
 # make bench   against stock MLX, torch, NumPy and one pass over memory
+# make wheel-macos  the wheel for macOS, on Linux, into dist/macos
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,11 +17,17 @@ CMAKE_TESTS := PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
   -DMLX_DIR=$(abspath build/stock)/mlx/share/cmake/MLX -DMLX_TOPK_TESTS=ON \
   -DMLX_TOPK_BINDINGS=OFF
 
+# The macOS wheel is for the version of this interpreter.
+MACOS_PYTHON ?= $(PYTHON)
+MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])')
+MACOS := build/macos-$(MACOS_VERSION)
+
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check bench referees sanitize wheel format clean
+.PHONY: demo test check bench referees sanitize wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -46,6 +53,8 @@ sanitize: $(VENV)/.installed
 
 wheel: build/.wheel
 
+wheel-macos: $(MACOS)/.wheel
+
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -67,7 +76,8 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees $(VENV)/.bench: $(VENV)/.%: requirements-%.txt $(VENV)/.tools
+$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos: $(VENV)/.%: requirements-%.txt \
+    $(VENV)/.tools
 	$(BIN)/pip install -q -r $<
 	touch $@
 
@@ -78,7 +88,7 @@ build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
 	touch $@
 
 build/.wheel: $(SOURCES) build/stock/.installed
-	rm -rf dist
+	rm -f dist/*.whl
 	PYTHONPATH=build/stock PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q \
 	  . --no-build-isolation --no-deps -w dist
 	touch $@
@@ -86,4 +96,25 @@ build/.wheel: $(SOURCES) build/stock/.installed
 $(VENV)/.installed: build/.wheel $(VENV)/.tools
 	$(BIN)/pip install -q "$$(ls dist/mlx-*.whl)$(EXTRA)"
 	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
+	touch $@
+
+# MLX for macOS: what the macOS wheel is built from and compared with.
+$(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf $(MACOS)
+	$(BIN)/pip install -q --target $(MACOS)/stock --no-deps --only-binary=:all: \
+	  --platform macosx_14_0_arm64 --python-version $(MACOS_VERSION) \
+	  "mlx==$(UPSTREAM)" "mlx-metal==$(UPSTREAM)"
+	touch $@
+
+# Nothing that a Mac would refuse is left in dist.
+$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f) $(MACOS)/.installed \
+    $(VENV)/.macos
+	rm -rf $(MACOS)/dist
+	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
+	  --no-build-isolation --no-deps -w $(MACOS)/dist
+	$(BIN)/python macos/check.py $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
+	  $(MACOS_PYTHON)
+	mkdir -p dist/macos
+	mv $(MACOS)/dist/mlx-*.whl dist/macos
 	touch $@

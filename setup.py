@@ -15,13 +15,24 @@ import subprocess
 import sys
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent.resolve()
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
+# As MLX's own, whatever macOS the interpreter that builds it is for.
+MACOS_PLATFORM = "macosx_14_0_arm64"
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
+
+# An interpreter of the version for which to build the macOS wheel, on Linux.
+macos = os.environ.get("MLX_TOPK_MACOS_PYTHON")
+if macos:
+    sys.path.append(str(ROOT / "macos"))
+    import cross
+
+    macos = cross.Target(macos)
 
 
 def upstream_distribution():
@@ -105,7 +116,8 @@ class Build(build_ext):
     def run_cmake(self, target):
         sanitize = os.environ.get("MLX_TOPK_SANITIZE", "OFF")
         kind = "sanitize" if sanitize == "ON" else "wheel"
-        build = ROOT / "build" / f"cmake-{kind}-{sys.implementation.cache_tag}"
+        tag = macos.soabi if macos else sys.implementation.cache_tag
+        build = ROOT / "build" / f"cmake-{kind}-{tag}"
         sdk = upstream.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
             sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
@@ -114,18 +126,39 @@ class Build(build_ext):
             # From another environment, of which pip makes a new one each time.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
-        options = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "MLX_DIR": sdk,
-            "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
-            "MLX_TOPK_SANITIZE": sanitize,
-            "Python_EXECUTABLE": sys.executable,
-        }
+        options = {"MLX_DIR": sdk, "MLX_TOPK_SANITIZE": sanitize}
+        options |= self.cmake_options(build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
         install = ["cmake", "--install", str(build), "--component", "wheel"]
-        subprocess.run([*install, "--strip", "--prefix", str(target)], check=True)
+        if not macos and sys.platform != "darwin":
+            # On macOS that would invalidate the signature that the linker made.
+            install.append("--strip")
+        subprocess.run([*install, "--prefix", str(target)], check=True)
+
+    def cmake_options(self, build):
+        options = {
+            "CMAKE_BUILD_TYPE": "Release",
+            "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
+            "Python_EXECUTABLE": sys.executable,
+        }
+        if sys.platform == "darwin":
+            options["CMAKE_OSX_ARCHITECTURES"] = "arm64"
+            options["CMAKE_OSX_DEPLOYMENT_TARGET"] = "14.0"
+        if macos:
+            options |= macos.cmake_options(upstream.locate_file("mlx"), build)
+        return options
+
+
+class Wheel(bdist_wheel):
+    def get_tag(self):
+        python, abi, platform = super().get_tag()
+        if macos:
+            python = abi = macos.tag
+        if macos or sys.platform == "darwin":
+            platform = MACOS_PLATFORM
+        return python, abi, platform
 
 
 upstream = upstream_distribution()
@@ -148,5 +181,5 @@ setup(
     entry_points=entry_points,
     packages=[],
     ext_modules=[Extension("mlx._selection", sources=[])],
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
 )

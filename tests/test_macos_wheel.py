@@ -1,0 +1,307 @@
+"""The macOS wheel, built by make wheel-macos: what a Mac's loader would look at.
+
+No Mac has loaded it. Each check is shown to notice what it is for.
+"""
+
+import email
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from test_wheel import ADDITIONS, ROOT, UPSTREAM
+
+sys.path.append(str(ROOT / "macos"))
+
+WHEELS = sorted((ROOT / "dist" / "macos").glob("mlx-*.whl"))
+BUILT = WHEELS and importlib.util.find_spec("lief")
+if not BUILT and "MLX_TOPK_NEEDS_MACOS_WHEEL" not in os.environ:
+    pytest.skip("make wheel-macos has not been run", allow_module_level=True)
+
+import lief  # noqa: E402
+
+import check  # noqa: E402
+import cross  # noqa: E402
+import macho  # noqa: E402
+
+
+def digits(wheel):
+    return wheel.stem.split("-")[2].removeprefix("cp")
+
+
+def stock(wheel):
+    return ROOT / "build" / f"macos-3.{digits(wheel)[1:]}" / "stock"
+
+
+def interpreter(wheel):
+    """One of the version that the wheel is for."""
+    if digits(wheel) == f"3{sys.version_info.minor}":
+        return sys.executable
+    name = f"python3.{digits(wheel)[1:]}"
+    return shutil.which(name) or pytest.skip(f"there is no {name} to ask")
+
+
+def upstream(wheel):
+    (found,) = importlib.metadata.distributions(name="mlx", path=[str(stock(wheel))])
+    return found
+
+
+def upstreams_files(wheel):
+    return {
+        str(f)
+        for f in upstream(wheel).files
+        if f.parts[0] == "mlx" and f.suffix != ".pyc"
+    }
+
+
+def expected_files(wheel):
+    soabi = f"cpython-{digits(wheel)}-darwin.so"
+    ours = {n.format(soabi=soabi, library="dylib") for n in ADDITIONS}
+    return upstreams_files(wheel) | ours
+
+
+def requirements(message):
+    """What of METADATA must be as upstream has it, each line without its spaces."""
+    fields = ("Requires-Python", "Provides-Extra", "Requires-Dist")
+    return {
+        (field, line.replace(" ", "").replace('"', "'"))
+        for field in fields
+        for line in message.get_all(field)
+    }
+
+
+def in_dist_info(wheel, name):
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (n for n in archive.namelist() if n.endswith(f".dist-info/{name}"))
+        return archive.read(path)
+
+
+def changed(wheel, folder, **changes):
+    """A copy of the wheel, with other bytes or without a file where they are None.
+
+    Files are named by the last part of their path up to a dot or dash.
+    """
+    copy = folder / wheel.name
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            short = name.rsplit("/", 1)[-1].split(".")[0]
+            data = changes.pop(short, data) if short in changes else data
+            if data is not None:
+                new.writestr(name, data)
+    assert not changes
+    return copy
+
+
+def edited(wheel, name, edit):
+    """The bytes of a binary in the wheel after ``edit`` of what LIEF makes of it."""
+    with zipfile.ZipFile(wheel) as archive:
+        fat = lief.MachO.parse(list(archive.read(name)))
+    edit(fat.at(0))
+    return bytes(fat.at(0).write_to_bytes())
+
+
+def complaints(wheel):
+    return check.binaries(wheel, stock(wheel) / "mlx", interpreter(wheel))
+
+
+@pytest.fixture(params=WHEELS or [None], ids=lambda wheel: wheel and wheel.name)
+def wheel(request):
+    assert request.param, "make wheel-macos has to run before this"
+    return request.param
+
+
+# ---- what is in it -----------------------------------------------------------
+
+
+def test_the_file_list_is_upstreams_for_macos_and_exactly_ours(wheel):
+    assert check.files(wheel, expected_files(wheel)) == []
+
+
+def test_the_python_in_it_is_what_is_here(wheel):
+    """And not that of an earlier build."""
+    with zipfile.ZipFile(wheel) as archive:
+        for file in (ROOT / "python" / "mlx").rglob("*.py"):
+            name = f"mlx/{file.relative_to(ROOT / 'python' / 'mlx').as_posix()}"
+            assert archive.read(name) == file.read_bytes(), name
+
+
+def test_upstreams_files_are_unchanged_but_for_the_stubs(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        different = {
+            name
+            for name in upstreams_files(wheel)
+            if archive.read(name) != (stock(wheel) / name).read_bytes()
+        }
+    assert different == {"mlx/core/__init__.pyi"}
+
+
+def test_its_tag_is_for_one_python_on_arm64_and_macos_14(wheel):
+    tag = f"cp{digits(wheel)}-cp{digits(wheel)}-macosx_14_0_arm64"
+    assert wheel.name == f"mlx-{UPSTREAM}+topk.1-{tag}.whl"
+    lines = in_dist_info(wheel, "WHEEL").decode().splitlines()
+    assert [line for line in lines if line.startswith("Tag:")] == [f"Tag: {tag}"]
+    assert "Root-Is-Purelib: false" in lines
+    (theirs,) = (f for f in upstream(wheel).files if f.name == "WHEEL")
+    assert f"Tag: {tag}" in theirs.read_text().splitlines()
+
+
+def test_dependencies_and_entry_points_are_upstreams(wheel):
+    message = email.message_from_bytes(in_dist_info(wheel, "METADATA"))
+    assert (message["Name"], message["Version"]) == ("mlx", f"{UPSTREAM}+topk.1")
+    theirs = upstream(wheel)
+    assert requirements(message) == requirements(theirs.metadata)
+    assert any(r.startswith("mlx-metal==") for r in message.get_all("Requires-Dist"))
+    scripts = in_dist_info(wheel, "entry_points.txt").decode()
+    for point in theirs.entry_points:
+        assert f"{point.name} = {point.value}" in scripts
+
+
+def test_the_licences_of_all_parts_are_in_it(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        licences = [n for n in archive.namelist() if "/licenses/" in n]
+        text = "".join(archive.read(n).decode() for n in licences)
+    assert len(licences) == 3
+    assert all(owner in text for owner in ("mlx-topk", "Apple", "Jakob"))
+
+
+def test_record_has_every_file_as_it_is(wheel):
+    assert check.record(wheel) == []
+
+
+# ---- what the loader looks at ------------------------------------------------
+
+
+def test_the_loader_would_find_every_symbol_and_library(wheel):
+    assert complaints(wheel) == []
+
+
+def test_our_library_leaves_nothing_to_be_looked_for_anywhere(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        library = macho.read(pathlib.Path(archive.extract(check.LIBRARY, tmp_path)))
+    assert set(library.imports.values()) <= {*check.SYSTEM, "@rpath/libmlx.dylib"}
+    assert "@rpath/libmlx.dylib" in library.imports.values()
+
+
+def test_no_path_of_the_machine_that_built_it_is_in_it(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (check.LIBRARY, check.module(wheel)):
+            assert str(ROOT).encode() not in archive.read(name), name
+
+
+def test_apples_own_binaries_pass_what_ours_must(wheel):
+    """So that the checks ask for nothing that a Mac does not."""
+    binaries = cross.mlx_binaries(stock(wheel) / "mlx")
+    assert len(binaries) == 3
+    for binary in binaries:
+        assert binary.signature_faults == [] and binary.layout_fault == ""
+        assert binary.is_arm64 and binary.minimum_os == check.MINIMUM_OS
+    (core,) = (b for b in binaries if b.install_name is None)
+    # What it has itself, in case another file has it too.
+    core.imports = {
+        name: library
+        for name, library in core.imports.items()
+        if library != macho.COALESCED
+    }
+    exports = check.exported({}, stock(wheel) / "mlx")
+    assert check.symbols(core, exports, interpreter(wheel)) == []
+
+
+# ---- the checks notice -------------------------------------------------------
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Compiles a line of C for macOS and returns what the checks make of it."""
+
+    def compile_it(source, *options):
+        (tmp_path / "planted.c").write_text(source)
+        out = tmp_path / "planted.dylib"
+        zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-macos.14.0"]
+        command = [*zig, "-shared", *options, str(tmp_path / "planted.c"), "-o", out]
+        subprocess.run(command, check=True, capture_output=True)
+        return macho.read(out)
+
+    return compile_it
+
+
+def test_symbols_that_nobody_has_are_reported(wheel, compiled):
+    source = """
+        extern int no_such_thing(void), PyNoSuchThing(void), PyLong_FromLong(void);
+        int planted(void) {
+          return no_such_thing() + PyNoSuchThing() + PyLong_FromLong();
+        }
+    """
+    binary = compiled(source, "-Wl,-undefined,dynamic_lookup")
+    exports = check.exported({}, stock(wheel) / "mlx")
+    assert check.symbols(binary, exports, interpreter(wheel)) == [
+        "_PyNoSuchThing is not in Python",
+        "_no_such_thing is not in Python",
+    ]
+
+
+def test_a_symbol_that_its_library_lacks_is_reported(wheel, compiled):
+    binary = compiled("#include <stdlib.h>\nvoid *planted(void) { return malloc(1); }")
+    assert binary.imports["_malloc"] == macho.LIBSYSTEM
+    exports = check.exported({}, stock(wheel) / "mlx")
+    exports[macho.LIBSYSTEM] -= {"_malloc"}
+    assert check.symbols(binary, exports, interpreter(wheel)) == [
+        f"_malloc is not in {macho.LIBSYSTEM}"
+    ]
+
+
+def test_a_newer_macos_and_a_wrong_name_are_reported(compiled):
+    binary = compiled("int planted;", "-target", "aarch64-macos.15.0")
+    found = check.load_commands(check.LIBRARY, binary)
+    assert "for macOS (15, 0, 0), not (14, 0, 0)" in found
+    assert any(c.endswith("not @rpath/libmlx_topk.dylib") for c in found)
+
+
+def test_a_wrong_rpath_is_reported(wheel, tmp_path):
+    def edit(binary):
+        binary.rpath.path = "@loader_path/bin"
+
+    name = check.module(wheel)
+    copy = changed(wheel, tmp_path, _selection=edited(wheel, name, edit))
+    found = "\n".join(complaints(copy))
+    assert f"{name}: has the rpaths ['@loader_path/bin']" in found
+    assert f"{name}: @rpath/libmlx_topk.dylib is not in any of" in found
+
+
+def test_a_library_that_is_missing_is_reported(wheel, tmp_path):
+    copy = changed(wheel, tmp_path, libmlx_topk=None)
+    found = complaints(copy)
+    assert f"{check.LIBRARY} is missing" in found
+    assert any("@rpath/libmlx_topk.dylib is not in any of" in c for c in found)
+    assert check.files(copy, expected_files(wheel)) == [f"{check.LIBRARY} is missing"]
+    assert check.record(copy) == [f"{check.LIBRARY} is in RECORD and not in the wheel"]
+
+
+def test_a_changed_byte_is_reported_by_signature_and_record(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        data = bytearray(archive.read(check.LIBRARY))
+    data[0x3000] ^= 1
+    copy = changed(wheel, tmp_path, libmlx_topk=bytes(data))
+    (found,) = complaints(copy)
+    assert re.fullmatch(rf"{check.LIBRARY}: page \d+ is not what was signed", found)
+    assert check.record(copy) == [f"{check.LIBRARY} is not what RECORD says"]
+
+
+def test_a_missing_signature_is_reported(wheel, tmp_path):
+    unsigned = edited(wheel, check.LIBRARY, lambda binary: binary.remove_signature())
+    copy = changed(wheel, tmp_path, libmlx_topk=unsigned)
+    assert f"{check.LIBRARY}: no code signature" in complaints(copy)
+
+
+def test_other_requirements_are_noticed(wheel):
+    data = in_dist_info(wheel, "METADATA")
+    planted = data.replace(b"mlx-metal==", b"mlx-metal>=")
+    messages = [email.message_from_bytes(d) for d in (data, planted)]
+    assert requirements(messages[0]) != requirements(messages[1])
