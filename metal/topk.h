@@ -286,12 +286,11 @@ template <typename Order, ushort N>
   for (uint rank = 0; rank < args.k; ++rank) {
     Key key;
     ushort slot = elements.best(key);
-    // 0 is a key too, so that a lane without elements must not win by it.
     Key top = simd_greatest(key);
-    bool candidate = slot < N && key == top;
-    uint position = candidate ? uint(slot) * simd_size + lane : ~0u;
+    // 0 is a key too: but a lane without elements offers what is beyond all.
+    uint position = key == top ? uint(slot) * simd_size + lane : ~0u;
     uint winner = simd_min(position);
-    if (candidate && position == winner) {
+    if (position == winner) {
       elements.live &= ~(1u << slot);
     }
     if (lane == rank) {

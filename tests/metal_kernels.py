@@ -21,12 +21,13 @@ def library(tracked=False):
 
 
 @contextlib.contextmanager
-def emulated(kernel=None, tracked=False, seed=0, missing=""):
+def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
     """Until its end, what the CPU selects is selected by the Metal kernels.
 
     Arrays have to be evaluated inside. Raises if the emulator found anything wrong.
+    path: of another library than that of metal/topk.metal.
     """
-    path = str(library(tracked).path)
+    path = str(path or library(tracked).path)
     _selection.force_metal_kernel(kernel)
     _selection.take_emulated_counts()
     _selection.emulate_metal(path, seed=seed, missing=missing)

@@ -204,9 +204,10 @@ Dispatch register_dispatch(const Problem& problem) {
   while (of_lane * simd_size < problem.rows.axis_size) {
     of_lane *= 2;
   }
-  auto number = std::to_string(of_lane);
-  dispatch.kernel.append("_").append(number);
-  dispatch.instantiation.append(", ").append(number);
+  std::ostringstream number;
+  number << of_lane;
+  dispatch.kernel.append("_").append(number.str());
+  dispatch.instantiation.append(", ").append(number.str());
   // Few rows: over more of the GPU's cores.
   auto rows = problem.rows.rows;
   auto of_group = std::clamp<int64_t>(rows / 64, 1, group_simds);
@@ -292,42 +293,42 @@ partition_by_selection(const Problem& problem, int64_t itemsize, bool mirror) {
   return result;
 }
 
+int64_t* field_of(TopKTuning& tuning, const std::string& name) {
+  const std::map<std::string, int64_t*> fields{
+      {"register_size", &tuning.register_size},
+      {"register_k", &tuning.register_k},
+      {"resident_size", &tuning.resident_size},
+      {"segment_size", &tuning.segment_size},
+      {"selected_k", &tuning.selected_k},
+      {"partition_size", &tuning.partition_size}};
+  auto field = fields.find(name);
+  return field == fields.end() ? nullptr : field->second;
+}
+
 } // namespace
 
 TopKTuning parse_tuning(const std::string& text) {
   TopKTuning result;
-  std::pair<const char*, int64_t*> fields[] = {
-      {"register_size", &result.register_size},
-      {"register_k", &result.register_k},
-      {"resident_size", &result.resident_size},
-      {"segment_size", &result.segment_size},
-      {"selected_k", &result.selected_k},
-      {"partition_size", &result.partition_size}};
   if (text == "0" || text == "1" || text.empty()) {
     result.enabled = text != "0";
     return result;
   }
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, ',');) {
+  for (size_t start = 0; start <= text.size();) {
+    auto part = text.substr(start, text.find(',', start) - start);
+    start += part.size() + 1;
     auto equals = part.find('=');
-    auto field = std::find_if(
-        std::begin(fields), std::end(fields), [&](const auto& candidate) {
-          return part.substr(0, equals) == candidate.first;
-        });
+    auto field = field_of(result, part.substr(0, equals));
     char* end = nullptr;
     auto number = equals == std::string::npos ? "" : &part[equals + 1];
     auto value = std::strtoll(number, &end, 10);
-    if (field == std::end(fields) || *number == 0 || *end != 0 || value < 0) {
-      std::ostringstream msg;
-      msg << "[topk] MLX_TOPK_METAL must be 0, 1 or a list of name=number with "
-             "the names";
-      for (auto& [name, unused] : fields) {
-        msg << " " << name;
-      }
-      msg << ", got '" << text << "'.";
-      throw std::invalid_argument(msg.str());
+    if (!field || *number == 0 || *end != 0 || value < 0) {
+      throw std::invalid_argument(
+          "[topk] MLX_TOPK_METAL must be 0, 1 or a list of name=number with the "
+          "names register_size, register_k, resident_size, segment_size, "
+          "selected_k, partition_size, got '" +
+          text + "'.");
     }
-    *field->second = value;
+    *field = value;
   }
   result.selected_k = std::min(result.selected_k, greatest_k);
   result.resident_size = std::max<int64_t>(result.resident_size, 1);

@@ -42,8 +42,9 @@ struct TopKTuning {
   int64_t segment_size = 2048;
   // Beyond, upstream sorts. At most 2048.
   int64_t selected_k = 2048;
-  // Shorter rows that do not fit into registers are partitioned by a sort.
-  int64_t partition_size = 4096;
+  // Rows that do not fit into registers are partitioned by a sort up to here:
+  // so many are one block for upstream's.
+  int64_t partition_size = 2048;
 };
 
 /** As the environment has it. Throws std::invalid_argument. */
