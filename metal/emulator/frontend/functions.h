@@ -83,7 +83,9 @@ inline bool isinf(bfloat value) {
 SMALL_INTEGERS(F)
 F(long)
 F(ulong)
-F(half) F(float) F(bfloat)
+F(half)
+F(float)
+F(bfloat)
 #undef F
 
 // ---- simdgroups ------------------------------------------------------------
@@ -190,12 +192,12 @@ typedef atomic<float> atomic_float;
 #define FETCH(space, T, name) \
   T atomic_fetch_##name##_explicit(volatile space atomic<T>*, T, memory_order);
 #define SUMS(space, T) FETCH(space, T, add) FETCH(space, T, sub)
-#define ALL(space, T)                                           \
-  EXCHANGES(space, T)                                           \
-  SUMS(space, T)                                                \
-  FETCH(space, T, min)                                          \
-  FETCH(space, T, max) FETCH(space, T, and) FETCH(space, T, or) \
-      FETCH(space, T, xor)
+#define ALL(space, T)  \
+  EXCHANGES(space, T)  \
+  SUMS(space, T)       \
+  FETCH(space, T, min) \
+  FETCH(space, T, max) \
+  FETCH(space, T, and) FETCH(space, T, or) FETCH(space, T, xor)
 ALL(__global, int)
 ALL(__global, uint)
 ALL(__local, int)
