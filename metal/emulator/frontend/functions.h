@@ -103,13 +103,14 @@ F(bfloat)
   T simd_shuffle_up(T, ushort);   \
   T simd_shuffle_down(T, ushort); \
   T simd_shuffle_xor(T, ushort);
-    SIMD_INTEGERS(F) FLOATS(F)
+SIMD_INTEGERS(F)
+FLOATS(F)
 #undef F
 #define F(T)     \
   T simd_and(T); \
   T simd_or(T);  \
   T simd_xor(T);
-        SIMD_INTEGERS(F)
+    SIMD_INTEGERS(F)
 #undef F
 
     // Without these deletions, such operands would convert and nobody would

@@ -74,6 +74,9 @@ static std::string roll_call(uint32_t simdgroup) {
 
 void fail(const std::string& finding) {
   findings.push_back(finding);
+  if (!state.fiber) {
+    throw GivenUp();
+  }
   state.fiber = nullptr;
   current = nullptr;
   void* abandoned;
