@@ -129,6 +129,26 @@ RUN_TIME = [
         r"divergent threadgroup barrier(.*\n.*)*threadgroup_barrier at \S+:\d+",
     ),
     (
+        "a helper's barrier, for two callers",
+        *(
+            "row_sum",
+            "  T total = threadgroup_sum<T, threads>(sum.value, scratch, lane",
+        ),
+        "  T total;\n  if (simdgroup == 0) {\n    total = threadgroup_sum<T, threads>"
+        "(sum.value, scratch, lane, simdgroup);\n  } else {\n"
+        "    total = threadgroup_sum<T, threads>(sum.value, scratch, lane, simdgroup);"
+        "\n  }\n  total += 0 * (lane",
+        r"divergent threadgroup barrier(.*\n.*)*one way: (.*\n.*)*another: ",
+    ),
+    (
+        "a helper's simdgroup function, for two callers",
+        *("compact", "uint biggest = simd_max(size);"),
+        "struct Helper { static uint most(uint x) { return simd_max(x); } };\n"
+        "  uint biggest;\n  if (flag) {\n    biggest = Helper::most(size);\n"
+        "  } else {\n    biggest = Helper::most(size + 1);\n  }",
+        r"divergent simdgroup operation(.*\n.*)*one way: (.*\n.*)*another: ",
+    ),
+    (
         "a simdgroup function that some lanes pass by",
         *("compact", "uint biggest = simd_max(size);"),
         "uint biggest = size;\n  if (flag) { biggest = simd_max(size); }",

@@ -23,8 +23,9 @@ def is_tracked(library):
     return library is emulator.build(SOURCE, tracked=True)
 
 
-def test_the_front_end_takes_every_function():
-    assert check(SOURCE) == []
+@pytest.mark.parametrize("name", ["functions", "surface"])
+def test_the_front_end_takes_them(name):
+    assert check(KERNELS / f"{name}.metal") == []
 
 
 def prefix(values, inclusive):
@@ -159,6 +160,27 @@ def test_positions(library, seed):
     z, y, x = np.indices(grid[::-1])
     wanted = ((z % 4) * 3 + y % 3) * 5 + x % 5
     np.testing.assert_array_equal(out, wanted)
+
+
+@pytest.mark.parametrize("kernel", ["surface_up", "surface_down"])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_constructs_of_metal(kernel, tracked):
+    size = 64
+    index = np.arange(size)
+    pairs = np.stack([index * 3, index], 1).astype(np.uint32)
+    flags = index % 3 == 0
+    out, total = np.zeros(size, np.uint32), np.zeros(1, np.uint32)
+    buffers = {0: pairs, 1: out, 2: np.array([1], np.int64), 4: flags, 5: total}
+    buffers[3] = np.array([10], np.uint32)
+    library = emulator.build(KERNELS / "surface.metal", tracked)
+    how = {"outputs": {1, 5}, "threadgroup_memory": {0: 4 * size}}
+    library.launch(kernel, buffers, 1, size, **how)
+    wanted = (index < 32) + 2 * 0 + 3 * 2 + 5 * 4 + 7 * 6
+    wanted = wanted + (2 * (index * 4) if kernel == "surface_up" else -1)
+    wanted = wanted + np.array([1000, 0, 1, 0])[index % 4]
+    wanted = wanted + 1 + (flags * index * 3)[::-1] + 10
+    np.testing.assert_array_equal(out, wanted.astype(np.uint32))
+    assert total[0] == size
 
 
 # ---- memory ----------------------------------------------------------------------

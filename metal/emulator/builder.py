@@ -29,8 +29,6 @@ PLAIN_KERNEL = ["-fwrapv"]
 # own libraries are not linked.
 TRACKED_KERNEL = [
     "-fsanitize=thread",
-    "--param",
-    "tsan-instrument-func-entry-exit=0",
     "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero",
     "-fsanitize=bounds,bool,alignment",
     "-fno-tree-loop-distribute-patterns",
@@ -38,7 +36,7 @@ TRACKED_KERNEL = [
 RUNTIME = ["-std=c++20", "-O2", *COMMON]
 SHARED = ["fiber.cpp", "launch.cpp", "memory.cpp", "report.cpp", "scheduler.cpp"]
 PLAIN = ["in_place.cpp"]
-TRACKED = ["callbacks.cpp", "placed.cpp", "tracker.cpp"]
+TRACKED = ["call_path.cpp", "callbacks.cpp", "placed.cpp", "tracker.cpp"]
 
 
 class BuildError(Exception):

@@ -83,7 +83,9 @@ inline bool isinf(bfloat value) {
 SMALL_INTEGERS(F)
 F(long)
 F(ulong)
-F(half) F(float) F(bfloat)
+F(half)
+F(float)
+F(bfloat)
 #undef F
 
 // ---- simdgroups ------------------------------------------------------------
@@ -101,13 +103,14 @@ F(half) F(float) F(bfloat)
   T simd_shuffle_up(T, ushort);   \
   T simd_shuffle_down(T, ushort); \
   T simd_shuffle_xor(T, ushort);
-    SIMD_INTEGERS(F) FLOATS(F)
+SIMD_INTEGERS(F)
+FLOATS(F)
 #undef F
 #define F(T)     \
   T simd_and(T); \
   T simd_or(T);  \
   T simd_xor(T);
-        SIMD_INTEGERS(F)
+    SIMD_INTEGERS(F)
 #undef F
 
     // Without these deletions, such operands would convert and nobody would
@@ -190,12 +193,12 @@ typedef atomic<float> atomic_float;
 #define FETCH(space, T, name) \
   T atomic_fetch_##name##_explicit(volatile space atomic<T>*, T, memory_order);
 #define SUMS(space, T) FETCH(space, T, add) FETCH(space, T, sub)
-#define ALL(space, T)                                           \
-  EXCHANGES(space, T)                                           \
-  SUMS(space, T)                                                \
-  FETCH(space, T, min)                                          \
-  FETCH(space, T, max) FETCH(space, T, and) FETCH(space, T, or) \
-      FETCH(space, T, xor)
+#define ALL(space, T)  \
+  EXCHANGES(space, T)  \
+  SUMS(space, T)       \
+  FETCH(space, T, min) \
+  FETCH(space, T, max) \
+  FETCH(space, T, and) FETCH(space, T, or) FETCH(space, T, xor)
 ALL(__global, int)
 ALL(__global, uint)
 ALL(__local, int)

@@ -185,9 +185,13 @@ static int launch(const emulator_dispatch& dispatch, emulator_counts* counts) {
     FaultGuard guard;
     state.entry = kernel->entry;
     describe(dispatch);
-    place_buffers(*kernel);
-    run_grid(dispatch);
-    return_buffers();
+    try {
+      place_buffers(*kernel);
+      run_grid(dispatch);
+      return_buffers();
+    } catch (const GivenUp&) {
+      // The finding says why.
+    }
   }
   if (counts) {
     add(*counts, state.counts);

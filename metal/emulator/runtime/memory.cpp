@@ -31,6 +31,9 @@ bool bind(const emulator_dispatch& dispatch) {
     if (buffers[given.index].bound) {
       return refuse(name + " is given twice");
     }
+    if (given.bytes && !given.data) {
+      return refuse(name + ": no memory");
+    }
     if (given.offset > given.bytes) {
       return refuse(name + ": the offset is past the end");
     }

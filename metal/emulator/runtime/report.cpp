@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <map>
+#include <vector>
 
 namespace emulator {
 
@@ -33,40 +34,67 @@ std::string code_mark(const void* address) {
   return code_mark(code_offset(address));
 }
 
-/** The line of the innermost function that is the kernel's, not the emulator's.
+/** The lines of code at an offset, innermost first; "?" where it is not known.
  */
-static std::string look_up(const std::string& offset) {
+static const std::vector<std::string>& frames(uint32_t offset) {
+  static std::map<uint32_t, std::vector<std::string>> known;
+  auto [entry, is_new] = known.try_emplace(offset);
+  if (!is_new) {
+    return entry->second;
+  }
+  char address[32];
+  snprintf(address, sizeof(address), " 0x%x", offset);
   std::string quoted = std::string("'") + library().dli_fname + "'";
-  std::string command = "addr2line -i -e " + quoted + " 0x" + offset;
-  FILE* pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  std::string found;
+  std::string command = "addr2line -i -e " + quoted + address + " 2>/dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
   char line[4096];
   while (pipe && fgets(line, sizeof(line), pipe)) {
     std::string text = line;
-    text = text.substr(0, text.find_first_of(" \n"));
-    bool ours = text.find("/emulator/shim/") != std::string::npos;
-    if (found.empty() && !ours && text[0] != '?') {
-      found = text;
-    }
+    entry->second.push_back(text.substr(0, text.find_first_of(" \n")));
   }
   if (pipe) {
     pclose(pipe);
   }
-  return found.empty() ? "code offset 0x" + offset : found;
+  if (entry->second.empty()) {
+    entry->second.push_back("?");
+  }
+  return entry->second;
+}
+
+static bool is_ours(const std::string& line) {
+  return line.find("/emulator/shim/") != std::string::npos ||
+      line.find("/emulator/runtime/") != std::string::npos;
+}
+
+std::string lines_at(uint32_t offset) {
+  const auto& lines = frames(offset);
+  std::string text;
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    if (!is_ours(*line)) {
+      text += (text.empty() ? "" : " > ") + *line;
+    }
+  }
+  return text;
+}
+
+/** The line of the innermost function that is the kernel's, not the emulator's.
+ */
+static std::string look_up(const std::string& offset) {
+  for (const std::string& line : frames(std::stoul(offset, nullptr, 16))) {
+    if (!is_ours(line) && line[0] != '?') {
+      return line;
+    }
+  }
+  return "code offset 0x" + offset;
 }
 
 std::string with_lines(const std::string& text) {
-  static std::map<std::string, std::string> known;
   std::string result;
   size_t at = 0;
   for (size_t mark; (mark = text.find("<@", at)) != std::string::npos;) {
     size_t end = text.find('>', mark);
     std::string offset = text.substr(mark + 2, end - mark - 2);
-    auto entry = known.find(offset);
-    if (entry == known.end()) {
-      entry = known.emplace(offset, look_up(offset)).first;
-    }
-    result += text.substr(at, mark - at) + entry->second;
+    result += text.substr(at, mark - at) + look_up(offset);
     at = end + 1;
   }
   return result + text.substr(at);

@@ -14,6 +14,9 @@ namespace emulator {
 std::string code_mark(const void* address);
 std::string code_mark(uint32_t offset);
 uint32_t code_offset(const void* address);
+/** The lines that code at an offset stands for: inlined calls, outermost first.
+ */
+std::string lines_at(uint32_t offset);
 /** The text with each mark replaced by "FILE:LINE", if debug information has
  * it. */
 std::string with_lines(const std::string& text);

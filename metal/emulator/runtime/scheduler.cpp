@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "call_path.h"
 #include "memory.h"
 #include "state.h"
 
@@ -73,6 +74,9 @@ static std::string roll_call(uint32_t simdgroup) {
 
 void fail(const std::string& finding) {
   findings.push_back(finding);
+  if (!state.fiber) {
+    throw GivenUp();
+  }
   state.fiber = nullptr;
   current = nullptr;
   void* abandoned;
@@ -80,14 +84,16 @@ void fail(const std::string& finding) {
   __builtin_unreachable();
 }
 
-[[noreturn]] static void fail_divergent_simdgroup(uint32_t simdgroup) {
-  fail("divergent simdgroup operation" + roll_call(simdgroup));
+[[noreturn]] static void fail_divergent_simdgroup(
+    uint32_t simdgroup,
+    const std::string& more = "") {
+  fail("divergent simdgroup operation" + roll_call(simdgroup) + more);
 }
 
-[[noreturn]] static void fail_divergent_barrier() {
+[[noreturn]] static void fail_divergent_barrier(const std::string& more = "") {
   fail(
       "divergent threadgroup barrier in " + place() + ":" +
-      roll_call(0, threadgroup.thread_count));
+      roll_call(0, threadgroup.thread_count) + more);
 }
 
 // ---- turns
@@ -182,16 +188,18 @@ void maybe_yield(uint32_t odds) {
 // --------------------------------------------------------------
 
 /** Whether this lane is the last of its simdgroup to come to the site. */
-static bool arrive(Simdgroup& group, const Site& site) {
+static bool arrive(Simdgroup& group, const Site& site, const void* code) {
   Fiber& fiber = *state.fiber;
+  uint32_t simdgroup = fiber.thread.simdgroup;
   bool elsewhere = group.arrived &&
       (group.site.line != site.line || group.site.operation != site.operation ||
        group.site.file != site.file);
+  bool same = came_the_same_way(simdgroup, !group.arrived, code);
   group.arrived |= 1u << fiber.thread.lane;
-  if (elsewhere) {
+  if (elsewhere || !same) {
     fiber.wait = Wait::simdgroup;
     fiber.site = site;
-    fail_divergent_simdgroup(fiber.thread.simdgroup);
+    fail_divergent_simdgroup(simdgroup, same ? "" : two_ways(simdgroup, code));
   }
   group.site = site;
   return group.arrived == group.all;
@@ -215,7 +223,7 @@ collective(const void* operand, size_t bytes, Combine combine, Site site) {
   Simdgroup& group = state.simdgroups[thread.simdgroup];
   Lanes& lanes = group.lanes[group.turn];
   __builtin_memcpy(lanes.values[thread.lane], operand, bytes);
-  if (arrive(group, site)) {
+  if (arrive(group, site, __builtin_return_address(0))) {
     if (combine) {
       combine(lanes);
     }
@@ -230,7 +238,7 @@ collective(const void* operand, size_t bytes, Combine combine, Site site) {
 
 void simdgroup_barrier(int flags, Site site) {
   Simdgroup& group = state.simdgroups[state.fiber->thread.simdgroup];
-  if (!arrive(group, site)) {
+  if (!arrive(group, site, __builtin_return_address(0))) {
     wait(Wait::simdgroup, site);
     return;
   }
@@ -275,10 +283,12 @@ static void pass_barrier(int flags, const Site& site) {
 void threadgroup_barrier(int flags, Site site) {
   bool elsewhere = state.waiting &&
       (state.barrier.line != site.line || state.barrier.file != site.file);
-  if (elsewhere || state.returned) {
+  const void* code = __builtin_return_address(0);
+  bool same = came_the_same_way(whole_threadgroup, !state.waiting, code);
+  if (elsewhere || state.returned || !same) {
     state.fiber->wait = Wait::threadgroup;
     state.fiber->site = site;
-    fail_divergent_barrier();
+    fail_divergent_barrier(same ? "" : two_ways(whole_threadgroup, code));
   }
   state.barrier = site;
   if (++state.waiting < threadgroup.thread_count) {
@@ -341,6 +351,7 @@ static void place_thread(Fiber& fiber, uint32_t index) {
   thread.position_in_grid = {
       at.x * size.x + in.x, at.y * size.y + in.y, at.z * size.z + in.z};
   fiber.wait = Wait::running;
+  forget_calls(index);
   fiber.stack = fresh_stack(index, fiber_main);
 }
 

@@ -54,6 +54,9 @@ extern State state;
 /** What is wrong, one finding each; empty if nothing. */
 extern std::vector<std::string> findings;
 
+/** Thrown by fail where no thread runs. */
+struct GivenUp {};
+
 /** Notes a finding and gives the launch up. */
 [[noreturn]] void fail(const std::string& finding);
 /** "thread 3 of threadgroup (1, 0, 0)", the one that runs. */

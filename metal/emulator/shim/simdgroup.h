@@ -13,6 +13,9 @@
 #define EMULATOR_SITE \
   const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
+// The executor's own work, of which the tracker need not hear.
+#define EMULATOR_UNTRACKED __attribute__((no_sanitize_thread))
+
 namespace metal {
 
 using emulator::Lanes;
@@ -31,18 +34,18 @@ template <typename T>
 using Simd = std::enable_if_t<IsSimd<T>::value, T>;
 
 template <typename T>
-T lane_value(const Lanes& lanes, uint lane) {
+EMULATOR_UNTRACKED T lane_value(const Lanes& lanes, uint lane) {
   T value;
   __builtin_memcpy(&value, lanes.values[lane], sizeof(T));
   return value;
 }
 template <typename T>
-void set_lane_value(Lanes& lanes, uint lane, T value) {
+EMULATOR_UNTRACKED void set_lane_value(Lanes& lanes, uint lane, T value) {
   __builtin_memcpy(lanes.values[lane], &value, sizeof(T));
 }
 
 template <typename Operation, typename T>
-void reduce(Lanes& lanes) {
+EMULATOR_UNTRACKED void reduce(Lanes& lanes) {
   T result = lane_value<T>(lanes, 0);
   for (uint i = 1; i < lanes.count; ++i) {
     result = Operation::apply(result, lane_value<T>(lanes, i));
@@ -53,7 +56,7 @@ void reduce(Lanes& lanes) {
 }
 
 template <typename T, bool inclusive>
-void prefix_sum(Lanes& lanes) {
+EMULATOR_UNTRACKED void prefix_sum(Lanes& lanes) {
   T before = T(0);
   for (uint i = 0; i < lanes.count; ++i) {
     T after = static_cast<T>(before + lane_value<T>(lanes, i));
@@ -163,7 +166,7 @@ struct simd_vote {
   vote_t votes;
 };
 
-inline void ballot(Lanes& lanes) {
+EMULATOR_UNTRACKED inline void ballot(Lanes& lanes) {
   uint votes = 0;
   for (uint i = 0; i < lanes.count; ++i) {
     votes |= lane_value<uint>(lanes, i) << i;
