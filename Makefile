@@ -107,8 +107,8 @@ $(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
 	touch $@
 
 # Nothing that a Mac would refuse is left in dist.
-$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f) $(MACOS)/.installed \
-    $(VENV)/.macos
+$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
+    $(MACOS)/.installed $(VENV)/.macos
 	rm -rf $(MACOS)/dist
 	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
 	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \

@@ -257,6 +257,17 @@ def test_a_symbol_that_its_library_lacks_is_reported(wheel, compiled):
     ]
 
 
+def test_a_second_cpp_runtime_is_reported(wheel, compiled):
+    source = """
+        extern int _Unwind_RaiseException(void *);
+        int planted(void) { return _Unwind_RaiseException(0); }
+    """
+    exports = check.exported({}, stock(wheel) / "mlx")
+    assert check.symbols(compiled(source), exports, interpreter(wheel)) == [
+        "a C++ runtime of its own, beside the system's"
+    ]
+
+
 def test_a_newer_macos_and_a_wrong_name_are_reported(compiled):
     binary = compiled("int planted;", "-target", "aarch64-macos.15.0")
     found = check.load_commands(check.LIBRARY, binary)
