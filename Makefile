@@ -115,6 +115,7 @@ $(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
 	  --no-build-isolation --no-deps -w $(MACOS)/dist
 	$(BIN)/python macos/check.py $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
 	  $(MACOS_PYTHON)
+	$(MACOS_PYTHON) -c 'import sys; print(sys.executable)' >$(MACOS)/python
 	mkdir -p dist/macos
 	mv $(MACOS)/dist/mlx-*.whl dist/macos
 	touch $@
