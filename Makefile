@@ -107,14 +107,15 @@ $(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
 	touch $@
 
 # Nothing that a Mac would refuse is left in dist.
-$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f) $(MACOS)/.installed \
-    $(VENV)/.macos
+$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
+    $(MACOS)/.installed $(VENV)/.macos
 	rm -rf $(MACOS)/dist
 	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
 	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
 	  --no-build-isolation --no-deps -w $(MACOS)/dist
 	$(BIN)/python macos/check.py $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
 	  $(MACOS_PYTHON)
+	$(MACOS_PYTHON) -c 'import sys; print(sys.executable)' >$(MACOS)/python
 	mkdir -p dist/macos
 	mv $(MACOS)/dist/mlx-*.whl dist/macos
 	touch $@

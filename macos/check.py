@@ -114,6 +114,9 @@ def exported(ours, mlx):
 def symbols(binary, exports, python):
     """Complaints about symbols that are not where they are bound to."""
     complaints = []
+    # Only what implements throw asks for it: "zig c++" links such a libc++abi in.
+    if "__Unwind_RaiseException" in binary.imports:
+        complaints.append("a C++ runtime of its own, beside the system's")
     of_python = []
     for symbol, library in sorted(binary.imports.items()):
         if library == macho.ANYWHERE:

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import pathlib
 import re
-import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -41,11 +41,8 @@ def stock(wheel):
 
 
 def interpreter(wheel):
-    """One of the version that the wheel is for."""
-    if digits(wheel) == f"3{sys.version_info.minor}":
-        return sys.executable
-    name = f"python3.{digits(wheel)[1:]}"
-    return shutil.which(name) or pytest.skip(f"there is no {name} to ask")
+    """One of the version that the wheel is for: the one it was built with."""
+    return (stock(wheel).parent / "python").read_text().strip()
 
 
 def upstream(wheel):
@@ -176,6 +173,16 @@ def test_record_has_every_file_as_it_is(wheel):
     assert check.record(wheel) == []
 
 
+def test_pip_takes_it_for_macos_14_and_not_for_13(wheel, tmp_path):
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    command += ["--python-version", digits(wheel), "--only-binary=:all:", str(wheel)]
+    mac = ["--platform", "macosx_14_0_arm64", "--target", str(tmp_path / "mac")]
+    older = ["--platform", "macosx_13_0_arm64", "--target", str(tmp_path / "older")]
+    assert subprocess.run([*command, *mac]).returncode == 0
+    assert (tmp_path / "mac" / check.module(wheel)).exists()
+    assert subprocess.run([*command, *older], capture_output=True).returncode != 0
+
+
 # ---- what the loader looks at ------------------------------------------------
 
 
@@ -257,6 +264,17 @@ def test_a_symbol_that_its_library_lacks_is_reported(wheel, compiled):
     ]
 
 
+def test_a_second_cpp_runtime_is_reported(wheel, compiled):
+    source = """
+        extern int _Unwind_RaiseException(void *);
+        int planted(void) { return _Unwind_RaiseException(0); }
+    """
+    exports = check.exported({}, stock(wheel) / "mlx")
+    assert check.symbols(compiled(source), exports, interpreter(wheel)) == [
+        "a C++ runtime of its own, beside the system's"
+    ]
+
+
 def test_a_newer_macos_and_a_wrong_name_are_reported(compiled):
     binary = compiled("int planted;", "-target", "aarch64-macos.15.0")
     found = check.load_commands(check.LIBRARY, binary)
@@ -292,6 +310,18 @@ def test_a_changed_byte_is_reported_by_signature_and_record(wheel, tmp_path):
     (found,) = complaints(copy)
     assert re.fullmatch(rf"{check.LIBRARY}: page \d+ is not what was signed", found)
     assert check.record(copy) == [f"{check.LIBRARY} is not what RECORD says"]
+
+
+def test_overlapping_tables_are_reported(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        data = bytearray(archive.read(check.LIBRARY))
+    fat = lief.MachO.parse(list(data))
+    command = fat.at(0).symbol_command
+    # Where the strings begin: 16 bytes into LC_SYMTAB.
+    moved = struct.pack("<I", command.strings_offset - 16)
+    data[command.command_offset + 16 : command.command_offset + 20] = moved
+    copy = changed(wheel, tmp_path, libmlx_topk=bytes(data))
+    assert any("LINKEDIT overlap" in complaint for complaint in complaints(copy))
 
 
 def test_a_missing_signature_is_reported(wheel, tmp_path):
