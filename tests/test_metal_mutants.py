@@ -91,13 +91,16 @@ def build(folder, old="", new=""):
 
 def data(kind, shape):
     rng = np.random.default_rng(0)
+    if kind == "dense":  # one number is next to the other
+        steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
+        return (1 + steps * 2.0**-23).astype(np.float32)
     if kind == "neighbours":  # few are the next greater number
         return (1 + (rng.random(shape) < 0.01) * 2.0**-23).astype(np.float32)
     return values_of(mx.float32, shape, kind, rng).astype(np.float32)
 
 
 def check_topk(path, kernel, shape, k):
-    for kind in ("pool", "spread", "neighbours"):
+    for kind in ("pool", "spread", "dense", "neighbours"):
         values = data(kind, shape)
         a = mx.array(values)
         if len(shape) == 3:
