@@ -335,3 +335,12 @@ def test_other_requirements_are_noticed(wheel):
     planted = data.replace(b"mlx-metal==", b"mlx-metal>=")
     messages = [email.message_from_bytes(d) for d in (data, planted)]
     assert requirements(messages[0]) != requirements(messages[1])
+
+
+def test_the_metal_kernels_and_what_dispatches_them_are_in_the_library(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        library = archive.read(check.LIBRARY)
+    assert (ROOT / "metal" / "topk_arguments.h").read_bytes() in library
+    # Of libmlx: metal::get_command_encoder, and its dispatch.
+    for symbol in (b"get_command_encoder", b"dispatch_threadgroups", b"get_kernel"):
+        assert symbol in library

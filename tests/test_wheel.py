@@ -27,6 +27,7 @@ ADDITIONS = {
     "mlx/include/mlx/selection.h",
     "mlx/include/mlx/selection_primitives.h",
     "mlx/lib/libmlx_topk.{library}",
+    "mlx/selftest.py",
 }
 
 
