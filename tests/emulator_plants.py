@@ -67,6 +67,46 @@ RUN_TIME = [
         f"  {BARRIER}  T total = threadgroup_sum",
         r"race: .*buffer\(1\).*(\n.*)*does not name mem_device",
     ),
+    # ---- races that show in one direction only
+    (
+        "a write after others' reads",
+        *("row_sum", "  if (index == 0) {\n    out"),
+        "  T last = scratch[0];\n  total += last == T(-1) ? 1 : 0;\n"
+        "  if (index == 63) { scratch[0] = last + 1; }\n  if (index == 0) {\n    out",
+        r"race: write of .*\n *not ordered after the read by thread",
+    ),
+    (
+        "a write after its own thread's read and others'",
+        *("row_sum", "  if (index == 0) {\n    out"),
+        "  T last = simd_sum(scratch[0]);\n"
+        "  if (index == 0) { scratch[0] = last; }\n  if (index == 0) {\n    out",
+        r"race: write of .*\n *not ordered after the read by thread",
+    ),
+    (
+        "a write that only its own simdgroup knows to be due",
+        *("row_sum", "  if (index == 0) {\n    out"),
+        "  T last = scratch[0];\n  total += last == T(-1) ? 1 : 0;\n"
+        "  threadgroup_barrier(mem_flags::mem_none);\n"
+        "  simdgroup_barrier(mem_flags::mem_threadgroup);\n"
+        "  if (index == 0) { scratch[0] = 1; }\n  if (index == 0) {\n    out",
+        r"race: write of .*\n *not ordered after the read by thread (3[2-9]|[456]\d) ",
+    ),
+    (
+        "a read after the wrong simdgroup's barrier",
+        *("row_sum", "  T total = threadgroup_sum"),
+        "  if (index == 0) { scratch[0] = 1; }\n  if (simdgroup == 1) {\n"
+        "    simdgroup_barrier(mem_flags::mem_threadgroup);\n"
+        "    sum.add(scratch[0] == T(77) ? 1 : 0);\n  }\n"
+        f"  {BARRIER}\n  T total = threadgroup_sum",
+        r"race: read of .*\n *not ordered after the write by thread 0 ",
+    ),
+    (
+        "a plain write just before an atomic one",
+        *("histogram", ZEROED),
+        f"{ZEROED}\n  if (index == 0) {{ *(threadgroup uint*)&bins[1] = 0u;\n"
+        "    atomic_fetch_add_explicit(&bins[1], 0u, memory_order_relaxed); }",
+        r"race: .*\n *not ordered after the write by thread 0 ",
+    ),
     # ---- atomics
     (
         "an update that is not atomic",

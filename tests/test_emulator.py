@@ -71,8 +71,7 @@ def base(kernel, tracked=True):
     return emulator.build(KERNELS / f"{kernel}.metal", tracked)
 
 
-@pytest.fixture(scope="module")
-def planted():
+def all_planted(tracked):
     """All plants in one library: each in its own namespace, under its own names."""
     texts = []
     for number, plant in enumerate(RUN_TIME):
@@ -83,7 +82,17 @@ def planted():
     path = CACHE / "planted.metal"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(texts))
-    return emulator.build(path, tracked=True)
+    return emulator.build(path, tracked)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return all_planted(tracked=True)
+
+
+@pytest.fixture(scope="module")
+def planted_untracked():
+    return all_planted(tracked=False)
 
 
 # ---- kernels that are right ------------------------------------------------------
@@ -111,6 +120,21 @@ def test_a_planted_mistake_is_named(planted, number):
     with pytest.raises(emulator.KernelError) as caught:
         RUN[plant.kernel](planted, f"p{number}_")
     assert re.search(plant.message, str(caught.value)), caught.value
+
+
+# What needs no tracker: who waits where. Callers of one helper do.
+DIVERGENT = [
+    n
+    for n, plant in enumerate(RUN_TIME)
+    if "divergent" in plant.message and "one way" not in plant.message
+]
+
+
+@pytest.mark.parametrize("number", DIVERGENT, ids=[RUN_TIME[n].name for n in DIVERGENT])
+def test_divergence_is_named_without_the_tracker(planted_untracked, number):
+    plant = RUN_TIME[number]
+    with pytest.raises(emulator.KernelError, match=plant.message):
+        RUN[plant.kernel](planted_untracked, f"p{number}_")
 
 
 def test_a_seed_is_told_and_replays_the_finding(planted):

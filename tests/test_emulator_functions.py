@@ -256,6 +256,10 @@ def test_a_seed_replays_its_schedule(library):
     orders = [tickets(library, seed) for seed in range(1, 6)]
     assert orders == [tickets(library, seed) for seed in range(1, 6)]
     assert len({tuple(order) for order in [in_order, *orders]}) == 6
+    # Lanes, simdgroups and threadgroups all change places.
+    assert all(sorted(order[:32]) != order[:32] for order in orders)
+    assert all(min(order[32:64]) < max(order[:32]) for order in orders)
+    assert any(min(order[64:]) < min(order[:64]) for order in orders)
 
 
 def test_stacks_can_be_switched_without_assembly(monkeypatch):

@@ -110,13 +110,13 @@ FLOATS(F)
   T simd_and(T); \
   T simd_or(T);  \
   T simd_xor(T);
-    SIMD_INTEGERS(F)
+SIMD_INTEGERS(F)
 #undef F
 
-    // Without these deletions, such operands would convert and nobody would
-    // know.
-    template <class T>
-    constexpr constant bool has_no_simd = is_same_v<T, bool> ||
+// Without these deletions, such operands would convert and nobody would
+// know.
+template <class T>
+constexpr constant bool has_no_simd = is_same_v<T, bool> ||
     is_same_v<T, long> || is_same_v<T, ulong> || is_same_v<T, bfloat>;
 #define REFUSED(name)                                                     \
   template <class T, class... Rest, enable_if_t<has_no_simd<T>, int> = 0> \
