@@ -249,7 +249,7 @@ METAL_FUNC void put_rest(
 
 /** For rows of up to 32 N elements, and k up to 32. */
 template <typename Order, ushort N>
-[[kernel, max_total_threads_per_threadgroup(group_threads)]] void topk_register(
+[[kernel, max_total_threads_per_threadgroup(256)]] void topk_register(
     const device typename Order::Word* in [[buffer(0)]],
     device typename Order::Word* values [[buffer(1)]],
     device uint* indices [[buffer(2)]],
@@ -723,7 +723,7 @@ METAL_FUNC Candidates<Key> no_candidates(
 }
 
 template <typename Order>
-[[kernel, max_total_threads_per_threadgroup(group_threads)]] void topk_resident(
+[[kernel, max_total_threads_per_threadgroup(256)]] void topk_resident(
     const device typename Order::Word* in [[buffer(0)]],
     device typename Order::Word* values [[buffer(1)]],
     device uint* indices [[buffer(2)]],
@@ -754,7 +754,7 @@ template <typename Order>
 
 /** Threadgroup x of a row has its x-th segment. */
 template <typename Order>
-[[kernel, max_total_threads_per_threadgroup(group_threads)]] void topk_split(
+[[kernel, max_total_threads_per_threadgroup(256)]] void topk_split(
     const device typename Order::Word* in [[buffer(0)]],
     const constant TopKArguments& args [[buffer(3)]],
     const constant int64_t* axes [[buffer(4)]],
@@ -786,7 +786,7 @@ template <typename Order>
 }
 
 template <typename Order>
-[[kernel, max_total_threads_per_threadgroup(group_threads)]] void topk_merge(
+[[kernel, max_total_threads_per_threadgroup(256)]] void topk_merge(
     const device typename Order::Word* in [[buffer(0)]],
     device typename Order::Word* values [[buffer(1)]],
     device uint* indices [[buffer(2)]],
@@ -824,7 +824,7 @@ template <typename Order>
  * after them all others in the row's order. Threadgroup x has the x-th segment.
  */
 template <typename Order>
-[[kernel, max_total_threads_per_threadgroup(group_threads)]] void topk_rest(
+[[kernel, max_total_threads_per_threadgroup(256)]] void topk_rest(
     const device typename Order::Word* in [[buffer(0)]],
     device typename Order::Word* values [[buffer(1)]],
     device uint* indices [[buffer(2)]],

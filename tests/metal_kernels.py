@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.append(str(ROOT))
 
 from metal import emulator  # noqa: E402
+from metal.emulator import cuda  # noqa: E402, F401
 from metal.emulator.check import check as check_source  # noqa: E402, F401
 
 

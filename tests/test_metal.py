@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from mlx import _selection
 
 import oracle
 from cases import METAL, bits, laid_out, numpy_of, values_of
-from metal_kernels import ROOT, check_source, emulated, emulator, library
+from metal_kernels import ROOT, check_source, cuda, emulated, emulator, library
 from test_families import ROWS, row_of
 
 SELFTEST = [sys.executable, "-m", "mlx.selftest", "--dtypes", "float32", "int64"]
@@ -344,3 +345,22 @@ def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
     )
     assert done.returncode == 1
     assert "in_registers" in done.stdout
+
+
+def test_another_compiler_takes_the_same_source(tmp_path):
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is not here")
+    cubin = tmp_path / "topk.cubin"
+    source = tmp_path / "topk.metal"
+    # One type of each width of key.
+    listed = (ROOT / "metal" / "topk.metal").read_text()
+    head, _, _ = listed.partition("instantiate_topk(uint8)")
+    source.write_text(f"{head}instantiate_topk(float32) instantiate_topk(int64)\n")
+    cuda.compile_kernels(source, cubin, [ROOT])
+    for name in ("topk_register_float32_32", "topk_rest_int64"):
+        assert name.encode() in cubin.read_bytes()
+    wrong = (ROOT / "metal" / "topk.h").read_text().replace("simd_min(", "simd_least(")
+    (tmp_path / "metal").mkdir()
+    (tmp_path / "metal" / "topk.h").write_text(wrong)
+    with pytest.raises(emulator.BuildError, match="simd_least"):
+        cuda.compile_kernels(source, cubin, [tmp_path, ROOT])

@@ -45,7 +45,10 @@ class Translation:
 
 
 class Prepass:
-    """One pass over one translation unit; target is "cpu" or "opencl"."""
+    """One pass over one translation unit; target is "cpu", "cuda" or "opencl".
+
+    Of the two that run, no parameter is left; the third is only looked at.
+    """
 
     def __init__(self, tokens, target):
         self.stream, self.target = Stream(tokens), target
@@ -87,7 +90,7 @@ class Prepass:
                 after = self._threadgroup_variable(i)
                 if after:
                     return after
-            if token.text in SPACES and self.target == "cpu":
+            if token.text in SPACES and self.target != "opencl":
                 return i + 1
         self.out.append(token.text)
         return i + 1
@@ -150,7 +153,10 @@ class Prepass:
         kernel = self.result.kernels.get(function)
         if kernel is None:
             self._report(token, f"instantiation of '{function}', which is no kernel")
-        self.out.append(stream.text(i, end) + ";")
+        if self.target == "cuda":  # the entry instantiates it
+            self.out[len(self.out) - 1 - self.out[::-1].index("template")] = ""
+        else:
+            self.out.append(stream.text(i, end) + ";")
         if kernel and name:
             self.out.append(self._registration(token, name, match[2], kernel))
         return end + 1
@@ -159,8 +165,11 @@ class Prepass:
         if name in self.result.host_names:
             self._report(token, f'host name "{name}" used twice')
         self.result.host_names[name] = expression
-        if self.target != "cpu":
+        if self.target == "opencl":
             return ""
+        if self.target == "cuda":
+            threads = kernel.most_threads or 1024
+            return f" EMULATOR_ENTRY({name}, {threads}, ({expression}))"
         return (
             f' EMULATOR_REGISTER("{name}", {kernel.constants}u, '
             f"{kernel.most_threads}u, ({expression}))"
@@ -180,6 +189,7 @@ class Prepass:
         kernel = Kernel(parameters, self._is_template(i), self._threads(attributes))
         function = stream[name].text
         self.result.kernels[function] = kernel
+        self.out.append("EMULATOR_KERNEL " if self.target == "cuda" else "")
         self.out.append(stream.text(i, opening + 1))
         self.out.append(",".join(self._parameter(p) for p in parameters) + ")")
         body = stream.next(closing)
@@ -203,7 +213,7 @@ class Prepass:
         self.scopes = None
 
     def _parameter(self, parameter):
-        if self.target != "cpu":
+        if self.target == "opencl":
             return parameter.declaration
         spaces = "|".join(SPACES)
         text = re.sub(rf"\b(?:{spaces})\b", "", parameter.declaration)
@@ -246,7 +256,7 @@ class Prepass:
         bounds = "".join(t.text for t in body[name_at + 1 :])
         self.scopes[-1].append(name)
         total = " + ".join(f"sizeof({n})" for s in self.scopes for n in s)
-        space = "" if self.target == "cpu" else "threadgroup "
+        space = "threadgroup " if self.target == "opencl" else ""
         self.out.append(
             f"{space}auto& {name} = *::emulator::threadgroup_variable<"
             f'{self.variables}, {kind} {bounds}>("{name}"); static_assert('
