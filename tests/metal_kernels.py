@@ -39,3 +39,5 @@ def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
         _selection.force_metal_kernel(None)
         errors = _selection.take_emulated_errors()
     assert not errors, errors
+    _, broken = _selection.metal_kernel_report()
+    assert missing or not broken, broken

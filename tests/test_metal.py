@@ -139,7 +139,8 @@ def test_a_row_is_where_it_is_even_beyond_four_billion_elements():
     import mmap
 
     rows, stride, n, k = 6, 1 << 30, 300, 5
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)  # named from Python 3.13 on
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve
     memory = mmap.mmap(-1, rows * stride * 4, flags=flags)
     whole = np.frombuffer(memory, np.float32)
     values = np.random.default_rng(4).standard_normal((rows, n)).astype(np.float32)

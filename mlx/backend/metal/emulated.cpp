@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -33,6 +34,12 @@ Emulator& emulator() {
   return emulator_;
 }
 
+/** With nothing in it that could be taken for a result. */
+void allocate(array& a) {
+  a.set_data(allocator::malloc(a.nbytes()));
+  std::memset(a.data<char>(), 0xa5, a.nbytes());
+}
+
 /** Runs each launch at once. */
 class EmulatedEncoder : public KernelEncoder {
  public:
@@ -45,7 +52,7 @@ class EmulatedEncoder : public KernelEncoder {
 
   array scratch(int64_t bytes) override {
     auto result = scratch_array(bytes);
-    result.set_data(allocator::malloc(result.nbytes()));
+    allocate(result);
     return result;
   }
 
@@ -87,12 +94,27 @@ class EmulatedEncoder : public KernelEncoder {
   }
 
  private:
+  // From the first of the elements to the last, for its allocation may be
+  // larger and hide what is beyond.
   void bind(const array& a, int index, bool written) {
+    int64_t first = 0;
+    int64_t last = 0;
+    for (int i = 0; i < static_cast<int>(a.ndim()); ++i) {
+      auto reach = (a.shape(i) - 1) * a.strides(i);
+      first += std::min<int64_t>(reach, 0);
+      last += std::max<int64_t>(reach, 0);
+    }
+    auto itemsize = static_cast<int64_t>(a.itemsize());
+    auto start = const_cast<char*>(a.data<char>()) + first * itemsize;
+    auto bytes = a.size() == 0 ? 0 : (last - first + 1) * itemsize;
     // The kernels write what nobody has written before.
-    auto bytes = a.buffer_size();
-    auto offset = static_cast<uint64_t>(a.offset());
     buffers_.push_back(
-        {index, a.buffer().raw_ptr(), bytes, offset, written, written});
+        {index,
+         start,
+         static_cast<uint64_t>(bytes),
+         static_cast<uint64_t>(-first * itemsize),
+         written,
+         written});
   }
 
   std::vector<emulator_buffer> buffers_;
@@ -126,6 +148,7 @@ void emulate_metal(
   look_up(library, "emulator_error", emulator().error);
   emulator().seed = seed;
   emulator().missing = missing;
+  forget_broken_kernels();
   active = true;
 }
 
@@ -162,7 +185,7 @@ bool emulate(
   }
   for (auto output : {values, indices}) {
     if (output) {
-      output->set_data(allocator::malloc(output->nbytes()));
+      allocate(*output);
     }
   }
   auto copy_of = [](array* a) {

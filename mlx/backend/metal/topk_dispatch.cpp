@@ -469,6 +469,12 @@ KernelReport kernel_report() {
   return {record.launches, {record.broken.begin(), record.broken.end()}};
 }
 
+void forget_broken_kernels() {
+  auto& record = Record::of_process();
+  std::lock_guard lock(record.mutex);
+  record.broken.clear();
+}
+
 array scratch_array(int64_t bytes) {
   // In two dimensions, of which neither is beyond an int.
   constexpr int line = 1024;

@@ -144,6 +144,9 @@ struct KernelReport {
 };
 MLX_API KernelReport kernel_report();
 
+/** For tests: kernels that could not be used are tried again. */
+void forget_broken_kernels();
+
 /** Records all of it. An output that is not asked for is null. */
 void encode(
     const Selection& selection,
