@@ -1,6 +1,7 @@
 # make demo    build the wheel, install it, run the example
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
+# make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
 # make bench   against stock MLX, torch, NumPy and one pass over memory
 
 PYTHON ?= python3
@@ -20,7 +21,10 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check bench referees sanitize wheel format clean
+# The last mlx-lm before most of its models stopped the gradient at their indices.
+OLDER_MLX_LM := 0.31.3
+
+.PHONY: demo test check bench clients referees sanitize wheel format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -36,6 +40,11 @@ test: $(VENV)/.installed
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
 	$(BIN)/python -m pytest tests/referees
+
+# mlx-lm brings transformers, 200 MB.
+clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
+	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python examples/finetune_moe.py
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py --threads 1 $(BENCH)
@@ -67,7 +76,7 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees $(VENV)/.bench: $(VENV)/.%: requirements-%.txt $(VENV)/.tools
+$(VENV)/.referees $(VENV)/.bench $(VENV)/.clients: $(VENV)/.%: requirements-%.txt $(VENV)/.tools
 	$(BIN)/pip install -q -r $<
 	touch $@
 
@@ -75,6 +84,11 @@ $(VENV)/.referees $(VENV)/.bench: $(VENV)/.%: requirements-%.txt $(VENV)/.tools
 build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf build/stock
 	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(UPSTREAM)"
+	touch $@
+
+build/older-mlx-lm/.installed: Makefile $(VENV)/.tools
+	rm -rf $(@D)
+	$(BIN)/pip install -q --no-deps --target $(@D) mlx-lm==$(OLDER_MLX_LM)
 	touch $@
 
 build/.wheel: $(SOURCES) build/stock/.installed
