@@ -2,6 +2,7 @@
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
 # make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
+# make route   ten ways of teaching a router, compared: under two minutes
 # make bench   against stock MLX, torch, NumPy and one pass over memory
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ endif
 # The last mlx-lm before most of its models stopped the gradient at their indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo test check bench clients referees sanitize wheel format clean
+.PHONY: demo test check bench clients clients-bench route referees sanitize wheel format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -45,6 +46,12 @@ referees: $(VENV)/.installed $(VENV)/.referees
 clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
 	$(BIN)/python -m pytest tests/clients
 	$(BIN)/python examples/finetune_moe.py
+
+clients-bench: $(VENV)/.installed $(VENV)/.clients
+	$(BIN)/python benchmarks/mlx_lm_client.py
+
+route: $(VENV)/.installed
+	$(BIN)/python examples/learn_to_route.py --out build/routing
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py --threads 1 $(BENCH)
