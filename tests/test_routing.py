@@ -259,6 +259,11 @@ def test_masked_entries_are_drawn_last_and_are_impossible():
             assert gradient[0, 1].item() == gradient[0, 3].item() == 0
 
 
+def test_a_nan_is_no_impossible_draw():
+    z = mx.array([0.0, mx.nan, 1.0])
+    assert np.isnan(routing.sample_topk(z, 2, mx.random.key(0))[1].item())
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_sample_topk_on_every_path(again):
     key = mx.random.key(9)

@@ -62,6 +62,12 @@ def test_balance_losses_on_every_path(loss):
     assert_all_paths_agree(f, normal(1, 3, 4, 5))
 
 
+def test_an_empty_batch_has_no_loss():
+    none = mx.zeros((0, 2), mx.uint32)
+    assert routing.load_balance_loss(mx.zeros((0, 4)), none).item() == 0
+    assert routing.router_z_loss(mx.zeros((0, 4))).item() == 0
+
+
 def imbalance(indices, experts):
     loads = np.bincount(np.array(indices).ravel(), minlength=experts)
     return loads.max() / loads.mean()

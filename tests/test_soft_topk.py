@@ -63,7 +63,7 @@ def test_each_entry_is_within_the_stated_bound(kind, data):
     some = st.one_of(st.sampled_from(pool), st.floats(-50, 50, width=32))
     row = data.draw(st.lists(some, min_size=1, max_size=70))
     k = data.draw(st.integers(0, len(row)))
-    tau = data.draw(st.sampled_from([1e-6, 0.1, 1.0, 7.0, 1e6, 1e37]))
+    tau = data.draw(st.sampled_from([1e-6, 0.1, 1.0, 7.0, 1e6, 1e38]))
     assert_exact(row, k, tau, kind)
 
 
@@ -88,6 +88,11 @@ def test_the_limit_is_the_hard_mask(kind):
     far = np.abs(np.array(soft_topk(x, 7, 1.0, kind)) - mask).max()
     near = np.abs(np.array(soft_topk(x, 7, 1e-2, kind)) - mask).max()
     assert near < far < 1
+
+
+@kinds
+def test_the_largest_differences_there_are_still_count(kind):
+    assert_exact([3e38, -3e38, 0.0, 1e38], 2, 1e38, kind)
 
 
 @kinds
@@ -249,6 +254,11 @@ def test_shapeless_compile_refuses_it_and_says_why():
     compiled = mx.compile(lambda x: soft_topk(x, 3), shapeless=True)
     with pytest.raises(ValueError, match="cannot infer output shapes"):
         compiled(X)
+
+
+def test_exporting_refuses_it_and_says_why(tmp_path):
+    with pytest.raises(ValueError, match="serialize primitive CustomTransforms"):
+        mx.export_function(str(tmp_path / "f"), lambda x: soft_topk(x, 3), X)
 
 
 # ---- bad arguments -----------------------------------------------------------

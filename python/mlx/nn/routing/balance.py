@@ -54,7 +54,8 @@ def load_balance_loss(
     if probs.dtype != mx.float64:
         probs = probs.astype(mx.float32)
     share = _loads(indices, experts) / max(indices.size, 1)
-    mean = probs.reshape(-1, experts).mean(axis=0)
+    probs = mx.flatten(probs[None], 0, -2)
+    mean = probs.sum(axis=0) / max(len(probs), 1)
     return alpha * experts * (share * mean).sum()
 
 
@@ -88,6 +89,8 @@ def router_z_loss(logits: mx.array, alpha: float = 1e-3) -> mx.array:
     checked_axis("router_z_loss", logits, -1)
     if logits.dtype != mx.float64:
         logits = logits.astype(mx.float32)
+    if logits.size == 0:
+        return logits.sum()
     return alpha * mx.logsumexp(logits, axis=-1).square().mean()
 
 

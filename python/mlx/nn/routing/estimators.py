@@ -257,7 +257,7 @@ def _ordered_log_prob(z, indices):
     left = mx.where(drawn_before, -mx.inf, z[..., None, :])
     chosen = mx.take_along_axis(z, indices, axis=-1)
     # With nothing but -inf left, logsumexp has no gradient to give.
-    possible = chosen > -mx.inf
+    possible = chosen != -mx.inf
     left = mx.where(possible[..., None], left, 0)
     log_probs = mx.where(possible, chosen - mx.logsumexp(left, axis=-1), -mx.inf)
     return log_probs.sum(axis=-1)

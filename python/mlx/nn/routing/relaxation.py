@@ -166,11 +166,9 @@ def _solution(x, k, tau, kind):
     z = t - _root(t, upper, k, kind)
     not_a_number = mx.any(mx.isnan(x), axis=-1, keepdims=True)
     p, rest = _tail(z, kind), _tail(-z, kind)
-    # Softmax of log f. Where f underflows throughout, so does the gradient, and
-    # then only the share of what is masked has to be right.
+    # Softmax of log f. Where f underflows throughout, so does the gradient.
     far = mx.minimum(mx.abs(z), 1e30)
     log_density = -far - (2 * mx.log1p(mx.exp(-far)) if kind == "sigmoid" else 0)
-    log_density = mx.where(masked, -1e35, log_density)
     weights = mx.exp(log_density - mx.max(log_density, axis=-1, keepdims=True))
     share = weights / _sum(weights)
     return tuple(mx.where(not_a_number, mx.nan, out) for out in (p, rest, share))
