@@ -92,7 +92,7 @@ def test_the_limit_is_the_hard_mask(kind):
 
 @kinds
 def test_the_largest_differences_there_are_still_count(kind):
-    assert_exact([3e38, -3e38, 0.0, 1e38], 2, 1e38, kind)
+    assert_exact([3e38, -3e38], 1, 1e38, kind)
 
 
 @kinds
