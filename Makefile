@@ -1,6 +1,8 @@
 # make demo    build the wheel, install it, run the example
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
+# make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
+# make route   ten ways of teaching a router, compared: under two minutes
 # make bench   against stock MLX, torch, NumPy and one pass over memory
 # make wheel-macos  the wheel for macOS, on Linux, into dist/macos
 
@@ -27,7 +29,11 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check bench referees sanitize wheel wheel-macos format clean
+# The last mlx-lm before most of its models stopped the gradient at their indices.
+OLDER_MLX_LM := 0.31.3
+
+.PHONY: demo test check bench clients clients-bench route referees sanitize wheel \
+  wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -43,6 +49,17 @@ test: $(VENV)/.installed
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
 	$(BIN)/python -m pytest tests/referees
+
+# mlx-lm brings transformers, 200 MB.
+clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
+	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python examples/finetune_moe.py
+
+clients-bench: $(VENV)/.installed $(VENV)/.clients
+	$(BIN)/python benchmarks/mlx_lm_client.py
+
+route: $(VENV)/.installed
+	$(BIN)/python examples/learn_to_route.py --out build/routing
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py --threads 1 $(BENCH)
@@ -76,8 +93,8 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos: $(VENV)/.%: requirements-%.txt \
-    $(VENV)/.tools
+$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients: $(VENV)/.%: \
+    requirements-%.txt $(VENV)/.tools
 	$(BIN)/pip install -q -r $<
 	touch $@
 
@@ -85,6 +102,11 @@ $(VENV)/.referees $(VENV)/.bench $(VENV)/.macos: $(VENV)/.%: requirements-%.txt 
 build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf build/stock
 	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(UPSTREAM)"
+	touch $@
+
+build/older-mlx-lm/.installed: Makefile $(VENV)/.tools
+	rm -rf $(@D)
+	$(BIN)/pip install -q --no-deps --target $(@D) mlx-lm==$(OLDER_MLX_LM)
 	touch $@
 
 build/.wheel: $(SOURCES) build/stock/.installed

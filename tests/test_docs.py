@@ -25,7 +25,9 @@ def test_examples_of_the_page(page):
 
 def test_the_pages_have_examples():
     pages = [page.name for page in PAGES if ">>> " in page.read_text()]
-    assert {"README.md", "topk.md", "gradients.md"} <= set(pages)
+    assert {"README.md", "topk.md", "gradients.md", "routing.md", "mlx-lm.md"} <= set(
+        pages
+    )
 
 
 @pytest.mark.parametrize("name", ["topk"])

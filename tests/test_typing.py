@@ -13,6 +13,7 @@ STUBS = pathlib.Path(__file__).parents[1] / "python/mlx/core/additions.pyi"
 
 GOOD = """
 import mlx.core as mx
+from mlx.nn import routing
 
 a = mx.zeros((2, 3))
 reveal_type(mx.topk(a, 2))
@@ -26,6 +27,9 @@ with mx.index_gradient("zero") as scope:
     reveal_type(scope.mode)
 mx.set_default_index_gradient("stop")
 reveal_type(mx.argsort(a))
+reveal_type(routing.soft_topk(a, 2, kind="laplace"))
+reveal_type(routing.sample_topk(a, 2)[1])
+reveal_type(routing.TopKRouter(3, 4, 2)(a).weights)
 """
 REVEALED = [
     "mlx.core.array",
@@ -36,6 +40,9 @@ REVEALED = [
     "Literal['stop'] | Literal['zero'] | Literal['error']",
     "Literal['stop'] | Literal['zero'] | Literal['error']",
     "mlx.core.array",
+    "mlx.core.array",
+    "mlx.core.array",
+    "mlx.core.array",
 ]
 
 BAD = [
@@ -45,6 +52,8 @@ BAD = [
     "mx.top_k(a, 2, axis=None)",
     'mx.index_gradient("no")',
     "mx.topk(a, 2).indices",
+    'routing.soft_topk(a, 2, kind="relu")',
+    'routing.MixtureOfExperts(3, 4, 5, 2, gradient="none")',
 ]
 
 
@@ -70,7 +79,8 @@ def test_mypy_sees_the_new_signatures(tmp_path):
 
 
 def test_mypy_refuses_wrong_calls(tmp_path):
-    source = "import mlx.core as mx\na = mx.zeros((2, 3))\n" + "\n".join(BAD)
+    imports = "import mlx.core as mx; from mlx.nn import routing\n"
+    source = imports + "a = mx.zeros((2, 3))\n" + "\n".join(BAD)
     errors = mypy(source, tmp_path)
     refused = {int(line.split(":")[1]) for line in errors if ": error:" in line}
     assert refused == set(range(3, 3 + len(BAD)))

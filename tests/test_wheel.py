@@ -28,6 +28,13 @@ ADDITIONS = {
     "mlx/include/mlx/selection_primitives.h",
     "mlx/lib/libmlx_topk.{library}",
     "mlx/selftest.py",
+    "mlx/nn/routing/__init__.py",
+    "mlx/nn/routing/_checks.py",
+    "mlx/nn/routing/_chosen.py",
+    "mlx/nn/routing/balance.py",
+    "mlx/nn/routing/estimators.py",
+    "mlx/nn/routing/layers.py",
+    "mlx/nn/routing/relaxation.py",
 }
 
 

@@ -23,6 +23,9 @@ _loaded = {}
 # MLX's own functions, by name, as they were before ours took their places.
 stock = types.SimpleNamespace()
 
+# How many functions this thread is tracing for vmap, one inside another.
+_mapping = threading.local()
+
 _INDEX_NOTE = (
     "The indices have no gradient: see :class:`index_gradient` for what a\n"
     "transform makes of them.\n"
@@ -49,6 +52,11 @@ def load_core(name):
         _patch(core)
     core.__version__ = VERSION
     return core
+
+
+def under_vmap():
+    """Whether a function is being traced for ``vmap``: some of MLX's ops cannot be."""
+    return getattr(_mapping, "depth", 0) > 0
 
 
 def _special(core):
@@ -269,6 +277,18 @@ def _install(core, selection):
     def jvp(fun, primals, tangents):
         return name_the_op(stock.jvp)(fun, primals, tangents)
 
+    @_like(stock.vmap)
+    def vmap(fun, in_axes=0, out_axes=0):
+        @functools.wraps(fun)
+        def mapped(*args, **kwargs):
+            _mapping.depth = getattr(_mapping, "depth", 0) + 1
+            try:
+                return fun(*args, **kwargs)
+            finally:
+                _mapping.depth -= 1
+
+        return stock.vmap(mapped, in_axes, out_axes)
+
     for added in (
         TopKResult,
         checkpoint,
@@ -279,6 +299,7 @@ def _install(core, selection):
         value_and_grad,
         vjp,
         jvp,
+        vmap,
     ):
         _place(core, added)
     _place(core.random, categorical)

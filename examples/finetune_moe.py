@@ -1,0 +1,171 @@
+"""Tunes a small mixture of experts with mlx-lm's own trainer, then writes with it.
+
+The model is of mlx-lm's type qwen3_moe, with random weights; the text is what
+scikit-learn ships to describe its data sets; the tokenizer is learned from that text.
+LoRA adapts attention, experts and the router. ``mx.stop_gradient`` is made to pass
+integers through, so nothing in mlx-lm keeps gradients away from the choice.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import sklearn.datasets
+import tokenizers
+from mlx.utils import tree_flatten
+from mlx_lm.generate import stream_generate
+from mlx_lm.models import qwen3_moe
+from mlx_lm.sample_utils import make_sampler
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.tuner.datasets import CacheDataset, TextDataset
+from mlx_lm.tuner.trainer import TrainingArgs, TrainingCallback, train
+from mlx_lm.tuner.utils import linear_to_lora_layers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+VOCABULARY, STEPS = 288, 200
+ADAPTED = [
+    "model.embed_tokens",
+    "lm_head",
+    "self_attn.q_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate",
+    "mlp.switch_mlp.gate_proj",
+    "mlp.switch_mlp.up_proj",
+    "mlp.switch_mlp.down_proj",
+]
+
+
+def pass_integers_through():
+    original = mx.stop_gradient
+    mx.stop_gradient = lambda a, **kwargs: (
+        a if mx.issubdtype(a.dtype, mx.integer) else original(a, **kwargs)
+    )
+
+
+def paragraphs():
+    """Passages of scikit-learn's descriptions, cut to 120 letters."""
+    folder = pathlib.Path(sklearn.datasets.__file__).parent / "descr"
+    text = "\n".join(file.read_text() for file in sorted(folder.glob("*.rst")))
+    return [text[i : i + 120] for i in range(0, len(text) - 120, 120)]
+
+
+def tokenizer_of(texts):
+    """A byte-level tokenizer whose merges come from ``texts``."""
+    inner = tokenizers.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<end>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    return TokenizerWrapper(
+        PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    )
+
+
+def small_model():
+    """Two layers of eight experts, of which each token is sent to two."""
+    arguments = qwen3_moe.ModelArgs(
+        model_type="qwen3_moe",
+        vocab_size=VOCABULARY,
+        hidden_size=64,
+        intermediate_size=128,
+        moe_intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        num_experts=8,
+        num_experts_per_tok=2,
+        norm_topk_prob=True,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
+        rms_norm_eps=1e-6,
+        rope_theta=10000.0,
+        tie_word_embeddings=False,
+        max_position_embeddings=512,
+    )
+    return qwen3_moe.Model(arguments)
+
+
+class Losses(TrainingCallback):
+    def __init__(self):
+        self.validation = []
+
+    def on_train_loss_report(self, train_info):
+        pass
+
+    def on_val_loss_report(self, val_info):
+        self.validation.append(float(val_info["val_loss"]))
+
+
+def router_weights(model):
+    """What each layer's router multiplies by, LoRA included."""
+    return [layer.mlp.gate.fuse().weight for layer in model.layers]
+
+
+def finetune(model, tokenizer, texts):
+    """Trains, and returns the losses on held-out text and how far routers moved."""
+    model.freeze()
+    config = {"rank": 16, "scale": 1.0, "dropout": 0.0, "keys": ADAPTED}
+    linear_to_lora_layers(model, len(model.layers), config)
+    before = router_weights(model)
+    rows = [{"text": text} for text in texts]
+    held_out = len(rows) // 10
+    data = [
+        CacheDataset(TextDataset(part, tokenizer))
+        for part in (rows[held_out:], rows[:held_out])
+    ]
+    losses = Losses()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArgs(
+            batch_size=8,
+            iters=STEPS,
+            val_batches=-1,
+            steps_per_report=50,
+            steps_per_eval=100,
+            max_seq_length=129,
+            adapter_file=f"{folder}/adapters.safetensors",
+        )
+        optimizer = optim.Adam(learning_rate=3e-3)
+        train(model, optimizer, *data, arguments, training_callback=losses)
+    moved = [
+        (mx.linalg.norm(new - old) / mx.linalg.norm(old)).item()
+        for old, new in zip(before, router_weights(model), strict=True)
+    ]
+    return losses.validation, moved
+
+
+def main():
+    mx.random.seed(0)
+    pass_integers_through()
+    texts = paragraphs()
+    tokenizer = tokenizer_of(texts)
+    model = small_model()
+    losses, moved = finetune(model, tokenizer, texts)
+    count = sum(a.size for _, a in tree_flatten(model.trainable_parameters()))
+    print(f"\nmlx {mx.__version__}, {count:,} trained parameters")
+    print("loss on held-out text:", " -> ".join(f"{loss:.3f}" for loss in losses))
+    print("routers moved by", ", ".join(f"{m:.0%}" for m in moved), "of their norm")
+    sampler = make_sampler(temp=0.7, top_k=40, top_p=0.95, min_p=0.02)
+    prompt = "The data set"
+    written = [
+        response.text
+        for response in stream_generate(
+            model, tokenizer, prompt, max_tokens=60, sampler=sampler
+        )
+    ]
+    print("top-k, top-p and min-p write:", repr(prompt + "".join(written)))
+    if not (losses[-1] < 0.8 * losses[0] and min(moved) > 0.01 and written):
+        sys.exit("The loss did not go down, or a router stood still.")
+
+
+if __name__ == "__main__":
+    main()

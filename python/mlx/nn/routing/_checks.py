@@ -1,0 +1,64 @@
+"""Arguments that the functions of this package refuse, and in what words."""
+
+import operator
+from typing import Any
+
+import mlx.core as mx
+
+
+def shape_of(x: mx.array) -> str:
+    """The shape as MLX writes it in its errors."""
+    return "(" + ",".join(map(str, x.shape)) + ")"
+
+
+def checked_floating(op: str, name: str, x: mx.array) -> None:
+    if not mx.issubdtype(x.dtype, mx.floating):
+        raise ValueError(f"[{op}] {name} must be floating, got {x.dtype}.")
+
+
+def checked_axis(op: str, x: mx.array, axis: int) -> int:
+    if not -x.ndim <= axis < x.ndim:
+        raise IndexError(
+            f"[{op}] There is no axis {axis} in an array with {x.ndim} dimensions."
+        )
+    return axis % x.ndim
+
+
+def checked_k(op: str, k: Any, x: mx.array, axis: int) -> int:
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"[{op}] k must be an integer, got {k!r}.")
+    k = operator.index(k)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(
+            f"[{op}] k must be between 0 and {x.shape[axis]} for axis {axis} of an "
+            f"array with shape {shape_of(x)}, got {k}."
+        )
+    return k
+
+
+def checked_positive(op: str, name: str, value: float) -> float:
+    if isinstance(value, mx.array):
+        raise TypeError(f"[{op}] {name} must be a number, got an array.")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"[{op}] {name} must be positive and finite, got {value}.")
+    return float(value)
+
+
+def checked_choice(op: str, name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"[{op}] {name} must be one of {listed}, got {value!r}.")
+    return value
+
+
+def checked_shape(op: str, name: str, x: mx.array, wanted: tuple[int, ...]) -> None:
+    if x.shape != wanted:
+        expected = "(" + ",".join(map(str, wanted)) + ")"
+        raise ValueError(
+            f"[{op}] {name} must have shape {expected}, got {shape_of(x)}."
+        )
+
+
+def checked_indices(op: str, indices: mx.array) -> None:
+    if not mx.issubdtype(indices.dtype, mx.integer):
+        raise ValueError(f"[{op}] indices must be integers, got {indices.dtype}.")

@@ -1,0 +1,96 @@
+"""The tools that keep experts evenly loaded, against cases worked out by hand."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+import pytest
+from mlx.nn import routing
+from transforms_of import assert_all_paths_agree, close, normal
+
+
+def test_load_balance_loss_by_hand():
+    probs = mx.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]])
+    indices = mx.array([[0, 1], [1, 2]])
+    by_hand = 0.3 * 3 * (1 / 4 * 0.375 + 1 / 2 * 0.375 + 1 / 4 * 0.25)
+    close(routing.load_balance_loss(probs, indices, 0.3), by_hand)
+    even = mx.full((4, 4), 0.25)
+    close(routing.load_balance_loss(even, mx.array([[0], [1], [2], [3]]), 0.3), 0.3)
+    shares = mx.array([1 / 4, 1 / 2, 1 / 4])
+    gradient = mx.grad(lambda p: routing.load_balance_loss(p, indices, 0.3))(probs)
+    close(gradient, mx.broadcast_to(0.3 * 3 * shares / 2, (2, 3)))
+
+
+def test_router_z_loss_by_hand():
+    logits = mx.array([[0.0, np.log(3.0)], [-mx.inf, 2.0]])
+    close(routing.router_z_loss(logits, 0.5), 0.5 * (np.log(4) ** 2 + 4) / 2)
+    gradient = mx.grad(lambda z: routing.router_z_loss(z, 0.5))(logits)
+    close(gradient, 0.5 * np.array([[np.log(4) / 4, np.log(4) * 3 / 4], [0, 2]]))
+
+
+def test_update_expert_bias_by_hand():
+    bias = mx.array([0.5, 0.0, 0.0, 0.25])
+    got = routing.update_expert_bias(bias, mx.array([[0, 1], [0, 3]]), 0.125)
+    assert got.tolist() == [0.375, 0.0, 0.125, 0.25]
+    assert not mx.any(
+        mx.grad(lambda b: routing.update_expert_bias(b, mx.array([0, 1])).sum())(bias)
+    ).item()
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_balance_in_half_types_is_computed_in_float32(dtype):
+    z = normal(0, 3000, 4).astype(dtype)
+    probs = mx.softmax(z, -1)
+    indices = mx.topk(probs, 2, return_indices=True).indices
+    wide = [a.astype(mx.float32) for a in (probs, z)]
+    got = routing.load_balance_loss(probs, indices), routing.router_z_loss(z)
+    assert [g.dtype for g in got] == [mx.float32] * 2
+    assert got[0].item() == routing.load_balance_loss(wide[0], indices).item()
+    assert got[1].item() == routing.router_z_loss(wide[1]).item()
+    bias = mx.zeros(4, dtype)
+    assert routing.update_expert_bias(bias, indices).dtype == dtype
+
+
+@pytest.mark.parametrize("loss", [routing.load_balance_loss, routing.router_z_loss])
+def test_balance_losses_on_every_path(loss):
+    def f(z):
+        if loss is routing.router_z_loss:
+            return loss(z, 1.0)
+        probs = mx.softmax(z, -1)
+        return loss(probs, mx.topk(probs, 2, return_indices=True).indices, 1.0)
+
+    assert_all_paths_agree(f, normal(1, 3, 4, 5))
+
+
+def test_an_empty_batch_has_no_loss():
+    none = mx.zeros((0, 2), mx.uint32)
+    assert routing.load_balance_loss(mx.zeros((0, 4)), none).item() == 0
+    assert routing.router_z_loss(mx.zeros((0, 4))).item() == 0
+
+
+def imbalance(indices, experts):
+    loads = np.bincount(np.array(indices).ravel(), minlength=experts)
+    return loads.max() / loads.mean()
+
+
+@pytest.mark.parametrize("tool", ["loss", "bias"])
+def test_balance_improves_on_a_skewed_toy(tool):
+    mx.random.seed(1)
+    router = routing.TopKRouter(8, 8, 2, score="sigmoid", balance=tool == "bias")
+    x = normal(2, 512, 8) + 1.0
+    router.weight = router.weight + 0.12 * mx.arange(8.0)[:, None]
+    before = imbalance(router(x).indices, 8)
+    optimizer = optim.SGD(learning_rate=1.0)
+
+    def loss(router):
+        chosen = router(x)
+        return routing.load_balance_loss(chosen.probs, chosen.indices, 1.0)
+
+    for _ in range(400):
+        if tool == "bias":
+            router.update_bias(router(x).indices, 0.002)
+        else:
+            optimizer.update(router, nn.value_and_grad(router, loss)(router)[1])
+        mx.eval(router.parameters())
+    after = imbalance(router(x).indices, 8)
+    assert before > 3 and after < 1.3
