@@ -22,9 +22,11 @@ installed=$("$bin/python" -c 'import mlx.core, os; print(os.path.dirname(mlx.cor
 cp -r "$installed/." "$site/mlx/"
 cmake --install build/sanitize --component wheel --prefix "$site/mlx" >/dev/null
 
+# Metal's kernels are left out: the emulator's fibers are not for this sanitizer,
+# and it looks at their memory itself. Its host code is in metal_missing.
 # Leaks are not looked for: Python and MLX keep things until the process ends.
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$site" \
-  python -m pytest -q tests/test_topk.py tests/test_families.py \
+  python -m pytest -q -k 'not metal or metal_missing' tests/test_topk.py tests/test_families.py \
   tests/test_gradients.py \
   tests/test_index_gradient.py tests/test_transforms.py tests/test_threads.py
