@@ -23,9 +23,11 @@ ADDITIONS = {
     "mlx/_version.py",
     "mlx/core/__init__.py",
     "mlx/include/mlx/index_gradient.h",
+    "mlx/include/mlx/index_output.h",
     "mlx/include/mlx/portable_graph.h",
     "mlx/include/mlx/selection.h",
     "mlx/include/mlx/selection_primitives.h",
+    "mlx/include/mlx/topk.h",
     "mlx/lib/libmlx_topk.{library}",
 }
 
