@@ -2,6 +2,7 @@
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
 # make bench   against stock MLX, torch, NumPy and one pass over memory
+# make core-suite MLX_TESTS=...  MLX's own Python tests, on the fork and on stock
 # make wheel-macos  the wheel for macOS, on Linux, into dist/macos
 
 PYTHON ?= python3
@@ -27,7 +28,8 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 endif
 
-.PHONY: demo test check bench referees sanitize wheel wheel-macos format clean
+.PHONY: demo test check bench referees sanitize core-suite wheel wheel-macos \
+  format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -50,6 +52,11 @@ bench: $(VENV)/.installed $(VENV)/.bench
 
 sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))
+
+# MLX_TESTS is python/tests of a checkout of MLX.
+core-suite: build/.wheel
+	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
+	  --wheel dist/mlx-*.whl --stock "mlx==$(UPSTREAM)"
 
 wheel: build/.wheel
 

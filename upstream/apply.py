@@ -22,7 +22,9 @@ class Tree:
         top = self.git("rev-parse", "--show-toplevel").strip()
         if Path(top).resolve() != self.path:
             raise EditError(f"{path} is not the top of a git checkout, {top} is.")
-        self.tracked = set(self.git("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0"))
+        self.tracked = set(
+            self.git("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
+        )
 
     def git(self, *arguments):
         command = ["git", "-C", str(self.path), *arguments]
@@ -41,7 +43,9 @@ class Tree:
         return path.read_bytes().decode() if path.exists() else None
 
     def changed(self):
-        status = self.git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+        status = self.git(
+            "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames"
+        )
         return [entry[3:] for entry in status.split("\0") if entry]
 
     def write(self, contents):
@@ -112,19 +116,17 @@ def subsets(capabilities):
 
 def applied(tree, capabilities, base):
     """The capabilities that the tree has beyond HEAD, and nothing else."""
-    changed = tree.changed()
-    if not changed:
-        return []
-    strange = [file for file in changed if file not in base]
+    now = {file: tree.now(file) for file in base}
+    strange = [file for file in tree.changed() if file not in base]
     if not strange:
-        now = {file: tree.now(file) for file in base}
         for names in subsets(capabilities):
             try:
                 if edited(names, capabilities, base) == now:
                     return names
             except EditError:
                 continue
-    files = ", ".join(strange or changed)
+    # Some that git ignores may be among them.
+    files = ", ".join(strange or [file for file in base if base[file] != now[file]])
     raise EditError(f"The tree has changes that are not this tool's: {files}.")
 
 

@@ -159,7 +159,7 @@ def without(text, anchors, source):
         if lines[first - 1 : first] == lines[last : last + 1] == ["\n"]:
             last += 1
         text = "".join(lines[:first] + lines[last:])
-    return text
+    return text.rstrip("\n") + "\n" if anchors else text
 
 
 def replaced(text, pairs, source):

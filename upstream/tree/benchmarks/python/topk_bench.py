@@ -31,13 +31,12 @@ def main():
         for k in (1, 8, 50, 1000):
             if k > size:
                 continue
-            times = (
-                microseconds(lambda x: mx.topk(x, k), x, repeats=options.repeats),
-                microseconds(
-                    lambda x: mx.argpartition(x, -k), x, repeats=options.repeats
-                ),
-                microseconds(lambda x: mx.max(x, -1), x, repeats=options.repeats),
+            ops = (
+                lambda x, k=k: mx.topk(x, k),
+                lambda x, k=k: mx.argpartition(x, -k),
+                lambda x: mx.max(x, -1),
             )
+            times = [microseconds(op, x, repeats=options.repeats) for op in ops]
             columns = " ".join(f"{t:9.0f}" for t in times)
             print(f"{rows:6} {size:7} {k:5} {columns}")
 

@@ -1,7 +1,5 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
-import unittest
-
 import mlx.core as mx
 import mlx_tests
 import numpy as np
@@ -70,8 +68,8 @@ class TestSelectionGradients(mlx_tests.MLXTestCase):
         a = mx.array([3.0, 1.0, 2.0])
         for dtype in (mx.float32, mx.float16):
             x = a.astype(dtype)
-            f = lambda x: mx.argpartition(x, 1)
-            _, (tangent,) = mx.jvp(f, [x], [mx.ones_like(x)])
+            ones = [mx.ones_like(x)]
+            _, (tangent,) = mx.jvp(lambda x: mx.argpartition(x, 1), [x], ones)
             self.assertEqual(tangent.dtype, mx.uint32)
             self.assertEqual(tangent.tolist(), [0, 0, 0])
 

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import unittest
 
 import mlx.core as mx
 import mlx_tests
@@ -12,7 +11,7 @@ import numpy as np
 def reference(x, k, axis, largest):
     """Indices by a stable sort of ranks, in which NaN is greatest."""
     x = np.moveaxis(np.asarray(x), axis, -1)
-    order = np.empty(x.shape[:-1] + (k,), np.uint32)
+    order = np.empty((*x.shape[:-1], k), np.uint32)
     for place in np.ndindex(x.shape[:-1]):
         row = x[place]
         _, ranks = np.unique(row, return_inverse=True)
@@ -32,12 +31,8 @@ class TestTopK(mlx_tests.MLXTestCase):
             self.assertTrue(np.array_equal(indices, want))
             chosen = np.take_along_axis(x, want.astype(np.int64), axis)
             self.assertTrue(np.array_equal(np.array(values), chosen, equal_nan=True))
-            values, indices = mx.topk(
-                a, k, axis, largest=largest, return_indices=True
-            )
-            self.assertTrue(
-                np.array_equal(np.sort(indices, axis), np.sort(want, axis))
-            )
+            values, indices = mx.topk(a, k, axis, largest=largest, return_indices=True)
+            self.assertTrue(np.array_equal(np.sort(indices, axis), np.sort(want, axis)))
             again = mx.take_along_axis(a, indices, axis)
             self.assertTrue(mx.array_equal(values, again, equal_nan=True))
 
@@ -105,8 +100,10 @@ class TestTopK(mlx_tests.MLXTestCase):
             self.assertEqual(tangent.item(), 10)
 
     def test_transforms(self):
+        def f(x):
+            return mx.top_k(x, 2)[1]
+
         a = mx.array(self.random((4, 5, 6), np.float32))
-        f = lambda x: mx.top_k(x, 2)[1]
         self.assertTrue(mx.array_equal(mx.vmap(mx.vmap(f))(a), f(a)))
         g = mx.compile(f, shapeless=True)
         for x in (a, a[..., :3]):
@@ -115,13 +112,15 @@ class TestTopK(mlx_tests.MLXTestCase):
             g(a[..., :1])
 
     def test_export(self):
+        def f(x):
+            return mx.top_k(x, 3, mode="smallest")
+
         a = mx.array(self.random((4, 9), np.float32))
-        f = lambda x: mx.top_k(x, 3, mode="smallest")
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "topk.mlxfn")
             mx.export_function(path, f, a)
             got = mx.import_function(path)(a)
-        for x, y in zip(got, f(a)):
+        for x, y in zip(got, f(a), strict=True):
             self.assertTrue(mx.array_equal(x, y))
 
 
