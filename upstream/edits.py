@@ -138,7 +138,9 @@ def item(text, anchor, source):
     lines = text.splitlines(keepends=True)
     (number,) = lines_with(lines, edit)
     first, last = extent(lines, number, edit)
-    while first and re.match(r"\s*(//|/?\*)|template\b", lines[first - 1]):
+    # Its type may have a line of its own.
+    above = r"\s*(//|/?\*)|template\b|(?!public|private)[\w:<>*&, ]*\w[>*&]*$"
+    while first and re.match(above, lines[first - 1]):
         first -= 1
     return lines, first, last
 

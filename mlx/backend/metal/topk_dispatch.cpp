@@ -15,6 +15,7 @@
 
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/metal/topk_source.h"
+#include "mlx/utils.h"
 
 namespace mlx::core::metal {
 
