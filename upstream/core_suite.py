@@ -9,6 +9,7 @@ core_suite_known.json does not give a reason for.
 
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -153,8 +154,9 @@ def main():
     wheel = f"{options.wheel.resolve()}{options.extra}"
     fork = environment("fork", wheel, options.wheel.parent)
     tests = options.tests.resolve()
-    results = [outcomes_of(stock, tests, "stock"), outcomes_of(fork, tests, "fork")]
-    return report(*results, json.loads(KNOWN.read_text()))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = pool.map(outcomes_of, (stock, fork), (tests, tests), ("stock", "fork"))
+    return report(*both, json.loads(KNOWN.read_text()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ std::vector<array> ArgPartition::jvp(
     const std::vector<array>&,
     const std::vector<int>&) {
   // Like the output, which is not of the input's type.
-  return {zeros(primals[0].shape(), uint32, stream())};
+  return {zeros(output_shapes(primals)[0], uint32, stream())};
 }
 
 namespace {
