@@ -66,15 +66,20 @@ bool IndexTape::mark(const array& a, Ids& marked) {
   return any;
 }
 
-void IndexTape::check(const array& a, const Ids& marked) const {
-  if (indices_.empty()) {
-    return;
+void IndexTape::check_inputs(const array& a, const Ids& marked) const {
+  if (!indices_.empty()) {
+    check(a.inputs(), marked);
   }
+}
+
+void IndexTape::check_output(const array& output, const Ids& marked) const {
+  if (!indices_.empty() && issubdtype(output.dtype(), inexact)) {
+    check({output}, marked);
+  }
+}
+
+void IndexTape::check(std::vector<array> pending, const Ids& marked) const {
   Ids seen;
-  std::vector<array> pending{a};
-  if (marked.count(a.id())) {
-    pending = a.inputs();
-  }
   while (!pending.empty()) {
     auto next = std::move(pending.back());
     pending.pop_back();

@@ -27,11 +27,17 @@ class IndexTape {
    * gradients. False if there are none. */
   bool mark(const array& a, Ids& marked);
 
-  /** In mode ``error``, throws if an index is between ``a`` and the arrays
-   * that are differentiated with respect to. */
-  void check(const array& a, const Ids& marked) const;
+  /** In mode ``error``, throws if an index is between the inputs of ``a`` and
+   * the arrays that are differentiated with respect to. */
+  void check_inputs(const array& a, const Ids& marked) const;
+
+  /** As check_inputs, of an output of the function; nobody means a gradient of
+   * an integer. */
+  void check_output(const array& output, const Ids& marked) const;
 
  private:
+  void check(std::vector<array> pending, const Ids& marked) const;
+
   IndexGradient mode_{index_gradient()};
   std::unordered_map<std::uintptr_t, std::string> indices_;
 };

@@ -11,7 +11,7 @@ using namespace mlx::core;
 
 namespace {
 
-bool equal(const array& a, const array& b) {
+bool same(const array& a, const array& b) {
   return a.dtype() == b.dtype() && array_equal(a, b, true).item<bool>();
 }
 
@@ -30,9 +30,9 @@ array with_ties(Shape shape) {
 TEST_CASE("test topk prefers the lower index") {
   auto a = array({2.0f, NAN, 3.0f, -0.0f, 3.0f, 0.0f});
   auto largest = top_k(a, 3);
-  CHECK(equal(largest.indices, array({1u, 2u, 4u})));
+  CHECK(same(largest.indices, array({1u, 2u, 4u})));
   auto smallest = top_k(a, 3, -1, TopKMode::smallest);
-  CHECK(equal(smallest.indices, array({3u, 5u, 0u})));
+  CHECK(same(smallest.indices, array({3u, 5u, 0u})));
 }
 
 TEST_CASE("test topk agrees with a stable sort") {
@@ -43,12 +43,12 @@ TEST_CASE("test topk agrees with a stable sort") {
       k = std::min(k, size);
       auto [values, indices] = top_k(a, k, 1, TopKMode::smallest);
       auto expected = slice(argsort(a, 1), {0, 0}, {3, k});
-      CHECK(equal(indices, expected));
-      CHECK(equal(values, take_along_axis(a, expected, 1)));
+      CHECK(same(indices, expected));
+      CHECK(same(values, take_along_axis(a, expected, 1)));
 
       auto unsorted = topk(a, k, 1, TopKMode::smallest, TopKOrder::unsorted);
-      CHECK(equal(sort(unsorted.indices, 1), sort(expected, 1)));
-      CHECK(equal(unsorted.values, take_along_axis(a, unsorted.indices, 1)));
+      CHECK(same(sort(unsorted.indices, 1), sort(expected, 1)));
+      CHECK(same(unsorted.values, take_along_axis(a, unsorted.indices, 1)));
     }
   }
 }
@@ -57,10 +57,10 @@ TEST_CASE("test topk along strided axes") {
   auto a = with_ties({40, 50});
   auto whole = top_k(contiguous(transpose(a)), 5);
   auto strided = top_k(transpose(a), 5);
-  CHECK(equal(whole.indices, strided.indices));
+  CHECK(same(whole.indices, strided.indices));
   auto first = top_k(a, 5, 0);
-  CHECK(equal(transpose(first.indices), strided.indices));
-  CHECK(equal(
+  CHECK(same(transpose(first.indices), strided.indices));
+  CHECK(same(
       top_k(broadcast_to(a, {2, 40, 50}), 5).indices,
       broadcast_to(top_k(a, 5).indices, {2, 40, 5})));
 }
@@ -81,17 +81,17 @@ TEST_CASE("test topk gradients") {
     return sum(square(take_along_axis(a, indices, 0)));
   };
   auto expected = array({0.0f, 0.0f, 2.0f, 0.0f});
-  CHECK(equal(grad(f)(a), expected));
-  CHECK(equal(grad(g)(a), expected));
+  CHECK(same(grad(f)(a), expected));
+  CHECK(same(grad(g)(a), expected));
   auto second = grad([&](const array& a) { return sum(grad(f)(a)); });
-  CHECK(equal(second(a), array({2.0f, 2.0f, 2.0f, 0.0f})));
-  CHECK(equal(jvp(g, a, ones_like(a)).second, array(2.0f)));
+  CHECK(same(second(a), array({2.0f, 2.0f, 2.0f, 0.0f})));
+  CHECK(same(jvp(g, a, ones_like(a)).second, array(2.0f)));
 }
 
 TEST_CASE("test topk under vmap and compile") {
   auto a = with_ties({6, 30});
   auto f = [](const array& a) { return top_k(a, 4).indices; };
-  CHECK(equal(vmap(f)(a), f(a)));
+  CHECK(same(vmap(f)(a), f(a)));
   auto g = [](const std::vector<array>& in) {
     auto [values, indices] = top_k(in[0], 4);
     return std::vector<array>{values, indices};
@@ -99,7 +99,7 @@ TEST_CASE("test topk under vmap and compile") {
   auto compiled = compile(g, true);
   for (auto columns : {30, 10}) {
     auto x = slice(a, {0, 0}, {6, columns});
-    CHECK(equal(compiled({x})[1], f(x)));
+    CHECK(same(compiled({x})[1], f(x)));
   }
   CHECK_THROWS_AS(compiled({slice(a, {0, 0}, {6, 3})}), std::invalid_argument);
 }
@@ -113,7 +113,7 @@ TEST_CASE("test topk is exported") {
   auto a = with_ties({30, 3});
   export_function(path, f, {a});
   auto out = import_function(path)({a});
-  CHECK(equal(out[0], f({a})[0]));
-  CHECK(equal(out[1], f({a})[1]));
+  CHECK(same(out[0], f({a})[0]));
+  CHECK(same(out[1], f({a})[1]));
   std::remove(path);
 }

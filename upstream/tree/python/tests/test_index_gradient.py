@@ -125,6 +125,14 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             _, grad = mx.value_and_grad(loss_and_metric)(self.a)
         self.assertEqual(grad.tolist(), [6, 2, 4])
 
+    def test_error_leaves_checkpoints_alone(self):
+        both = mx.checkpoint(lambda a: (mx.argsort(a), a.square()))
+        with mx.index_gradient("error"):
+            grad = mx.grad(lambda a: both(a)[1].sum())(self.a)
+            with self.assertRaises(ValueError):
+                mx.grad(lambda a: mx.take(*both(a)[::-1]).sum())(self.a)
+        self.assertEqual(grad.tolist(), [6, 2, 4])
+
     def test_scopes_and_the_default(self):
         before = mx.default_index_gradient()
         self.addCleanup(mx.set_default_index_gradient, before)

@@ -99,6 +99,21 @@ class TestTopK(mlx_tests.MLXTestCase):
             _, (tangent,) = mx.jvp(f, [a], [mx.ones_like(a)])
             self.assertEqual(tangent.item(), 10)
 
+    def test_error_is_of_indices_only(self):
+        def f(x):
+            values, indices = mx.top_k(x, 2)
+            indices = mx.stop_gradient(indices)
+            return mx.put_along_axis(mx.zeros(3), indices, values, axis=0).sum()
+
+        a = mx.array([3.0, 1.0, 2.0])
+        cubes = mx.grad(lambda x: (mx.topk(x, 2) ** 3).sum())
+        with mx.index_gradient("error"):
+            self.assertEqual(mx.grad(f)(a).tolist(), [1, 0, 1])
+            second = mx.grad(lambda x: cubes(x).sum())(a)
+            self.assertEqual(second.tolist(), [18, 0, 12])
+            with self.assertRaisesRegex(ValueError, r"\[TopK\]"):
+                mx.grad(lambda x: mx.take(x, mx.top_k(x, 2)[1]).sum())(a)
+
     def test_transforms(self):
         def f(x):
             return mx.top_k(x, 2)[1]
