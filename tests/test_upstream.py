@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from upstream import apply, core_suite, manifest  # noqa: E402
+from upstream import apply, manifest  # noqa: E402
 from upstream.edits import Edit, EditError, item, made, taken, without  # noqa: E402
 
 HEADER = ROOT / "build" / "stock" / "mlx" / "include"
@@ -358,47 +358,3 @@ def test_anchors_in_the_headers_of_the_installed_wheel():
     assert set(contents) >= {"mlx/primitives.h", "mlx/ops.h"}
     for file, content in contents.items():
         assert content != (HEADER / file).read_text()
-
-
-# ---- the core suite -----------------------------------------------------------
-
-SUITE = """
-import unittest
-
-class Test(unittest.TestCase):
-    def test_good(self): pass
-    def test_bad(self): self.fail()
-    def test_wrong(self): raise KeyError
-    @unittest.skip("why")
-    def test_left_out(self): pass
-    def test_parts(self):
-        for part in range(2):
-            with self.subTest(part=part):
-                self.assertEqual(part, 0)
-"""
-
-
-def test_outcomes_of_a_file(tmp_path):
-    (tmp_path / "test_some.py").write_text(SUITE)
-    output = tmp_path / "outcomes.json"
-    command = [sys.executable, core_suite.__file__, "--file", tmp_path, "test_some.py"]
-    subprocess.run([*command, output], check=True)
-    outcomes = json.loads(output.read_text())
-    assert {name.rpartition("_")[2]: what for name, what in outcomes.items()} == {
-        "good": "passed",
-        "bad": "failed",
-        "wrong": "error",
-        "out": "skipped",
-        "parts": "failed",
-    }
-
-
-def test_what_is_worse_needs_a_reason(capsys):
-    stock = {"a": "passed", "b": "passed", "c": "failed", "d": "error", "e": "passed"}
-    fork = {"a": "passed", "b": "failed", "c": "passed", "d": "error"}
-    assert core_suite.report(stock, fork, {"b": "by design"}) == 1
-    assert core_suite.report(stock, fork, {"b": "by design", "e": "gone"}) == 0
-    out = capsys.readouterr().out
-    assert "b: passed -> failed (by design)" in out
-    assert "e: passed -> missing (no reason is known)" in out
-    assert core_suite.report({}, {}, {}) == 1
