@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from upstream import core_suite  # noqa: E402
+from upstream import core_suite
 
 SUITE = """
 import unittest
