@@ -56,7 +56,7 @@ sanitize: $(VENV)/.installed
 # MLX_TESTS is python/tests of a checkout of MLX.
 core-suite: build/.wheel
 	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
-	  --wheel dist/mlx-*.whl --stock "mlx==$(UPSTREAM)"
+	  --wheel dist/mlx-*.whl --stock $(UPSTREAM)
 
 wheel: build/.wheel
 

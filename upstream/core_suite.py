@@ -67,13 +67,17 @@ def run_file(directory, name, output):
 # ---- two environments ----------------------------------------------------------
 
 
-def environment(name, requirement, wheels):
+def environment(name, requirement, version):
     """A new virtual environment with nothing but ``requirement`` and NumPy."""
     path = ROOT / "build" / "core-suite" / name
     subprocess.run([sys.executable, "-m", "venv", "--clear", path], check=True)
     python = path / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "-q", "--find-links", wheels]
-    subprocess.run([*pip, requirement, "numpy"], check=True)
+    pip = [python, "-m", "pip", "install", "-q", requirement, "numpy"]
+    subprocess.run(pip, check=True)
+    ask = [python, "-c", "import mlx.core; print(mlx.core.__version__)"]
+    found = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+    if found.strip() != version:
+        sys.exit(f"The environment {name} has mlx {found.strip()}, not {version}.")
     return python
 
 
@@ -140,19 +144,17 @@ def main():
     parser = argparse.ArgumentParser(prog="upstream.core_suite")
     parser.add_argument("tests", type=Path, help="python/tests of a checkout of MLX")
     parser.add_argument("--wheel", type=Path, required=True, help="the fork's")
-    parser.add_argument(
-        "--stock", required=True, help="the requirement it stands in for"
-    )
+    parser.add_argument("--stock", required=True, help="the version it stands in for")
     parser.add_argument("--extra", default="", help="of both, as in [cpu]")
     options = parser.parse_args()
     if not list(options.tests.glob("test*.py")):
         parser.error(f"There are no tests in {options.tests}.")
-    name, _, version = options.stock.partition("==")
-    stock = environment(
-        "stock", f"{name}{options.extra}=={version}", options.wheel.parent
-    )
-    wheel = f"{options.wheel.resolve()}{options.extra}"
-    fork = environment("fork", wheel, options.wheel.parent)
+    # pip would take the fork, which is 0.32.4 and more, for ==.
+    requirement = f"mlx{options.extra}==={options.stock}"
+    stock = environment("stock", requirement, options.stock)
+    wheel = options.wheel.resolve()
+    version = wheel.name.split("-")[1]
+    fork = environment("fork", f"{wheel}{options.extra}", version)
     tests = options.tests.resolve()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         both = pool.map(outcomes_of, (stock, fork), (tests, tests), ("stock", "fork"))
