@@ -4,6 +4,7 @@
 # make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
 # make route   ten ways of teaching a router, compared: under two minutes
 # make bench   against stock MLX, torch, NumPy and one pass over memory
+# make core-suite MLX_TESTS=...  MLX's own Python tests, on the fork and on stock
 # make wheel-macos  the wheel for macOS, on Linux, into dist/macos
 
 PYTHON ?= python3
@@ -32,8 +33,8 @@ endif
 # The last mlx-lm before most of its models stopped the gradient at their indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo test check bench clients clients-bench route referees sanitize wheel \
-  wheel-macos format clean
+.PHONY: demo test check bench clients clients-bench route referees sanitize core-suite \
+  wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -67,6 +68,11 @@ bench: $(VENV)/.installed $(VENV)/.bench
 
 sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))
+
+# MLX_TESTS is python/tests of a checkout of MLX.
+core-suite: build/.wheel
+	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
+	  --wheel dist/mlx-*.whl --stock $(UPSTREAM)
 
 wheel: build/.wheel
 

@@ -1,20 +1,12 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The option's state, and the three ways of applying it.
-
 #include "mlx/index_gradient.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <sstream>
-#include <unordered_set>
-#include <utility>
-
-#include "mlx/ops.h"
-#include "mlx/portable_graph.h"
-#include "mlx/selection_primitives.h"
+#include <stdexcept>
+#include <vector>
 
 namespace mlx::core {
 
@@ -33,19 +25,6 @@ std::atomic<IndexGradient>& process_mode() {
 std::vector<IndexGradient>& scopes() {
   static thread_local std::vector<IndexGradient> scopes_;
   return scopes_;
-}
-
-std::vector<std::string>& error_ops() {
-  static thread_local std::vector<std::string> ops;
-  return ops;
-}
-
-// Transforms do not look past these two. The class of the first is private to
-// MLX, hence the names.
-bool blocks_gradients(const Primitive& primitive) {
-  auto name = primitive.name();
-  return std::strcmp(name, "StopGradient") == 0 ||
-      std::strcmp(name, "IndexOutput") == 0;
 }
 
 } // namespace
@@ -94,47 +73,6 @@ IndexGradientScope::~IndexGradientScope() {
   scopes().pop_back();
 }
 
-bool detail::stops_indices() {
-  return index_gradient() == IndexGradient::stop || in_portable_graph();
-}
-
-array detail::cut(const array& input, StreamOrDevice s) {
-  return input.is_tracer() ? stop_gradient(input, s) : input;
-}
-
-array constant(const array& a, StreamOrDevice s /* = {} */) {
-  // The copy costs nothing when it runs, and keeps mx.vjp from passing over
-  // the array where it is an output (see index_op).
-  return a.is_tracer() ? copy(stop_gradient(a, s), s) : a;
-}
-
-array index_output(
-    const array& indices,
-    const char* op,
-    StreamOrDevice s /* = {} */) {
-  if (!indices.is_tracer()) {
-    return indices;
-  }
-  if (detail::stops_indices()) {
-    return constant(indices, s);
-  }
-  auto mode = index_gradient();
-  auto& ops = error_ops();
-  if (mode == IndexGradient::error &&
-      std::find(ops.begin(), ops.end(), op) == ops.end()) {
-    ops.push_back(op);
-  }
-  return array(
-      indices.shape(),
-      indices.dtype(),
-      std::make_shared<IndexOutput>(to_stream(s), mode, op),
-      {indices});
-}
-
-std::vector<std::string> take_error_ops() {
-  return std::exchange(error_ops(), {});
-}
-
 std::string index_gradient_error(const std::string& op) {
   std::ostringstream msg;
   msg << "[" << op << "] Indices have no gradient, and the index gradient mode "
@@ -142,28 +80,6 @@ std::string index_gradient_error(const std::string& op) {
       << "round the indices, or call " << op
       << " under mx.index_gradient('stop').";
   return msg.str();
-}
-
-bool depends_on(const array& output, const std::vector<array>& inputs) {
-  std::unordered_set<std::uintptr_t> sources;
-  for (auto& input : inputs) {
-    sources.insert(input.id());
-  }
-  std::unordered_set<std::uintptr_t> seen;
-  std::vector<array> pending{output};
-  while (!pending.empty()) {
-    auto a = std::move(pending.back());
-    pending.pop_back();
-    if (sources.count(a.id())) {
-      return true;
-    }
-    if (!seen.insert(a.id()).second ||
-        (a.has_primitive() && blocks_gradients(a.primitive()))) {
-      continue;
-    }
-    pending.insert(pending.end(), a.inputs().begin(), a.inputs().end());
-  }
-  return false;
 }
 
 } // namespace mlx::core

@@ -45,11 +45,11 @@ array best_of_any_shape(
     const array& a,
     int k,
     int axis,
-    selection::TopKMode mode,
+    TopKMode mode,
     const Stream& s) {
   auto order = argsort(a, axis, s);
   auto first = first_positions(order, k, axis, s);
-  if (mode == selection::TopKMode::smallest) {
+  if (mode == TopKMode::smallest) {
     return take_along_axis(order, first, axis, s);
   }
   auto last = last_index(a, axis, s);
@@ -63,12 +63,12 @@ array best_of_this_shape(
     const array& a,
     int k,
     int axis,
-    selection::TopKMode mode,
+    TopKMode mode,
     const Stream& s) {
   auto start = Shape(a.ndim(), 0);
   auto stop = a.shape();
   stop[axis] = k;
-  if (mode == selection::TopKMode::smallest) {
+  if (mode == TopKMode::smallest) {
     return slice(argsort(a, axis, s), start, stop, s);
   }
   // A stable ascending sort of the reversed row, read backwards, descends and
@@ -101,7 +101,7 @@ array portable_top_k(
     const array& a,
     int k,
     int axis,
-    selection::TopKMode mode,
+    TopKMode mode,
     const Stream& s) {
   return follows_shapes() ? best_of_any_shape(a, k, axis, mode, s)
                           : best_of_this_shape(a, k, axis, mode, s);

@@ -18,7 +18,7 @@ array portable_top_k(
     const array& a,
     int k,
     int axis,
-    selection::TopKMode mode,
+    TopKMode mode,
     const Stream& s);
 
 /** As selection::argpartition, likewise. */

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "mlx/backend/gpu_selection.h"
+#include "mlx/index_output.h"
 #include "mlx/ops.h"
 #include "mlx/portable_graph.h"
 #include "mlx/portable_ops.h"

@@ -11,20 +11,14 @@
 
 #include "mlx/array.h"
 #include "mlx/index_gradient.h"
+#include "mlx/topk.h"
 #include "mlx/utils.h"
 
 namespace mlx::core::selection {
 
-/** Which end of the order is best. NaN counts as greatest. */
-enum class TopKMode { largest, smallest };
-
-/** Best first, or any order (the same for the same input). */
-enum class TopKOrder { sorted, unsorted };
-
-struct TopKResult {
-  array values;
-  array indices;
-};
+using core::TopKMode;
+using core::TopKOrder;
+using core::TopKResult;
 
 /**
  * The k best elements along an axis, and where they were.
@@ -94,14 +88,5 @@ MLX_API array searchsorted(
     const array& values,
     const std::string& side = "left",
     StreamOrDevice s = {});
-
-/**
- * How many threads a selection on the CPU may use, its stream's own included.
- * The first that is said of: set_threads, MLX_SELECTION_THREADS, the processors
- * that this process may run on. Throws std::invalid_argument if that is no
- * number from 1 to 1024. Results do not depend on it.
- */
-MLX_API int threads();
-MLX_API void set_threads(int threads);
 
 } // namespace mlx::core::selection

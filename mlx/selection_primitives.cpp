@@ -201,9 +201,8 @@ std::vector<Shape> ArgBest::output_shapes(const std::vector<array>& inputs) {
   auto shape = inputs[0].shape();
   if (shape[axis_] == 0) {
     std::ostringstream msg;
-    msg << "[arg" << (mode_ == selection::TopKMode::largest ? "max" : "min")
-        << "] axis " << axis_ << " of an array with shape " << shape
-        << " has no elements.";
+    msg << "[arg" << (mode_ == TopKMode::largest ? "max" : "min") << "] axis "
+        << axis_ << " of an array with shape " << shape << " has no elements.";
     throw std::invalid_argument(msg.str());
   }
   shape[axis_] = 1;

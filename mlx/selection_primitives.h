@@ -19,12 +19,7 @@ namespace mlx::core {
 /** The k best elements along an axis: outputs are values and indices. */
 class MLX_API TopK : public Primitive {
  public:
-  explicit TopK(
-      Stream stream,
-      int k,
-      int axis,
-      selection::TopKMode mode,
-      selection::TopKOrder order)
+  explicit TopK(Stream stream, int k, int axis, TopKMode mode, TopKOrder order)
       : Primitive(stream), k_(k), axis_(axis), mode_(mode), order_(order) {}
 
   void eval_cpu(const std::vector<array>& inputs, std::vector<array>& outputs)
@@ -49,8 +44,8 @@ class MLX_API TopK : public Primitive {
 
   int k_;
   int axis_;
-  selection::TopKMode mode_;
-  selection::TopKOrder order_;
+  TopKMode mode_;
+  TopKOrder order_;
 };
 
 enum class OrderResult { values, indices };
@@ -99,7 +94,7 @@ class MLX_API RowOrder : public UnaryPrimitive {
  */
 class MLX_API ArgBest : public UnaryPrimitive {
  public:
-  explicit ArgBest(Stream stream, int axis, selection::TopKMode mode)
+  explicit ArgBest(Stream stream, int axis, TopKMode mode)
       : UnaryPrimitive(stream), axis_(axis), mode_(mode) {}
 
   void eval_cpu(const std::vector<array>& inputs, array& out) override;
@@ -116,7 +111,7 @@ class MLX_API ArgBest : public UnaryPrimitive {
 
  private:
   int axis_;
-  selection::TopKMode mode_;
+  TopKMode mode_;
 };
 
 /** Indices, unchanged, with the ``zero`` or ``error`` rule of ``op``. */

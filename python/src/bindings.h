@@ -13,13 +13,10 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
-#include <list>
-#include <stdexcept>
 #include <string>
-#include <thread>
-#include <tuple>
 #include <utility>
-#include <vector>
+
+#include "python/src/scope_context.h"
 
 namespace topk_bindings {
 
@@ -49,42 +46,6 @@ void replace(
       nb::name(name),
       extra...);
 }
-
-/**
- * A C++ scope as a context manager. Scopes nest, so that one object may be
- * entered again before it is left.
- */
-template <typename Scope, typename... Arguments>
-struct ScopeContext {
-  std::tuple<Arguments...> arguments;
-  std::list<Scope> scopes;
-  std::vector<std::thread::id> threads;
-
-  explicit ScopeContext(Arguments... arguments) : arguments(arguments...) {}
-  ScopeContext(const ScopeContext&) = delete;
-
-  static std::thread::id this_thread() {
-    return std::this_thread::get_id();
-  }
-
-  static nb::object enter(nb::object self) {
-    auto& context = nb::cast<ScopeContext&>(self);
-    context.threads.push_back(this_thread());
-    std::apply(
-        [&](auto... a) { context.scopes.emplace_back(a...); },
-        context.arguments);
-    return self;
-  }
-
-  static void exit(ScopeContext& self, nb::args) {
-    if (self.scopes.empty() || self.threads.back() != this_thread()) {
-      throw std::runtime_error(
-          "A context must be left on the thread that entered it, once.");
-    }
-    self.scopes.pop_back();
-    self.threads.pop_back();
-  }
-};
 
 void init_index_gradient(nb::module_& core);
 void init_selection(nb::module_& core, nb::module_& m);

@@ -11,6 +11,7 @@
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/metal/emulated.h"
+#include "mlx/index_output.h"
 #include "mlx/ops.h"
 #include "mlx/portable_graph.h"
 #include "python/src/bindings.h"

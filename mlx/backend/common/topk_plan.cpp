@@ -92,8 +92,8 @@ TopKPlan plan_topk(
     const Strides& strides,
     int axis,
     int k,
-    selection::TopKOrder order) {
-  auto whole = k == shape[axis] && order == selection::TopKOrder::unsorted;
+    TopKOrder order) {
+  auto whole = k == shape[axis] && order == TopKOrder::unsorted;
   auto algorithm = fastest(shape[axis], k, whole);
   auto forced = static_cast<TopKAlgorithm>(forced_algorithm.load());
   if (forced_algorithm >= 0 && can_be(forced, shape[axis], k, whole)) {

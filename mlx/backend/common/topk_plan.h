@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "mlx/array.h"
-#include "mlx/selection.h"
+#include "mlx/topk.h"
 
 namespace mlx::core {
 
@@ -107,6 +107,6 @@ TopKPlan plan_topk(
     const Strides& strides,
     int axis,
     int k,
-    selection::TopKOrder order);
+    TopKOrder order);
 
 } // namespace mlx::core

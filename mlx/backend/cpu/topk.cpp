@@ -57,7 +57,7 @@ void TopK::eval_cpu(
                     plan =
                         plan_topk(in.shape(), in.strides(), axis_, k_, order_),
                     mode = mode_,
-                    sorted = order_ == selection::TopKOrder::sorted]() mutable {
+                    sorted = order_ == TopKOrder::sorted]() mutable {
     if (plan.k == 0 || plan.rows.rows == 0) {
       return;
     }

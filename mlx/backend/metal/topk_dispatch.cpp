@@ -15,6 +15,7 @@
 
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/metal/topk_source.h"
+#include "mlx/utils.h"
 
 namespace mlx::core::metal {
 
@@ -380,12 +381,8 @@ bool can_partition(Dtype dtype, int64_t axis_size, int64_t kth) {
       (k <= tuning().selected_k && long_enough);
 }
 
-std::optional<Selection> plan_topk(
-    const array& in,
-    int axis,
-    int k,
-    selection::TopKMode mode,
-    selection::TopKOrder order) {
+std::optional<Selection>
+plan_topk(const array& in, int axis, int k, TopKMode mode, TopKOrder order) {
   if (!can_topk(in.dtype(), k)) {
     return {};
   }
@@ -394,8 +391,8 @@ std::optional<Selection> plan_topk(
       order_name(in.dtype()),
       in.itemsize() == 8 ? 8 : 4,
       k,
-      mode == selection::TopKMode::smallest,
-      order == selection::TopKOrder::sorted,
+      mode == TopKMode::smallest,
+      order == TopKOrder::sorted,
       true,
       true};
   if (k == 0 || problem.rows.rows == 0) {

@@ -99,12 +99,8 @@ bool can_topk(Dtype dtype, int64_t k);
 bool can_partition(Dtype dtype, int64_t axis_size, int64_t kth);
 
 /** Empty: this is left to upstream. The axis is not negative. */
-MLX_API std::optional<Selection> plan_topk(
-    const array& in,
-    int axis,
-    int k,
-    selection::TopKMode mode,
-    selection::TopKOrder order);
+MLX_API std::optional<Selection>
+plan_topk(const array& in, int axis, int k, TopKMode mode, TopKOrder order);
 
 /** Likewise; kth counts from the front. */
 std::optional<Selection>

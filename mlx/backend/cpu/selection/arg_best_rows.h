@@ -156,7 +156,7 @@ uint32_t arg_best_one_by_one(const Row<T>& row, RankOf<T> rank) {
 
 template <typename T>
 void arg_best_rows(const ArgBestJob& job, int64_t first, int64_t last) {
-  bool largest = job.mode == selection::TopKMode::largest;
+  bool largest = job.mode == TopKMode::largest;
   auto ranking = largest ? Ranking::descending : Ranking::nan_then_ascending;
   auto size = static_cast<size_t>(job.rows->axis_size);
   if constexpr (sizeof(T) <= 4) {

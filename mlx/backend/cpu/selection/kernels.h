@@ -18,7 +18,7 @@ namespace mlx::core::cpu {
 
 struct TopKJob {
   const TopKPlan* plan;
-  selection::TopKMode mode;
+  TopKMode mode;
   bool sorted;
   int64_t threads_of_a_row;
   Dtype dtype;
@@ -38,7 +38,7 @@ struct OrderJob {
 
 struct ArgBestJob {
   const RowPlan* rows;
-  selection::TopKMode mode;
+  TopKMode mode;
   Dtype dtype;
   const void* in;
   uint32_t* out;

@@ -17,8 +17,8 @@
 #include <sched.h>
 #endif
 
-#include "mlx/selection.h"
 #include "mlx/threadpool.h"
+#include "mlx/topk.h"
 
 namespace mlx::core::cpu {
 

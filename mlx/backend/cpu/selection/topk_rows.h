@@ -87,8 +87,8 @@ class TopKRows {
         k_(job.plan->k),
         size_(job.plan->rows.axis_size),
         ranking_(
-            job.mode == selection::TopKMode::largest ? Ranking::descending
-                                                     : Ranking::ascending) {}
+            job.mode == TopKMode::largest ? Ranking::descending
+                                          : Ranking::ascending) {}
 
   void run() {
     switch (job_.plan->algorithm) {

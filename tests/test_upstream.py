@@ -1,0 +1,360 @@
+"""The tool that edits a checkout of MLX, on small trees that are made here."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from upstream import apply, manifest  # noqa: E402
+from upstream.edits import Edit, EditError, item, made, taken, without  # noqa: E402
+
+HEADER = ROOT / "build" / "stock" / "mlx" / "include"
+
+OURS = """\
+// Of ours.
+int shared(int x) {
+  return x;
+}
+
+int overlay_only() {
+  return 1; // } is no end
+}
+"""
+
+SOURCE = """\
+int before();
+
+int twice(int x) {
+  if (x > 0) {
+    return 2 * x; // }
+  }
+  return 0;
+}
+
+const char* text = R"(}{)";
+int after();
+"""
+
+BASE = {
+    "title": "the base",
+    "files": {"src/ours.cpp": {"from": "ours.cpp", "without": ["int overlay_only("]}},
+    "edits": [
+        {"file": "src/a.cpp", "anchor": "int before", "after": ["int added();"]},
+        {
+            "file": "src/a.cpp",
+            "anchor": "int twice(",
+            "function": ["int twice(int x);"],
+        },
+    ],
+}
+MORE = {
+    "title": "more of it",
+    "needs": ["base"],
+    "files": {},
+    "edits": [
+        {"file": "src/a.cpp", "anchor": "int after", "before": ["int more();"]},
+        {"file": "README", "anchor": "Hello", "after": ["more"]},
+    ],
+}
+ALONE = {
+    "title": "by itself",
+    "files": {"docs/new/page.md": ["A page."]},
+    "edits": [{"file": "README", "anchor": "Hello", "before": ["alone"]}],
+}
+
+
+@pytest.fixture
+def capabilities(tmp_path):
+    return read(tmp_path, BASE, MORE, ALONE)
+
+
+def read(tmp_path, base, more, alone):
+    directory = tmp_path / "manifest"
+    directory.mkdir(exist_ok=True)
+    (tmp_path / "ours.cpp").write_text(OURS)
+    names = {"1-base": base, "2-more": more, "3-alone": alone}
+    for name, data in names.items():
+        (directory / f"{name}.json").write_text(json.dumps(data))
+    return manifest.read(directory, tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    path = tmp_path / "tree"
+    (path / "src").mkdir(parents=True)
+    (path / "src" / "a.cpp").write_text(SOURCE)
+    (path / "README").write_text("Hello")
+    (path / ".gitignore").write_text("*.log\n")
+    git(path, "init", "-q")
+    commit(path)
+    return path
+
+
+def git(path, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    command = ["git", "-C", path, *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def commit(path):
+    git(path, "add", "-A")
+    git(path, "commit", "-q", "-m", "All of it")
+
+
+def state(path):
+    files = [f for f in path.rglob("*") if f.is_file() and ".git" not in f.parts]
+    return {str(f.relative_to(path)): f.read_bytes() for f in files}
+
+
+def refused(tree, capabilities, match, **options):
+    before = state(tree)
+    with pytest.raises(EditError, match=match):
+        apply.run(tree, capabilities=capabilities, **options)
+    assert state(tree) == before
+
+
+def test_a_clean_tree_is_edited(tree, capabilities):
+    apply.run(tree, capabilities=capabilities)
+    assert (tree / "src" / "a.cpp").read_text() == (
+        "int before();\nint added();\n\nint twice(int x);\n\n"
+        'const char* text = R"(}{)";\nint more();\nint after();\n'
+    )
+    assert (tree / "src" / "ours.cpp").read_text() == OURS[: OURS.index("\nint over")]
+    assert (tree / "README").read_text() == "alone\nHello\nmore\n"
+    assert (tree / "docs" / "new" / "page.md").read_text() == "A page.\n"
+
+
+def test_twice_is_once(tree, capabilities):
+    apply.run(tree, capabilities=capabilities)
+    once = state(tree)
+    apply.run(tree, capabilities=capabilities)
+    assert state(tree) == once
+
+
+@pytest.mark.parametrize("committed", [["base"], ["alone"], ["base", "more", "alone"]])
+def test_what_is_committed_is_not_edited_again(tree, capabilities, committed):
+    apply.run(tree, capabilities=capabilities)
+    everything = state(tree)
+    apply.run(tree, undo=True, capabilities=capabilities)
+    for name in committed:
+        apply.run(tree, only=[name], capabilities=capabilities)
+        commit(tree)
+        apply.run(tree, only=committed[:1], capabilities=capabilities)
+        assert git(tree, "status", "--porcelain") == ""
+    apply.run(tree, capabilities=capabilities)
+    assert state(tree) == everything
+
+
+def test_undo_leaves_nothing(tree, capabilities):
+    before = state(tree)
+    apply.run(tree, capabilities=capabilities)
+    apply.run(tree, undo=True, capabilities=capabilities)
+    assert state(tree) == before
+    assert not (tree / "docs").exists()
+    assert git(tree, "status", "--porcelain") == ""
+
+
+def test_undo_of_one_takes_what_needs_it_along(tree, capabilities):
+    apply.run(tree, only=["alone"], capabilities=capabilities)
+    alone = state(tree)
+    apply.run(tree, capabilities=capabilities)
+    apply.run(tree, only=["base"], undo=True, capabilities=capabilities)
+    assert state(tree) == alone
+
+
+def test_only_one_and_what_it_needs(tree, capabilities):
+    lines = apply.run(tree, only=["more"], capabilities=capabilities)
+    assert [line.split(",")[0] for line in lines] == [
+        "is there: base",
+        "is there: more",
+    ]
+    assert not (tree / "docs").exists()
+    assert (tree / "README").read_text() == "Hello\nmore\n"
+
+
+def test_check_changes_nothing(tree, capabilities):
+    before = state(tree)
+    lines = apply.run(tree, check=True, capabilities=capabilities)
+    assert lines[0] == "would be there: base, the base"
+    assert state(tree) == before
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [("src/a.cpp", SOURCE + "// mine\n"), ("other", "mine"), ("src/ours.cpp", "mine")],
+)
+@pytest.mark.parametrize("after", ["clean", "applied"])
+def test_somebody_elses_changes_are_refused(tree, capabilities, file, content, after):
+    if after == "applied":
+        apply.run(tree, capabilities=capabilities)
+    (tree / file).write_text(content)
+    refused(tree, capabilities, file)
+    refused(tree, capabilities, file, undo=True)
+
+
+def test_a_file_that_git_ignores_is_not_overwritten(tree, tmp_path):
+    alone = ALONE | {"files": {"page.log": ["ours"]}}
+    (tree / "page.log").write_text("theirs")
+    refused(tree, read(tmp_path, BASE, MORE, alone), "page.log")
+
+
+def test_a_committed_file_in_the_place_of_ours_is_refused(tree, capabilities):
+    (tree / "src" / "ours.cpp").write_text("theirs")
+    commit(tree)
+    refused(tree, capabilities, r"src/ours\.cpp is there already")
+
+
+def test_a_link_is_refused(tree, capabilities, tmp_path):
+    (tree / "README").unlink()
+    (tree / "README").symlink_to(tmp_path / "ours.cpp")
+    commit(tree)
+    refused(tree, capabilities, "README is not a plain file")
+
+
+@pytest.mark.parametrize(
+    "old, new, match",
+    [
+        ("int before", "int behind", "'int before' is missing"),
+        ("int after", "int before(); int after", "'int before' is there 2 times"),
+        ("int after();", "int after", "'int before' is missing"),
+    ],
+)
+def test_a_wrong_anchor_is_named(tree, capabilities, old, new, match):
+    source = SOURCE.replace(old, new)
+    if "after();" in old:
+        source = source.replace("int before", "int beforehand")
+    (tree / "src" / "a.cpp").write_text(source)
+    commit(tree)
+    refused(tree, capabilities, match)
+
+
+def test_all_wrong_anchors_are_named_at_once(tree, capabilities):
+    (tree / "src" / "a.cpp").write_text("")
+    (tree / "README").unlink()
+    commit(tree)
+    with pytest.raises(EditError) as problem:
+        apply.run(tree, capabilities=capabilities)
+    text = str(problem.value)
+    assert "'int after' is missing" in text and "README is missing" in text
+
+
+def test_a_write_that_fails_leaves_the_tree(tree, capabilities, monkeypatch):
+    before = state(tree)
+    put = apply.Tree.put
+
+    def full(self, file, content):
+        if content and file == "README" and content != "Hello":
+            raise OSError("no space")
+        put(self, file, content)
+
+    monkeypatch.setattr(apply.Tree, "put", full)
+    with pytest.raises(OSError, match="no space"):
+        apply.run(tree, capabilities=capabilities)
+    assert state(tree) == before
+
+
+@pytest.mark.parametrize("path", ["", "tree/src"])
+def test_what_is_no_checkout_is_refused(tree, capabilities, tmp_path, path):
+    with pytest.raises(EditError):
+        apply.run(tmp_path / path, capabilities=capabilities)
+
+
+def test_line_ends_stay(tree, capabilities):
+    (tree / "README").write_bytes(b"Hello\r\nyou\r\n")
+    commit(tree)
+    apply.run(tree, capabilities=capabilities)
+    assert (tree / "README").read_bytes() == b"alone\nHello\r\nmore\nyou\r\n"
+
+
+def test_the_command_says_what_is_wrong(tree):
+    def run(*options):
+        command = [sys.executable, "-m", "upstream.apply", tree, *options]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    result = run("--check")
+    assert result.returncode == 1
+    assert "mlx/primitives.h is missing" in result.stderr
+    assert "Nothing was changed" in result.stderr
+    assert run("--only", "nothing").returncode == 2
+    assert git(tree, "status", "--porcelain") == ""
+
+
+# ---- the edits ----------------------------------------------------------------
+
+
+def edit(kind, anchor, *lines, **more):
+    return Edit("f", anchor, kind, "".join(f"{line}\n" for line in lines), **more)
+
+
+def test_anchors_are_whole_words():
+    assert made("int ab;\nint b;\n", edit("after", "b", "x")) == "int ab;\nint b;\nx\n"
+
+
+def test_an_insert_that_says_its_own_anchor_is_made_once():
+    insert = edit("after", "list", "list more")
+    once = made("list\n", insert)
+    assert once == "list\nlist more\n" == made(once, insert)
+
+
+def test_a_block_is_found_as_often_as_it_is_there():
+    content = "for (;;) {\n  if (x) {\n    y({});\n  }\n}\n" * 2
+    block = edit("block", "if (x)", "    z();", times=2)
+    once = made(content, block)
+    assert once == "for (;;) {\n  if (x) {\n    z();\n  }\n}\n" * 2
+    assert made(once, block) == once
+
+
+def test_a_statement_may_begin_above_its_anchor():
+    content = 'def(\n    "a",\n    [] { return 1; });\ndef(\n    "b");\n'
+    change = edit("function", '"a"', "ours();", start="def(")
+    once = made(content, change)
+    assert once == 'ours();\ndef(\n    "b");\n' == made(once, change)
+
+
+def test_a_statement_without_an_end_is_refused():
+    with pytest.raises(EditError, match="has no end"):
+        made("int f() {\n", edit("function", "int f", "x"))
+
+
+def test_items_of_our_files():
+    lines, first, last = item(OURS, "int shared(", "f")
+    assert "".join(lines[first:last]) == OURS[: OURS.index("\nint over")]
+    assert taken(OURS, ["int overlay_only("], "f").startswith("int overlay_only")
+    assert without(OURS, ["int shared(", "int overlay_only("], "f") == "\n"
+
+
+def test_two_edits_at_one_place_are_refused(tmp_path):
+    alone = ALONE | {"edits": MORE["edits"][1:]}
+    with pytest.raises(EditError, match="edited twice"):
+        read(tmp_path, BASE, MORE, alone)
+
+
+# ---- the manifest -------------------------------------------------------------
+
+
+def test_the_capabilities():
+    capabilities = manifest.read()
+    assert list(capabilities)[:3] == ["fixes", "option", "cpu"]
+    assert manifest.with_needs(["python"], capabilities) == ["option", "cpu", "python"]
+    for capability in capabilities.values():
+        for content in capability.files.values():
+            assert content.startswith(("// Copyright", "# Copyright"))
+            assert content.endswith("\n") and not content.endswith("\n\n")
+
+
+def test_anchors_in_the_headers_of_the_installed_wheel():
+    contents = {}
+    for capability in manifest.read().values():
+        for change in capability.edits:
+            path = HEADER / change.file
+            if path.exists():
+                content = contents.get(change.file, path.read_text())
+                contents[change.file] = made(content, change)
+    assert set(contents) >= {"mlx/primitives.h", "mlx/ops.h"}
+    for file, content in contents.items():
+        assert content != (HEADER / file).read_text()

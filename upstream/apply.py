@@ -1,0 +1,183 @@
+"""python -m upstream.apply PATH [--check] [--only CAPABILITY] [--undo]
+
+Edits a clean checkout of MLX, so that ``git diff`` there is the change. All or
+nothing: where one anchor is missing or ambiguous it says so and changes nothing.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+from upstream import manifest
+from upstream.edits import EditError, made
+
+
+class Tree:
+    """A git checkout: what it was at HEAD, and what is in it now."""
+
+    def __init__(self, path):
+        self.path = Path(path).resolve()
+        top = self.git("rev-parse", "--show-toplevel").strip()
+        if Path(top).resolve() != self.path:
+            raise EditError(f"{path} is not the top of a git checkout, {top} is.")
+        self.tracked = set(
+            self.git("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
+        )
+
+    def git(self, *arguments):
+        command = ["git", "-C", str(self.path), *arguments]
+        result = subprocess.run(command, capture_output=True)
+        if result.returncode:
+            raise EditError(result.stderr.decode().strip() or f"{self.path}: no git.")
+        return result.stdout.decode()
+
+    def at_head(self, file):
+        return self.git("show", f"HEAD:{file}") if file in self.tracked else None
+
+    def now(self, file):
+        path = self.path / file
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise EditError(f"{file} is not a plain file.")
+        return path.read_bytes().decode() if path.exists() else None
+
+    def changed(self):
+        status = self.git(
+            "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames"
+        )
+        return [entry[3:] for entry in status.split("\0") if entry]
+
+    def write(self, contents):
+        """All of ``contents``, or what was there before if one cannot be written."""
+        before = {file: self.now(file) for file in contents}
+        try:
+            for file, content in contents.items():
+                self.put(file, content)
+        except OSError:
+            for file, content in before.items():
+                self.put(file, content)
+            raise
+
+    def put(self, file, content):
+        path = self.path / file
+        if content == self.now(file):
+            return
+        if content is None:
+            path.unlink()
+            for parent in path.relative_to(self.path).parents[:-1]:
+                if any((self.path / parent).iterdir()):
+                    break
+                (self.path / parent).rmdir()
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode())
+
+
+def touched(capabilities):
+    files = {}
+    for capability in capabilities.values():
+        files |= dict.fromkeys(capability.files)
+        files |= dict.fromkeys(edit.file for edit in capability.edits)
+    return list(files)
+
+
+def edited(names, capabilities, base):
+    """What the files are, by name, once the capabilities ``names`` are applied."""
+    contents = dict(base)
+    problems = []
+    for name in names:
+        for file, content in capabilities[name].files.items():
+            versions = [c.files.get(file) for c in capabilities.values()]
+            if base[file] not in (None, *versions):
+                problems.append(f"{file} is there already, and is another.")
+            later = versions[list(capabilities).index(name) + 1 :]
+            if base[file] is None or base[file] not in later:
+                contents[file] = content
+        for edit in capabilities[name].edits:
+            try:
+                if contents[edit.file] is None:
+                    raise EditError(f"{edit.file} is missing.")
+                contents[edit.file] = made(contents[edit.file], edit)
+            except EditError as problem:
+                problems.append(str(problem))
+    if problems:
+        raise EditError("\n".join(problems))
+    return contents
+
+
+def subsets(capabilities):
+    """Every set of capabilities that has what it needs, the smallest first."""
+    for size in range(len(capabilities) + 1):
+        for names in itertools.combinations(capabilities, size):
+            if manifest.with_needs(names, capabilities) == list(names):
+                yield list(names)
+
+
+def applied(tree, capabilities, base):
+    """The capabilities that the tree has beyond HEAD, and nothing else."""
+    now = {file: tree.now(file) for file in base}
+    strange = [file for file in tree.changed() if file not in base]
+    if not strange:
+        for names in subsets(capabilities):
+            try:
+                if edited(names, capabilities, base) == now:
+                    return names
+            except EditError:
+                continue
+    # Some that git ignores may be among them.
+    files = ", ".join(strange or [file for file in base if base[file] != now[file]])
+    raise EditError(f"The tree has changes that are not this tool's: {files}.")
+
+
+def run(path, only=(), undo=False, check=False, capabilities=None):
+    """What it did, in lines. Raises EditError, with nothing changed."""
+    capabilities = capabilities or manifest.read()
+    tree = Tree(path)
+    base = {file: tree.at_head(file) for file in touched(capabilities)}
+    have = applied(tree, capabilities, base)
+    if undo:
+        gone = manifest.with_dependents(only or capabilities, capabilities)
+        want = [name for name in have if name not in gone]
+    else:
+        needed = manifest.with_needs(only or capabilities, capabilities)
+        want = [name for name in capabilities if name in {*have, *needed}]
+    contents = edited(want, capabilities, base)
+    if not check:
+        tree.write(contents)
+    return [
+        f"{'would be' if check else 'is'} {'there' if name in want else 'gone'}: "
+        f"{name}, {capabilities[name].title}"
+        for name in capabilities
+        if name in {*have, *want}
+    ]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="upstream.apply", description=__doc__)
+    capabilities = manifest.read()
+    parser.add_argument("path", help="the top of a clean checkout of MLX")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--undo", action="store_true", help="take the edits back")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(capabilities),
+        default=[],
+        metavar="CAPABILITY",
+        help=f"with what it needs: {', '.join(capabilities)}",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        lines = run(
+            options.path, options.only, options.undo, options.check, capabilities
+        )
+    except EditError as problem:
+        print(problem, "Nothing was changed.", sep="\n", file=sys.stderr)
+        return 1
+    print("\n".join(lines) or "Nothing of this is in the tree.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""MLX's own Python tests on the fork's wheel and on the stock wheel of its version.
+
+    python -m upstream.core_suite path/to/mlx/python/tests
+
+The tests are somebody's checkout's. Two clean environments, a process for each file,
+and then what differs: the exit status says whether anything is worse on the fork that
+core_suite_known.json does not give a reason for.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KNOWN = Path(__file__).with_name("core_suite_known.json")
+GOOD = ("passed", "skipped", "expected failure")
+FILE_TIMEOUT = 1200
+
+
+# ---- one file, in the environment that it is for --------------------------------
+
+
+class Outcomes(unittest.TestResult):
+    """What became of each test by its id; the worst of its subtests."""
+
+    def __init__(self):
+        super().__init__()
+        self.outcomes = {}
+
+    def addSuccess(self, test):
+        self.outcomes.setdefault(test.id(), "passed")
+
+    def addSkip(self, test, reason):
+        self.outcomes[test.id()] = "skipped"
+
+    def addError(self, test, error):
+        self.outcomes[test.id()] = "error"
+
+    def addFailure(self, test, error):
+        self.outcomes[test.id()] = "failed"
+
+    def addExpectedFailure(self, test, error):
+        self.outcomes[test.id()] = "expected failure"
+
+    def addUnexpectedSuccess(self, test):
+        self.outcomes[test.id()] = "unexpected success"
+
+    def addSubTest(self, test, subtest, error):
+        if error is not None:
+            wrong = issubclass(error[0], test.failureException)
+            self.outcomes[test.id()] = "failed" if wrong else "error"
+
+
+def run_file(directory, name, output):
+    result = Outcomes()
+    suite = unittest.defaultTestLoader.discover(directory, pattern=name)
+    suite.run(result)
+    Path(output).write_text(json.dumps(result.outcomes))
+
+
+# ---- two environments ----------------------------------------------------------
+
+
+def environment(name, requirement, version):
+    """A new virtual environment with nothing but ``requirement`` and NumPy."""
+    path = ROOT / "build" / "core-suite" / name
+    subprocess.run([sys.executable, "-m", "venv", "--clear", path], check=True)
+    python = path / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "-q", requirement, "numpy"]
+    subprocess.run(pip, check=True)
+    ask = [python, "-c", "import mlx.core; print(mlx.core.__version__)"]
+    found = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+    if found.strip() != version:
+        sys.exit(f"The environment {name} has mlx {found.strip()}, not {version}.")
+    return python
+
+
+def outcomes_of(python, tests, name):
+    """By test id. A file that does not come back has one outcome, by its name."""
+    found = {}
+    output = python.parents[1] / "outcomes.json"
+    for file in sorted(tests.glob("test*.py")):
+        output.unlink(missing_ok=True)
+        command = [python, __file__, "--file", tests, file.name, output]
+        clean = {
+            "DEVICE": "cpu",
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+        }
+        log = output.with_name(f"{file.stem}.log")
+        try:
+            with log.open("w") as stream:
+                status = subprocess.run(
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    env=clean,
+                    timeout=FILE_TIMEOUT,
+                ).returncode
+        except subprocess.TimeoutExpired:
+            status = "timeout"
+        if status == 0:
+            found |= json.loads(output.read_text())
+        else:
+            found[file.stem] = f"error (status {status})"
+        print(f"{name}: {file.name}, {len(found)} tests so far", file=sys.stderr)
+    return found
+
+
+def compared(stock, fork, known):
+    """Lines about what differs, and the tests that are worse without a reason."""
+    lines, worse = [], []
+    for test in sorted(stock.keys() | fork.keys()):
+        before, after = stock.get(test, "missing"), fork.get(test, "missing")
+        if before == after:
+            continue
+        reason = known.get(test)
+        if reason is None and after not in GOOD:
+            worse.append(test)
+        lines.append(f"{test}: {before} -> {after} ({reason or 'no reason is known'})")
+    return lines, worse
+
+
+def report(stock, fork, known):
+    for name, outcomes in (("stock", stock), ("fork", fork)):
+        counts = collections.Counter(outcomes.values())
+        words = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
+        print(f"{name}: {len(outcomes)} tests: {words}")
+    lines, worse = compared(stock, fork, known)
+    print(*(lines or ["Nothing differs."]), sep="\n")
+    print(f"{len(worse)} worse without a reason.")
+    return 1 if worse or not stock else 0
+
+
+def main():
+    if sys.argv[1:2] == ["--file"]:
+        return run_file(*sys.argv[2:])
+    parser = argparse.ArgumentParser(prog="upstream.core_suite")
+    parser.add_argument("tests", type=Path, help="python/tests of a checkout of MLX")
+    parser.add_argument("--wheel", type=Path, required=True, help="the fork's")
+    parser.add_argument("--stock", required=True, help="the version it stands in for")
+    parser.add_argument("--extra", default="", help="of both, as in [cpu]")
+    options = parser.parse_args()
+    if not list(options.tests.glob("test*.py")):
+        parser.error(f"There are no tests in {options.tests}.")
+    # pip would take the fork, which is 0.32.4 and more, for ==.
+    requirement = f"mlx{options.extra}==={options.stock}"
+    stock = environment("stock", requirement, options.stock)
+    wheel = options.wheel.resolve()
+    version = wheel.name.split("-")[1]
+    fork = environment("fork", f"{wheel}{options.extra}", version)
+    tests = options.tests.resolve()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = pool.map(outcomes_of, (stock, fork), (tests, tests), ("stock", "fork"))
+    return report(*both, json.loads(KNOWN.read_text()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
