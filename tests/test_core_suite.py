@@ -49,3 +49,15 @@ def test_what_is_worse_needs_a_reason(capsys):
     assert "b: passed -> failed (by design)" in out
     assert "e: passed -> missing (no reason is known)" in out
     assert core_suite.report({}, {}, {}) == 1
+
+
+def test_what_is_well_again_is_unsteady():
+    files = []
+
+    def run(file):
+        files.append(file)
+        return {"test_a.A.x": "passed", "test_a.A.y": "failed"}
+
+    reasons = core_suite.unsteady(["test_a.A.x", "test_a.A.y", "test_b.B.z"], run)
+    assert list(reasons) == ["test_a.A.x"]
+    assert files == ["test_a.py", "test_b.py"]

@@ -118,15 +118,17 @@ def applied(tree, capabilities, base):
     """The capabilities that the tree has beyond HEAD, and nothing else."""
     now = {file: tree.now(file) for file in base}
     strange = [file for file in tree.changed() if file not in base]
-    if not strange:
-        for names in subsets(capabilities):
-            try:
-                if edited(names, capabilities, base) == now:
-                    return names
-            except EditError:
-                continue
-    # Some that git ignores may be among them.
-    files = ", ".join(strange or [file for file in base if base[file] != now[file]])
+    # What git ignores is no change to git, but may be in the place of ours.
+    least = [file for file in base if base[file] != now[file]]
+    for names in subsets(capabilities):
+        try:
+            contents = edited(names, capabilities, base)
+        except EditError:
+            continue
+        least = min(least, [f for f in base if contents[f] != now[f]], key=len)
+        if not least and not strange:
+            return names
+    files = ", ".join([*strange, *least])
     raise EditError(f"The tree has changes that are not this tool's: {files}.")
 
 

@@ -81,11 +81,11 @@ def environment(name, requirement, version):
     return python
 
 
-def outcomes_of(python, tests, name):
+def outcomes_of(python, tests, name, pattern="test*.py"):
     """By test id. A file that does not come back has one outcome, by its name."""
     found = {}
     output = python.parents[1] / "outcomes.json"
-    for file in sorted(tests.glob("test*.py")):
+    for file in sorted(tests.glob(pattern)):
         output.unlink(missing_ok=True)
         command = [python, __file__, "--file", tests, file.name, output]
         clean = {
@@ -127,6 +127,15 @@ def compared(stock, fork, known):
     return lines, worse
 
 
+def unsteady(worse, run):
+    """Those that are well when ``run`` runs their files again, with that reason."""
+    again = {}
+    for module in sorted({test.partition(".")[0] for test in worse}):
+        again |= run(f"{module}.py")
+    reason = "unsteady: well when its file was run again"
+    return {test: reason for test in worse if again.get(test) in GOOD}
+
+
 def report(stock, fork, known):
     for name, outcomes in (("stock", stock), ("fork", fork)):
         counts = collections.Counter(outcomes.values())
@@ -158,7 +167,14 @@ def main():
     tests = options.tests.resolve()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         both = pool.map(outcomes_of, (stock, fork), (tests, tests), ("stock", "fork"))
-    return report(*both, json.loads(KNOWN.read_text()))
+    before, after = both
+    known = json.loads(KNOWN.read_text())
+    # Some of MLX's tests draw numbers without a seed.
+    known |= unsteady(
+        compared(before, after, known)[1],
+        lambda file: outcomes_of(fork, tests, "fork again", file),
+    )
+    return report(before, after, known)
 
 
 if __name__ == "__main__":
