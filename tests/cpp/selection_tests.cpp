@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 
 #include "mlx/backend/common/ordered_key.h"
 #include "mlx/backend/common/topk_plan.h"
+#include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/mlx.h"
 #include "mlx/portable_graph.h"
 #include "mlx/selection.h"
@@ -394,6 +396,66 @@ void test_threads_on_their_own_streams() {
   CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
 }
 
+// ---- the processor's state -------------------------------------------------
+
+#if defined(__x86_64__) && defined(__GNUC__)
+// Which parts of the vector registers hold anything, by XGETBV with 1, where
+// the processor tells; bit 2 is for the upper halves.
+std::optional<bool> upper_halves_in_use() {
+  uint32_t a, b, c, d;
+  asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(13), "c"(1));
+  if ((a & 4) == 0) {
+    return {};
+  }
+  asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+  return (a & 4) != 0;
+}
+
+// Otherwise what MLX computes with SSE on the same thread takes twice as long.
+void test_kernels_leave_no_upper_halves_in_use() {
+  if (!upper_halves_in_use()) {
+    std::printf("whether upper halves are in use is not told here\n");
+    return;
+  }
+  for (auto kernels : cpu::available_selection_kernels()) {
+    for (int n : {8, 64, 160, 1000, 5000, 150000}) {
+      std::vector<float> in(n), values(n);
+      std::vector<uint32_t> indices(n);
+      for (int i = 0; i < n; ++i) {
+        in[i] = static_cast<float>(i * 7919LL % n);
+      }
+      auto topk = plan_topk({n}, {1}, 0, std::min(n, 40), TopKOrder::sorted);
+      auto rows = plan_rows({n}, {1}, 0, n);
+      auto one = plan_rows({n}, {1}, 0, 1);
+      auto largest = TopKMode::largest;
+      kernels->topk(
+          {&topk,
+           largest,
+           true,
+           1,
+           float32,
+           in.data(),
+           values.data(),
+           &indices[0]},
+          0,
+          1);
+      CHECK(!*upper_halves_in_use());
+      for (auto result : {OrderResult::values, OrderResult::indices}) {
+        for (std::optional<size_t> kth : {std::optional<size_t>{}, {n / 2}}) {
+          kernels->order(
+              {&rows, kth, result, float32, in.data(), values.data()}, 0, 1);
+          CHECK(!*upper_halves_in_use());
+        }
+      }
+      kernels->arg_best({&one, largest, float32, in.data(), &indices[0]}, 0, 1);
+      CHECK(!*upper_halves_in_use());
+    }
+  }
+}
+#else
+void test_kernels_leave_no_upper_halves_in_use() {}
+#endif
+
 } // namespace
 
 int main() {
@@ -413,6 +475,7 @@ int main() {
   test_the_portable_ops_of_a_gpu_follow_the_mode();
   test_errors();
   test_threads_on_their_own_streams();
+  test_kernels_leave_no_upper_halves_in_use();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
