@@ -120,6 +120,10 @@ struct Row {
   METAL_FUNC Key key(uint position) const thread {
     return Order::key(in[int64_t(position) * stride]) ^ flip;
   }
+
+  METAL_FUNC uint position(uint i) const thread {
+    return i;
+  }
 };
 
 METAL_FUNC uint64_t row_of_group(uint3 group, uint3 groups) {
@@ -548,56 +552,59 @@ METAL_FUNC void add(
   }
 }
 
-/** The elements of a row from `first` on, up to `end`. */
-template <typename Order>
-METAL_FUNC void add_row(
-    thread const Row<Order>& row,
-    uint first,
-    uint end,
-    thread Candidates<typename Order::Key>& candidates,
-    thread Group& group) {
-  constexpr uint block = group_threads * thread_elements;
-  // Counted, for `first` could wrap round in the longest rows.
-  uint blocks = (end - first + block - 1) / block;
-  for (uint i = 0; i < blocks; ++i) {
-    uint from = first + i * block;
-    uint mine = group.thread_index * thread_elements;
-    uint left = end - from;
-    ThreadElements<typename Order::Key> elements;
-    elements.pending = 0;
-    TOPK_UNROLL
-    for (uint j = 0; j < thread_elements; ++j) {
-      elements.keys[j] = 0;
-      elements.positions[j] = from + mine + j;
-      if (mine + j < left) {
-        elements.keys[j] = row.key(elements.positions[j]);
-        elements.pending |= 1u << j;
-      }
-    }
-    add(elements, candidates, group);
+/** What topk_split has found of a row, segment after segment. */
+template <typename K>
+struct Found {
+  typedef K Key;
+
+  const device Key* keys;
+  const device uint* positions;
+
+  METAL_FUNC Key key(uint i) const thread {
+    return keys[i];
   }
+
+  METAL_FUNC uint position(uint i) const thread {
+    return positions[i];
+  }
+};
+
+/** A part of what is streamed, by its place there. */
+struct Segment {
+  uint first;
+  uint end;
+};
+
+METAL_FUNC Segment segment_at(uint index, const constant TopKArguments& args) {
+  uint64_t size = args.axis_size;
+  uint first = uint(index * size / args.segments);
+  uint end = uint((index + 1) * size / args.segments);
+  return {first, end};
 }
 
-/** What topk_split has found of a row, segment after segment. */
-template <typename Key>
-METAL_FUNC void add_found(
-    const device Key* keys,
-    const device uint* positions,
-    uint size,
-    thread Candidates<Key>& candidates,
+/** Streams a Row, or what was Found of one. */
+template <typename Source>
+METAL_FUNC void add_all(
+    thread const Source& source,
+    Segment segment,
+    thread Candidates<typename Source::Key>& candidates,
     thread Group& group) {
   constexpr uint block = group_threads * thread_elements;
-  for (uint from = 0; from < size; from += block) {
-    ThreadElements<Key> elements;
+  // Counted, for `from` could wrap round in the longest rows.
+  uint blocks = (segment.end - segment.first + block - 1) / block;
+  for (uint i = 0; i < blocks; ++i) {
+    uint from = segment.first + i * block;
+    uint mine = group.thread_index * thread_elements;
+    uint left = segment.end - from;
+    ThreadElements<typename Source::Key> elements;
     elements.pending = 0;
     TOPK_UNROLL
     for (uint j = 0; j < thread_elements; ++j) {
-      uint i = from + group.thread_index * thread_elements + j;
       elements.keys[j] = 0;
       elements.positions[j] = 0;
-      if (i < size) {
-        elements.keys[j] = keys[i];
-        elements.positions[j] = positions[i];
+      if (mine + j < left) {
+        elements.keys[j] = source.key(from + mine + j);
+        elements.positions[j] = source.position(from + mine + j);
         elements.pending |= 1u << j;
       }
     }
@@ -746,7 +753,7 @@ template <typename Order>
   Group group = {partial, thread_index, simd, lane, 0};
   Candidates<typename Order::Key> candidates =
       no_candidates(keys, positions, args);
-  add_row(row, 0, args.axis_size, candidates, group);
+  add_all(row, {0, args.axis_size}, candidates, group);
   RowResults<Order> results = {
       row, output_at<Order>(values, indices, start, args)};
   put_best(candidates, args.sorted != 0, group, results);
@@ -773,14 +780,12 @@ template <typename Order>
   if (number >= args.rows) {
     return;
   }
-  uint64_t segment = group_position.x;
-  uint first = uint(segment * args.axis_size / args.segments);
-  uint end = uint((segment + 1) * args.axis_size / args.segments);
+  Segment segment = segment_at(group_position.x, args);
   Row<Order> row = row_at<Order>(in, row_start(number, args, axes), args);
   Group group = {partial, thread_index, simd, lane, 0};
   Candidates<Key> candidates = no_candidates(keys, positions, args);
-  add_row(row, first, end, candidates, group);
-  uint64_t at = (number * args.segments + segment) * args.k;
+  add_all(row, segment, candidates, group);
+  uint64_t at = (number * args.segments + group_position.x) * args.k;
   SegmentResults<Key> results = {found_keys + at, found_positions + at};
   put_best(candidates, false, group, results);
 }
@@ -812,7 +817,8 @@ template <typename Order>
   Candidates<Key> candidates = no_candidates(keys, positions, args);
   uint size = args.segments * args.k;
   uint64_t at = number * size;
-  add_found(found_keys + at, found_positions + at, size, candidates, group);
+  Found<Key> found = {found_keys + at, found_positions + at};
+  add_all(found, {0, size}, candidates, group);
   RowResults<Order> results = {
       row_at<Order>(in, start, args),
       output_at<Order>(values, indices, start, args)};
@@ -842,9 +848,9 @@ template <typename Order>
   if (number >= args.rows) {
     return;
   }
-  uint64_t segment = group_position.x;
-  uint first = uint(segment * args.axis_size / args.segments);
-  uint end = uint((segment + 1) * args.axis_size / args.segments);
+  Segment segment = segment_at(group_position.x, args);
+  uint first = segment.first;
+  uint size = segment.end - first;
   RowStart start = row_start(number, args, axes);
   Row<Order> row = row_at<Order>(in, start, args);
   Output<Order> out = output_at<Order>(values, indices, start, args);
@@ -855,7 +861,7 @@ template <typename Order>
   for (uint i = thread_index; i < args.k; i += group_threads) {
     uint position = best[i];
     selected += uint(position < first);
-    if (segment == 0) {
+    if (group_position.x == 0) {
       out.put(i, position, row);
     }
   }
@@ -863,13 +869,13 @@ template <typename Order>
   uint worst = best[args.k - 1];
   Key bound = row.key(worst);
   constexpr uint block = group_threads * thread_elements;
-  uint blocks = (end - first + block - 1) / block;
+  uint blocks = (size + block - 1) / block;
   for (uint i = 0; i < blocks; ++i) {
     uint mine = i * block + thread_index * thread_elements;
     uint others = 0; // bit j: the j-th was not selected
     TOPK_UNROLL
     for (uint j = 0; j < thread_elements; ++j) {
-      if (mine + j < end - first) {
+      if (mine + j < size) {
         uint position = first + mine + j;
         Key key = row.key(position);
         bool other = key < bound || (key == bound && position > worst);

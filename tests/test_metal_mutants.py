@@ -33,18 +33,21 @@ MUTANTS = {
         ("min(equal, ties);\n" + GROUP_BARRIER, "min(equal, ties);\n"),
     ],
     "split": [
-        ("uint end = uint((segment + 1)", "uint end = uint((segment + 2)"),
-        ("found_keys + at, found_positions + at};", "found_keys, found_positions};"),
+        ("uint end = uint((index + 1)", "uint end = uint((index + 2)"),
+        ("results = {found_keys + at,", "results = {found_keys,"),
         ("if (slot < candidates.capacity) {", "if (slot <= candidates.capacity) {"),
-        ("add_row(row, first, end, candidates", "add_row(row, 0, end, candidates"),
+        (
+            "add_all(row, segment, candidates",
+            "add_all(row, {0, segment.end}, candidates",
+        ),
         ("    positions[rank] = position;\n", "    positions[rank] = rank;\n"),
     ],
     "merge": [
         ("uint size = args.segments * args.k;", "uint size = args.k;"),
         ("uint64_t at = number * size;", "uint64_t at = 0;"),
-        ("      if (i < size) {\n        elements", "      {\n        elements"),
+        ("add_all(found, {0, size}", "add_all(found, {0, size + 1}"),
         ("put_best(candidates, args.sorted != 0", "put_best(candidates, false"),
-        ("elements.positions[j] = positions[i];", "elements.positions[j] = i;"),
+        ("return positions[i];", "return i;"),
     ],
     "sort": [
         ("(a == b && at_a < at_b)", "(a == b && at_a > at_b)"),
@@ -59,7 +62,10 @@ MUTANTS = {
         ("selected += uint(position < first)", "selected += uint(position <= first)"),
         ("uint rank = args.k + first", "uint rank = args.k - 1 + first"),
         ("    rank += total;\n", "    rank += popcount(others);\n"),
-        ("if (segment == 0) {\n      out.put", "if (segment == 1) {\n      out.put"),
+        (
+            "(group_position.x == 0) {\n      out.put",
+            "(group_position.x == 1) {\n      out.put",
+        ),
     ],
     "order": [
         ("min(number + infinity, 2u * infinity + 1u)", "number + infinity"),

@@ -64,8 +64,7 @@ std::string order_name(Dtype dtype) {
   }
 }
 
-// ---- which kernel
-// ------------------------------------------------------------
+// ---- which kernel -----------------------------------------------------------
 
 bool fits_registers(int64_t size, int64_t k) {
   bool fits = size <= greatest_register_size && k <= simd_size;
@@ -107,8 +106,7 @@ int64_t capacity_for(int64_t k, int64_t key_bytes) {
   return wide ? 2560 : 3584;
 }
 
-// ---- one launch
-// --------------------------------------------------------------
+// ---- one launch -------------------------------------------------------------
 
 /** What all launches of a selection have in common. */
 struct Problem {
@@ -217,8 +215,7 @@ Dispatch register_dispatch(const Problem& problem) {
   return dispatch;
 }
 
-// ---- selections
-// --------------------------------------------------------------
+// ---- selections -------------------------------------------------------------
 
 Selection select(const Problem& problem, int64_t itemsize) {
   auto size = problem.rows.axis_size;
