@@ -82,14 +82,14 @@ int main(int argc, char** argv) {
 
   if (algorithms.count(work)) {
     force_topk_algorithm(algorithms.at(work));
-    auto order = selection::TopKOrder::unsorted;
+    auto order = TopKOrder::unsorted;
     auto plan = plan_topk({1, n}, {n, 1}, 1, k, order);
     if (plan.algorithm != algorithms.at(work)) {
       return 2;
     }
     cpu::TopKJob job{
         &plan,
-        selection::TopKMode::largest,
+        TopKMode::largest,
         false,
         1,
         float32,
@@ -106,7 +106,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   auto rows = plan_rows({1, n}, {n, 1}, 1, n);
-  cpu::OrderJob job{
-      &rows, kth, OrderResult::indices, float32, row.data(), indices.data()};
-  counted(kernels.order, job);
+  cpu::SortJob job{
+      &rows,
+      kth,
+      cpu::SortOutput::indices,
+      float32,
+      row.data(),
+      indices.data()};
+  counted(kernels.sort, job);
 }

@@ -23,7 +23,7 @@ constexpr int64_t part_of_arg_best = 1 << 18;
 /** work(first, last) over all rows, by several threads if it is worth while. */
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_of_part, Work&& work) {
-  cpu::AtWork here;
+  cpu::BusyThread busy;
   auto of_part = elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
   cpu::split_work(rows.rows, of_part, selection::threads(), work);
 }
@@ -77,7 +77,7 @@ void TopK::eval_cpu(
         indices.data<uint32_t>()};
     auto& kernels = cpu::selection_kernels();
     if (few) {
-      cpu::AtWork here;
+      cpu::BusyThread busy;
       kernels.topk(job, 0, plan.rows.rows);
     } else {
       split_rows(plan.rows, part_of_topk, [&](auto first, auto last) {
@@ -111,16 +111,18 @@ void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {
   encoder.dispatch([in = array::unsafe_weak_copy(in),
                     out = array::unsafe_weak_copy(out),
                     rows = plan_rows(in.shape(), in.strides(), axis_, n),
-                    result = result_,
+                    output = result_ == OrderResult::values
+                        ? cpu::SortOutput::values
+                        : cpu::SortOutput::indices,
                     kth]() mutable {
     if (rows.axis_size == 0) {
       return;
     }
-    cpu::OrderJob job{
-        &rows, kth, result, in.dtype(), in.data<void>(), out.data<void>()};
+    cpu::SortJob job{
+        &rows, kth, output, in.dtype(), in.data<void>(), out.data<void>()};
     auto& kernels = cpu::selection_kernels();
     split_rows(rows, part_of_order, [&](auto first, auto last) {
-      kernels.order(job, first, last);
+      kernels.sort(job, first, last);
     });
   });
 }
@@ -136,11 +138,11 @@ void ArgBest::eval_cpu(const std::vector<array>& inputs, array& out) {
                     out = array::unsafe_weak_copy(out),
                     rows = plan_rows(in.shape(), in.strides(), axis_, 1),
                     mode = mode_]() mutable {
-    cpu::ArgBestJob job{
+    cpu::ArgReduceJob job{
         &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
     auto& kernels = cpu::selection_kernels();
     split_rows(rows, part_of_arg_best, [&](auto first, auto last) {
-      kernels.arg_best(job, first, last);
+      kernels.arg_reduce(job, first, last);
     });
   });
 }

@@ -16,7 +16,7 @@ const std::vector<const SelectionKernels*>& available_selection_kernels() {
     std::vector<const SelectionKernels*> kernels;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    // What avx2.cpp and avx512.cpp ask the compiler for.
+    // The same features as the targets in simd/avx2.cpp and simd/avx512.cpp.
     bool avx2 = __builtin_cpu_supports("avx2") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
         __builtin_cpu_supports("popcnt");
@@ -38,7 +38,7 @@ const std::vector<const SelectionKernels*>& available_selection_kernels() {
 
 namespace {
 
-std::atomic<const SelectionKernels*>& chosen() {
+std::atomic<const SelectionKernels*>& current_kernels() {
   static std::atomic kernels = available_selection_kernels().front();
   return kernels;
 }
@@ -46,17 +46,18 @@ std::atomic<const SelectionKernels*>& chosen() {
 } // namespace
 
 const SelectionKernels& selection_kernels() {
-  return *chosen();
+  return *current_kernels();
 }
 
 void use_selection_kernels(const std::string& name) {
   for (auto kernels : available_selection_kernels()) {
     if (kernels->name == name) {
-      chosen() = kernels;
+      current_kernels() = kernels;
       return;
     }
   }
-  throw std::invalid_argument("[selection] no kernels named " + name + ".");
+  throw std::invalid_argument(
+      "[selection] This machine has no kernels named " + name + ".");
 }
 
 } // namespace mlx::core::cpu
