@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Tests what the kernels' elements are compared by, and what the kernels leave
-// behind in the processor. What they compute is tested in op_tests.cpp.
+// Tests the keys that kernels compare elements by, and that kernels leave no
+// upper halves of vector registers in use. op_tests.cpp tests their results.
 
 #include <algorithm>
 #include <cstdio>

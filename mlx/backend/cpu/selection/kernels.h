@@ -18,7 +18,7 @@
 
 namespace mlx::core::cpu {
 
-/** Writes the values and indices of the k best elements of each row. */
+/** Writes the values and the indices of the k best elements of each row. */
 struct TopKJob {
   const TopKPlan* plan;
   TopKMode mode;
@@ -35,8 +35,8 @@ enum class SortOutput { values, indices };
 
 /**
  * Writes each row in ascending, stable order. With ``kth``, partitions it
- * instead: only place ``kth`` must hold what a stable sort has there, with
- * everything that precedes it in that sort before it, in unspecified order.
+ * instead: place ``kth`` holds what a stable sort has there, and before it, in
+ * unspecified order, are the elements that such a sort has before it.
  */
 struct SortJob {
   const RowPlan* rows;

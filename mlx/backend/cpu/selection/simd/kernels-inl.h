@@ -24,15 +24,15 @@
 // - score: an element as a value that is quick to compare, the greatest best,
 //   less exact than a rank (score-inl.h);
 // - candidate: the rank and the index of an element that may be chosen;
-// - bound: a rank or score that every element to be chosen reaches;
+// - bound: a rank or score that the k best reach, by being at least as good;
 // - word: a rank and an index in one integer;
 // - place: a position in a row of the output;
 // - lane: one element of a vector.
 //
-// From the ground up: vector and buffer; rank, score and row; filter,
-// sorting_network, split and sort; the searches for the k best: lanes,
-// short_row, bounded and k_best; rows; and, for each op, topk_rows, sort_rows
-// (with row_writer) and arg_reduce_rows.
+// The headers, from the lowest layer up: vector, buffer; rank, score, row;
+// filter, sorting_network, split, sort; lanes, short_row, bounded and k_best,
+// which find the k best of a row; rows; topk_rows, sort_rows (with row_writer)
+// and arg_reduce_rows, which do all rows of a job; and this one.
 
 #pragma once
 
