@@ -2,9 +2,9 @@
 
 // Elements as scores. A score is a value that vector instructions can compare
 // at once; greater is better. It is cheaper to compute than a rank, but less
-// exact: it may tell the two zeros, or two NaNs, apart, and a floating-point
-// score that is NaN compares with nothing. So the kernels use scores to discard
-// most elements, and ranks to choose among the rest.
+// exact: the scores of the two zeros, or of two NaNs, may differ, and a score
+// may itself be NaN, which compares false with everything. So the kernels use
+// scores to discard most elements, and ranks to choose among the rest.
 
 #pragma once
 
