@@ -4,9 +4,10 @@
 // 32-bit lanes. Each lane holds one row, and all lanes go through the same
 // network, which keeps the k best elements that it has seen.
 //
-// Every word is a rank and an index, so ties go to the lower index. Time for a
-// row: O(size log(k)^2) compare-exchanges, divided by the number of lanes.
-// Memory: the block's ranks, on the stack. k is from 1 to TopKTuning::lanes_k.
+// Every word is a rank and an index, so ties go to the lower index, and NaN is
+// one more rank. Time for a row: O(size log(k)^2) compare-exchanges, divided by
+// the number of lanes. Memory: the block's ranks, on the stack. k is from 1 to
+// TopKTuning::lanes_k and may be the size of the row.
 
 #pragma once
 

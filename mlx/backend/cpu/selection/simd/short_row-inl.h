@@ -5,7 +5,8 @@
 //
 // Invariant: every element that is at least as good as the k-th best is kept,
 // so ties, and NaN, are decided later, by rank and index. Time: linear. Memory:
-// the ranks of the row, on the stack. k is from 1 to TopKTuning::short_row_k.
+// the ranks of the row, on the stack. k is from 1 to TopKTuning::short_row_k,
+// and may be the size of the row.
 
 #pragma once
 
