@@ -2,7 +2,8 @@
 
 // Finds exactly the k best of a row, in ascending order of index, and which of
 // them is worst. Partitions use this: they also have to write all the other
-// elements. Linear time. k is from 1 to the size of the row.
+// elements. Linear time, and memory as for short_row or bounded, one of which
+// finds the candidates. k is from 1 to the size of the row.
 
 #pragma once
 

@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts candidates by rank, stably. The time does not depend on the ranks: few
-// candidates go through a sorting network or are sorted by counting, many are
-// sorted by radix.
+// Sorts candidates by rank, stably. The time does not depend on the ranks. Few
+// candidates go through a sorting network, or are sorted by counting, on the
+// stack. Many are sorted by radix in linear time, in two arrays of ranks and
+// indices.
 
 #pragma once
 

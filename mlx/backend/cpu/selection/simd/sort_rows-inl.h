@@ -5,7 +5,9 @@
 // last. Rows have at least one element.
 //
 // A sort takes linear time (radix), or O(n log(n)^2) in a network for up to
-// network_size elements. A partition takes linear time.
+// network_size elements. A partition takes linear time. Memory for one row: an
+// argsort and a partition in the middle take two candidates for each element, a
+// sort two ranks, a partition near an end as much as k_best.
 
 #pragma once
 

@@ -3,9 +3,11 @@
 // Finds the k-th best of many ranks, and copies the k best. Takes linear time
 // whatever the ranks are. As long as a sample of the ranks at least halves the
 // candidates, sampling is repeated. Then the range of ranks is bisected, which
-// takes at most one pass for each bit of a rank.
+// takes at most one pass for each bit of a rank. Memory: as many candidates as
+// there are ranks.
 //
-// k is from 1 to the number of ranks. Ties, and NaN, are equal ranks here.
+// k is from 1 to the number of ranks. Elements that tie have equal ranks; all
+// NaNs have one rank. copy_k_best() decides which of the ties are chosen.
 
 #pragma once
 

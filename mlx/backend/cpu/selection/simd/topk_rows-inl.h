@@ -1,7 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Runs a TopKJob: the k best of each row, by the algorithm of the job's plan.
-// k = 0 and empty rows never get here. k may be the size of the row.
+// Among ties the lower index is better, in both directions. NaN is greatest.
+//
+// k is from 1 to the size of the row: jobs with k = 0 never get here.
 
 #pragma once
 
