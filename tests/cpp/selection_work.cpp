@@ -1,9 +1,11 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// One selection, in the function ``counted``, for those who count instructions.
-// Needs no libmlx, so that it starts at once. tests/test_linear.py runs it.
+// Runs one kernel on one row inside the function ``counted``, so that valgrind
+// can count the instructions of that call alone (tests/test_linear.py). Not
+// linked to libmlx, so that it starts quickly.
 //
-// Usage: selection_work KERNELS WORK ROW N K
+// Usage: selection_work KERNELS WORK ROW N K, where KERNELS is the name of an
+// instruction set, WORK an algorithm or an op, and ROW a kind from make_row().
 
 #include <algorithm>
 #include <cstdlib>
@@ -42,7 +44,8 @@ std::vector<float> make_row(const std::string& kind, int n) {
     } else if (kind == "organ-pipe") {
       x = std::min(i, n - i);
     } else if (kind == "periodic") {
-      // All that is large falls into few slots, and is larger each time.
+      // The large elements fall into few slots of ``bounded`` and keep growing,
+      // so that its bound has to be raised again and again.
       x = i % 256 < 16 ? 1000 + i : x;
     } else if (kind != "random") {
       std::exit(2);
@@ -113,7 +116,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   auto rows = plan_rows({1, n}, {n, 1}, 1, n);
-  cpu::OrderJob job{
-      &rows, kth, cpu::SortOutput::indices, float32, row.data(), indices.data()};
-  counted(kernels.order, job);
+  cpu::SortJob job{
+      &rows,
+      kth,
+      cpu::SortOutput::indices,
+      float32,
+      row.data(),
+      indices.data()};
+  counted(kernels.sort, job);
 }

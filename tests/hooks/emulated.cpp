@@ -237,10 +237,10 @@ bool emulate(const mx::cpu::TopKJob& job) {
   return true;
 }
 
-bool emulate(const mx::cpu::OrderJob& job) {
+bool emulate(const mx::cpu::SortJob& job) {
   std::lock_guard lock(mutex);
   auto& rows = *job.rows;
-  bool of_values = job.result == mx::cpu::SortOutput::values;
+  bool of_values = job.output == mx::cpu::SortOutput::values;
   auto plan = gpu::plan_partition(
       rows,
       job.dtype,

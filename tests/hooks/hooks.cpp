@@ -42,16 +42,16 @@ void topk(const cpu::TopKJob& job, int64_t first, int64_t last) {
   library_kernels().topk(changed, first, last);
 }
 
-void sort(const cpu::OrderJob& job, int64_t first, int64_t last) {
+void sort(const cpu::SortJob& job, int64_t first, int64_t last) {
   if (!job.kth || !emulates_metal()) {
-    library_kernels().order(job, first, last);
+    library_kernels().sort(job, first, last);
   } else if (first == 0 && !emulate(job)) {
-    library_kernels().order(job, 0, job.rows->rows);
+    library_kernels().sort(job, 0, job.rows->rows);
   }
 }
 
-void arg_reduce(const cpu::ArgBestJob& job, int64_t first, int64_t last) {
-  library_kernels().arg_best(job, first, last);
+void arg_reduce(const cpu::ArgReduceJob& job, int64_t first, int64_t last) {
+  library_kernels().arg_reduce(job, first, last);
 }
 
 const cpu::SelectionKernels hooked_kernels{"hooked", topk, sort, arg_reduce};

@@ -69,6 +69,6 @@ std::string take_emulated_errors();
 
 /** Does the job on the emulator. Returns false if no kernel can. */
 bool emulate(const mx::cpu::TopKJob& job);
-bool emulate(const mx::cpu::OrderJob& job);
+bool emulate(const mx::cpu::SortJob& job);
 
 } // namespace hooks

@@ -18,7 +18,7 @@ namespace mlx::core::cpu {
  */
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_per_part, Work&& work) {
-  AtWork here;
+  BusyThread busy;
   auto rows_per_part =
       elements_per_part / std::max<int64_t>(rows.axis_size, 1) + 1;
   split_work(rows.rows, rows_per_part, selection::threads(), work);

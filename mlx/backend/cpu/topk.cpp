@@ -31,8 +31,8 @@ void run_job(cpu::TopKJob& job) {
   auto& rows = job.plan->rows;
   auto threads = selection::threads();
   if (splits_each_row(*job.plan, threads)) {
-    job.threads_of_a_row = threads;
-    cpu::AtWork here;
+    job.threads_per_row = threads;
+    cpu::BusyThread busy;
     kernels.topk(job, 0, rows.rows);
   } else {
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {

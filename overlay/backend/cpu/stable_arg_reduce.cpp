@@ -26,11 +26,11 @@ void StableArgReduce::eval_cpu(const std::vector<array>& inputs, array& out) {
                     out = array::unsafe_weak_copy(out),
                     rows = plan_rows(in.shape(), in.strides(), axis_, 1),
                     mode = mode_]() mutable {
-    cpu::ArgBestJob job{
+    cpu::ArgReduceJob job{
         &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
     auto& kernels = cpu::selection_kernels();
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-      kernels.arg_best(job, first, last);
+      kernels.arg_reduce(job, first, last);
     });
   });
 }

@@ -37,11 +37,11 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
     if (rows.axis_size == 0) {
       return;
     }
-    cpu::OrderJob job{
+    cpu::SortJob job{
         &rows, kth, output, in.dtype(), in.data<void>(), out.data<void>()};
     auto& kernels = cpu::selection_kernels();
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-      kernels.order(job, first, last);
+      kernels.sort(job, first, last);
     });
   });
 }

@@ -13,7 +13,7 @@ const std::vector<const SelectionKernels*>& available_selection_kernels() {
     std::vector<const SelectionKernels*> kernels;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    // What avx2.cpp and avx512.cpp ask the compiler for.
+    // The same features as the targets in simd/avx2.cpp and simd/avx512.cpp.
     bool avx2 = __builtin_cpu_supports("avx2") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
         __builtin_cpu_supports("popcnt");

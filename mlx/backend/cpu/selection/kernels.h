@@ -1,7 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the CPU kernels do, apart from the instruction set that they do it with.
-// A job is the work on all rows; a kernel does the rows [first, last) of it.
+// What the CPU kernels are asked to do, and which instruction sets they exist
+// for. A job describes the work on all rows of an array; a kernel is called
+// with a job and a range [first, last) of its rows, so that threads can share
+// a job.
 
 #pragma once
 
@@ -17,11 +19,13 @@
 
 namespace mlx::core::cpu {
 
+/** Writes the values and the indices of the k best elements of each row. */
 struct TopKJob {
   const TopKPlan* plan;
   TopKMode mode;
+  // Best first. Otherwise the order is unspecified.
   bool sorted;
-  int64_t threads_of_a_row;
+  int64_t threads_per_row;
   Dtype dtype;
   const void* in;
   void* values;
@@ -29,18 +33,27 @@ struct TopKJob {
 };
 
 enum class SortOutput { values, indices };
-using OrderResult = SortOutput;
 
-struct OrderJob {
+/**
+ * Writes each row in ascending, stable order. With ``kth``, partitions it
+ * instead: place ``kth`` holds what a stable sort has there, and before it, in
+ * unspecified order, are the elements that such a sort has before it.
+ */
+struct SortJob {
   const RowPlan* rows;
   std::optional<size_t> kth;
-  OrderResult result;
+  SortOutput output;
   Dtype dtype;
   const void* in;
+  // Elements of ``dtype``, or uint32 indices.
   void* out;
 };
 
-struct ArgBestJob {
+/**
+ * Writes the index of the first best element of each row. NaN is best in both
+ * modes: this is argmax and argmin.
+ */
+struct ArgReduceJob {
   const RowPlan* rows;
   TopKMode mode;
   Dtype dtype;
@@ -48,14 +61,15 @@ struct ArgBestJob {
   uint32_t* out;
 };
 
+/** The kernels compiled for one instruction set. */
 struct SelectionKernels {
   const char* name;
   void (*topk)(const TopKJob&, int64_t first, int64_t last);
-  void (*order)(const OrderJob&, int64_t first, int64_t last);
-  void (*arg_best)(const ArgBestJob&, int64_t first, int64_t last);
+  void (*sort)(const SortJob&, int64_t first, int64_t last);
+  void (*arg_reduce)(const ArgReduceJob&, int64_t first, int64_t last);
 };
 
-/** Those that this machine can run, the fastest first. */
+/** Returns the kernels that this machine can run, the fastest first. */
 MLX_API const std::vector<const SelectionKernels*>&
 available_selection_kernels();
 

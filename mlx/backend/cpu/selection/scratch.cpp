@@ -31,6 +31,7 @@ KeptScratch& kept() {
 
 ScratchBlock take_scratch(size_t bytes) {
   auto& scratch = kept();
+  // The smallest of the blocks that are large enough.
   auto best = scratch.blocks.end();
   for (auto it = scratch.blocks.begin(); it != scratch.blocks.end(); ++it) {
     bool smaller = best == scratch.blocks.end() || it->bytes < best->bytes;
@@ -55,7 +56,7 @@ void give_back_scratch(ScratchBlock block) {
   auto& scratch = kept();
   scratch.blocks.push_back(block);
   scratch.bytes += block.bytes;
-  // The oldest go first: those that nobody has asked for.
+  // Free the blocks first that have gone unused for longest.
   while (scratch.bytes > kept_scratch_bytes) {
     auto oldest = scratch.blocks.front();
     scratch.bytes -= oldest.bytes;

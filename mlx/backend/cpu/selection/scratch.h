@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Scratch that outlives a call: pages that the system gives are cleared and
-// mapped one by one, which takes longer than to sort what fits on them.
+// Scratch memory that each thread keeps for its next call. New pages are
+// cleared and mapped one by one by the system, and that takes longer than
+// sorting the elements that fit on them.
 
 #pragma once
 
@@ -9,7 +10,7 @@
 
 namespace mlx::core::cpu {
 
-/** What a thread keeps between calls, at the most. */
+/** A thread keeps at most this much between calls. */
 constexpr size_t kept_scratch_bytes = size_t(16) << 20;
 
 struct ScratchBlock {
@@ -17,10 +18,10 @@ struct ScratchBlock {
   size_t bytes{0};
 };
 
-/** At least so many bytes, aligned to 64, not initialised. */
+/** Returns at least ``bytes`` bytes, aligned to 64, not initialised. */
 ScratchBlock take_scratch(size_t bytes);
 
-/** On the thread that took it. */
+/** Must be called on the thread that took ``block``. */
 void give_back_scratch(ScratchBlock block);
 
 } // namespace mlx::core::cpu

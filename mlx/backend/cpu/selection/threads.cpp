@@ -2,6 +2,7 @@
 
 #include "mlx/backend/cpu/selection/threads.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -27,23 +28,26 @@ namespace {
 
 constexpr int max_threads = 1024;
 
-int check_threads(const std::string& who, long threads, const std::string& got) {
+// Returns ``threads``, or throws an error that names the function or variable
+// ``source`` and the value ``got`` from it.
+int check_threads(const std::string& source, long threads, const std::string& got) {
   if (threads < 1 || threads > max_threads) {
     std::ostringstream msg;
-    msg << "[" << who << "] the number of threads must be between 1 and "
+    msg << "[" << source << "] the number of threads must be between 1 and "
         << max_threads << ", got " << got << ".";
     throw std::invalid_argument(msg.str());
   }
   return threads;
 }
 
-int threads_from(const std::string& variable, const std::string& value) {
+int parse_threads(const std::string& variable, const std::string& value) {
   char* end = nullptr;
   auto threads = std::strtol(value.c_str(), &end, 10);
-  bool whole = !value.empty() && *end == '\0';
-  return check_threads(variable, whole ? threads : 0, "\"" + value + "\"");
+  bool is_number = !value.empty() && *end == '\0';
+  return check_threads(variable, is_number ? threads : 0, "\"" + value + "\"");
 }
 
+// Returns how many processors this process may run on.
 int processors() {
 #if defined(__linux__)
   cpu_set_t set;
@@ -57,19 +61,20 @@ int processors() {
 std::atomic<int>& threads_setting() {
   static std::atomic<int> threads = [] {
     if (auto variable = read_variable(Setting::threads)) {
-      return threads_from(variable->name, variable->value);
+      return parse_threads(variable->name, variable->value);
     }
     return processors();
   }();
   return threads;
 }
 
-// How many threads are at work, on whatever stream.
-std::atomic<int64_t> working{0};
+// The number of BusyThreads, over all streams.
+std::atomic<int64_t> busy_threads{0};
 
 class Pool {
  public:
-  // As many helpers as there are and can be, if any.
+  // Queues ``work`` for ``helpers`` threads, or for fewer if the system refuses
+  // to start as many.
   void start(int64_t helpers, const std::function<void()>& work) {
     std::lock_guard lock(mutex_);
     try {
@@ -77,7 +82,7 @@ class Pool {
         threads_.resize(size_ + 1);
       }
     } catch (const std::system_error&) {
-      // The system has no more threads for us: fewer help.
+      // The system refused another thread: use those that exist.
     }
     for (int64_t i = 0; i < std::min(size_, helpers); ++i) {
       threads_.enqueue(work);
@@ -90,12 +95,14 @@ class Pool {
   int64_t size_{0};
 };
 
-// Never destroyed: at exit a stream may still be at work.
+// Never destroyed, since a stream may still use it when the process exits.
 Pool& pool() {
-  static auto* threads = new Pool;
-  return *threads;
+  static auto* pool = new Pool;
+  return *pool;
 }
 
+// Parts that several threads take one by one. Held by a shared_ptr: a helper
+// may look for a part after run_parts has returned.
 struct SharedWork {
   const std::function<void(int64_t)>* part;
   int64_t parts;
@@ -104,7 +111,9 @@ struct SharedWork {
   std::exception_ptr error;
   std::once_flag failed;
 
-  // ``part`` is alive as long as a part is not done.
+  // Calls parts until none is left to take. ``part`` belongs to the caller of
+  // run_parts, which returns once every part is done: so it is used only for a
+  // part that was taken.
   void work() {
     for (auto i = next++; i < parts; i = next++) {
       try {
@@ -125,8 +134,8 @@ void run_parts(
     int64_t parts,
     int64_t threads,
     const std::function<void(int64_t)>& part) {
-  // Others who are at work take their share of the threads.
-  auto helpers = std::min(threads - working, parts - 1);
+  // This thread is itself counted as busy.
+  auto helpers = std::min(threads - busy_threads, parts - 1);
   if (helpers <= 0) {
     for (int64_t i = 0; i < parts; ++i) {
       part(i);
@@ -138,11 +147,12 @@ void run_parts(
   shared->parts = parts;
   try {
     pool().start(helpers, [shared] {
-      AtWork here;
+      BusyThread busy;
       shared->work();
     });
   } catch (...) {
-    // No memory to ask with. Who has been asked uses ``part``: no way out yet.
+    // Queueing ran out of memory. Helpers that are already queued use ``part``,
+    // so finish the work here before returning.
   }
   shared->work();
   for (auto done = shared->done.load(); done < parts;
@@ -154,12 +164,12 @@ void run_parts(
   }
 }
 
-AtWork::AtWork() {
-  ++working;
+BusyThread::BusyThread() {
+  ++busy_threads;
 }
 
-AtWork::~AtWork() {
-  --working;
+BusyThread::~BusyThread() {
+  --busy_threads;
 }
 
 } // namespace mlx::core::cpu

@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Work shared among a pool of threads. A stream's own thread always works, and
-// waits for nobody who has not begun, so that any number of streams can share
-// the pool and none is needed: with one thread, work is a plain call.
+// Divides work among a pool of threads that all streams share. The calling
+// thread works too, and waits only for parts that a helper has already started.
+// So streams cannot deadlock, and everything also works without helpers. With
+// one thread, work is a plain call.
 
 #pragma once
 
@@ -12,25 +13,32 @@
 
 namespace mlx::core::cpu {
 
-/** A thread while it is at work, for others to leave it its share. */
-class AtWork {
+/**
+ * Counts the current thread as busy for as long as the object lives. run_parts
+ * asks for fewer helpers, the more threads are busy.
+ */
+class BusyThread {
  public:
-  AtWork();
-  ~AtWork();
-  AtWork(const AtWork&) = delete;
-  AtWork& operator=(const AtWork&) = delete;
+  BusyThread();
+  ~BusyThread();
+  BusyThread(const BusyThread&) = delete;
+  BusyThread& operator=(const BusyThread&) = delete;
 };
 
 /**
- * part(0), ..., part(parts - 1), in any order; returns when all are done. Who
- * calls is AtWork.
+ * Calls part(0), ..., part(parts - 1) in any order, on up to ``threads``
+ * threads, and returns when all calls have returned. Rethrows the first
+ * exception that a part threw. The caller must hold a BusyThread.
  */
 void run_parts(
     int64_t parts,
     int64_t threads,
     const std::function<void(int64_t)>& part);
 
-/** work(from, to) over [0, count), in parts of at least ``grain``. */
+/**
+ * Calls work(first, last) for ranges that together cover [0, count), each of
+ * at least ``grain`` elements unless ``count`` is less.
+ */
 template <typename Work>
 void split_work(int64_t count, int64_t grain, int64_t threads, Work&& work) {
   threads = std::min(threads, count / std::max<int64_t>(grain, 1));
@@ -40,7 +48,8 @@ void split_work(int64_t count, int64_t grain, int64_t threads, Work&& work) {
     }
     return;
   }
-  // More parts than threads, as some threads come late.
+  // More parts than threads: a helper that starts late then takes fewer parts,
+  // and the others need not wait for it.
   auto parts = std::min(4 * threads, count / grain);
   run_parts(parts, threads, [&](int64_t part) {
     work(part * count / parts, (part + 1) * count / parts);

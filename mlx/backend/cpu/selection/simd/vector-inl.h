@@ -1,8 +1,26 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Vectors of the compiler's, and the few things that it has no operator for.
-// Included once per instruction set, inside its namespace.
+// Vectors in the compiler's own vector type, and the operations that it has no
+// operator for.
 
+#pragma once
+
+#if !defined(SELECTION_NAMESPACE) || !defined(SELECTION_VECTOR_BYTES)
+#error "Only a source file that chooses an instruction set can include this."
+#endif
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+constexpr size_t vector_bytes = SELECTION_VECTOR_BYTES;
+
+/** Returns the least multiple of ``multiple`` that is at least n. */
+inline size_t round_up(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+/** How many elements of type T a vector holds. */
 template <typename T>
 constexpr size_t lanes = vector_bytes / sizeof(T);
 
@@ -31,18 +49,25 @@ Vector<T> broadcast(T value) {
   return Vector<T>{} + value;
 }
 
+/** Returns the lesser of each two lanes. */
 template <typename V>
-V less_of(V a, V b) {
+V min_of(V a, V b) {
   return a < b ? a : b;
 }
 
-/** For floats: ``b`` where ``a`` is NaN; but NaN, on some, where it signals. */
+/**
+ * Returns the greater of each two lanes. Where ``a`` is a quiet NaN the result
+ * is ``b``. Where it is a signalling NaN, some processors return NaN.
+ */
 template <typename V>
-V greater_of(V a, V b) {
+V max_of(V a, V b) {
   return a > b ? a : b;
 }
 
-/** Lane l of the result is lane from(l) of ``a`` followed by ``b``. */
+/**
+ * Returns a vector whose lane l is lane from(l) of ``a`` and ``b`` together.
+ * The lanes of ``b`` are numbered after those of ``a``.
+ */
 template <typename V, typename From, size_t... l>
 V shuffle(V a, V b, From from, std::index_sequence<l...>) {
 #if defined(__clang__) || __GNUC__ >= 12
@@ -58,7 +83,7 @@ Vector<T> shuffle(Vector<T> a, Vector<T> b, From from) {
   return shuffle(a, b, from, std::make_index_sequence<lanes<T>>());
 }
 
-/** Half a vector followed by another. */
+/** Returns a vector made of two halves, ``a`` in the lower lanes. */
 template <typename V, typename Half, size_t... l>
 V concatenate(Half a, Half b, std::index_sequence<l...>) {
 #if defined(__clang__) || __GNUC__ >= 12
@@ -71,9 +96,9 @@ V concatenate(Half a, Half b, std::index_sequence<l...>) {
 #endif
 }
 
-/** Of a comparison's result: one bit for each lane. */
+/** Converts the result of a comparison to one bit per lane, lane 0 lowest. */
 template <typename M>
-uint64_t bits_of(M mask) {
+uint64_t mask_bits(M mask) {
   constexpr auto lane = sizeof(mask[0]);
 #if defined(SELECTION_AVX512)
   auto m = (__m512i)mask;
@@ -106,11 +131,11 @@ uint64_t bits_of(M mask) {
 #endif
 }
 
-/** Of a comparison's result: whether any lane is true. */
+/** Returns whether the result of a comparison is true in any lane. */
 template <typename M>
 bool any_of(M mask) {
 #if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
-  return bits_of(mask) != 0;
+  return mask_bits(mask) != 0;
 #else
   auto words = (Vector<uint64_t>)mask;
   uint64_t any = 0;
@@ -120,3 +145,7 @@ bool any_of(M mask) {
   return any != 0;
 #endif
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

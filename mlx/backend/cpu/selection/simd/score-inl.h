@@ -1,11 +1,20 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Elements as scores: what a vector instruction can compare at once, greater is
-// better. A score is cheap where a rank is exact: it may tell two zeros or two
-// NaNs apart, and a floating-point score that is NaN compares with nothing. So
-// scores bound a selection, and ranks decide it. Included once per instruction
-// set, inside its namespace.
+// Elements as scores. A score is a value that vector instructions can compare
+// at once; greater is better. It is cheaper to compute than a rank, but less
+// exact: the scores of the two zeros, or of two NaNs, may differ, and a score
+// may itself be NaN, which compares false with everything. So the kernels use
+// scores to discard most elements, and ranks to choose among the rest.
 
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/rank-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** The type of a vector's lanes that scores of T are computed in. */
 template <typename T>
 struct LaneOf {
   using type = T;
@@ -27,6 +36,10 @@ struct LaneOf<complex64_t> {
   using type = uint64_t;
 };
 
+/**
+ * Scores of float and double are the elements, negated when ascending. Scores
+ * of all other types are integers, complemented when ascending.
+ */
 template <typename T, Ranking ranking>
 struct Score {
   using Lane = typename LaneOf<T>::type;
@@ -36,7 +49,7 @@ struct Score {
   static constexpr bool half = is_floating<T> && !native;
   static constexpr bool descending = ranking == Ranking::descending;
 
-  /** No score is less. */
+  /** Returns a score that no other score is less than. */
   static constexpr Lane lowest() {
     if constexpr (native) {
       return -std::numeric_limits<T>::infinity();
@@ -45,6 +58,7 @@ struct Score {
     }
   }
 
+  /** Returns the scores of the vector of elements at ``data``. */
   static V load_scores(const T* data) {
     V v;
     std::memcpy(&v, data, sizeof(v));
@@ -61,7 +75,10 @@ struct Score {
     }
   }
 
-  /** Where a score may be good enough: everywhere that one is. */
+  /**
+   * Compares scores with a bound from bound_of(). True for every element whose
+   * rank is at least as good as the bound's; may be true for others.
+   */
   static auto reaches(V score, V bound) {
     if constexpr (native && descending) {
       return ~(score <= bound);
@@ -70,14 +87,17 @@ struct Score {
     }
   }
 
-  /** A score of floats that reaches every bound. */
+  /** Returns a floating-point score that reaches every bound. */
   static constexpr Lane always_reaches() {
     using Limits = std::numeric_limits<Lane>;
     return descending ? Limits::quiet_NaN() : Limits::infinity();
   }
 
-  /** A bit for each lane of four vectors that reaches; whether any does. */
-  static bool reaching(const T* data, V bound, uint64_t (&bits)[4]) {
+  /**
+   * Compares four vectors of elements with ``bound``, and returns whether any
+   * lane reaches it. If so, bits[i] has one bit for each lane of vector i.
+   */
+  static bool any_reaches(const T* data, V bound, uint64_t (&bits)[4]) {
 #if defined(SELECTION_AVX512)
     for (int i = 0; i < 4; ++i) {
       bits[i] = reaching_bits(load_scores(data + i * lanes<Lane>), bound);
@@ -91,10 +111,10 @@ struct Score {
     if (!any_of((m0 | m1) | (m2 | m3))) {
       return false;
     }
-    bits[0] = bits_of(m0);
-    bits[1] = bits_of(m1);
-    bits[2] = bits_of(m2);
-    bits[3] = bits_of(m3);
+    bits[0] = mask_bits(m0);
+    bits[1] = mask_bits(m1);
+    bits[2] = mask_bits(m2);
+    bits[3] = mask_bits(m3);
     return true;
 #endif
   }
@@ -110,25 +130,27 @@ struct Score {
     }
   }
 
-  /** Remembers in ``seen`` whether there is a NaN. */
-  static void watch_for_nan(V& seen, V score) {
+  /** Notes in ``nan_seen`` if any score is NaN. */
+  static void note_nan(V& nan_seen, V score) {
     if constexpr (native) {
-      // One instruction; infinities of both signs make one look in vain.
-      seen += score;
+      // A sum is NaN once a score is. It is also NaN if both infinities occur,
+      // which costs a search for a NaN that is not there.
+      nan_seen += score;
     } else if constexpr (has_nan) {
-      seen |= (V)is_nan(score);
+      nan_seen |= (V)is_nan(score);
     }
   }
 
-  static auto may_have_nan(V seen) {
+  /** False in the lanes in which note_nan() certainly met no NaN. */
+  static auto may_have_nan(V nan_seen) {
     if constexpr (native) {
-      return seen != seen;
+      return nan_seen != nan_seen;
     } else {
-      return seen != 0;
+      return nan_seen != 0;
     }
   }
 
-  /** The rank of an element that has this score. */
+  /** Returns the rank of the elements that have this score. */
   static R rank_of(Lane score) {
     RankOf<T> rank(ranking);
     if constexpr (native) {
@@ -147,9 +169,9 @@ struct Score {
   }
 
   /**
-   * What reaches() takes: the least score that an element of this rank, or a
-   * better one, has. Of floats among which NaN are best, the next score below,
-   * since there is none for NaN.
+   * Returns the bound for reaches(): the least score of the elements with this
+   * rank or a better one. In descending floats it is the score just below that:
+   * reaches() then tests "not at most", which NaN, the best element, passes.
    */
   static Lane bound_of(R bound) {
     RankOf<T> rank(ranking);
@@ -162,7 +184,7 @@ struct Score {
         return -element_of_key<T>(key);
       }
     } else if constexpr (half) {
-      // Of the two zeros the one that is worse; of the NaNs likewise.
+      // Zeros have one rank but two scores, and so do NaNs: take the lowest.
       Lane least = descending   ? key + (key > zero_key)
           : key == nan_key<T>() ? std::numeric_limits<Lane>::max()
                                 : key + (key >= zero_key);
@@ -179,7 +201,8 @@ struct Score {
   static constexpr Lane zero_key = half ? infinity_bits<T>() : 0;
 
 #if defined(SELECTION_AVX512)
-  // As bits_of(reaches(score, bound)), for which GCC makes a vector first.
+  // Returns mask_bits(reaches(score, bound)). GCC would compute that by way of
+  // a vector.
   static uint64_t reaching_bits(V score, V bound) {
     constexpr auto compare = descending ? _CMP_NLE_UQ : _CMP_GE_OQ;
     if constexpr (std::is_same_v<T, float>) {
@@ -189,20 +212,22 @@ struct Score {
     } else if constexpr (sizeof(Lane) == 2 && std::is_unsigned_v<Lane>) {
       return _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound);
     } else {
-      return bits_of(reaches(score, bound));
+      return mask_bits(reaches(score, bound));
     }
   }
 #endif
 
-  // As ordered_key, but that +0 is above -0, and NaNs keep their payload.
+  // Returns keys that compare as ordered_key does, except that +0 is above -0
+  // and NaNs with different payloads differ.
   static V half_keys(V bits) {
     using Signed = std::make_signed_t<Lane>;
     auto sign = (V)((Vector<Signed>)bits >> 15);
     return (bits ^ (sign & Lane(0x7fff))) + Lane(infinity_bits<T>() + 1);
   }
 
+  // Returns ordered_key of complex elements.
   static V complex_keys(V bits) {
-    // The real part is the low half in memory, and the high half of a key.
+    // The real part is the low half of an element and the high half of a key.
     using Half = Vector<uint32_t>;
     auto parts = (Half)bits;
     auto sign = (Half)((Vector<int32_t>)parts >> 31);
@@ -214,3 +239,7 @@ struct Score {
         (is_nan >> 32);
   }
 };
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

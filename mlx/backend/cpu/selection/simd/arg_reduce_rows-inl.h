@@ -1,13 +1,29 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where the best element of each row is, or the first NaN. Included once per
-// instruction set, inside its namespace.
+// Runs an ArgReduceJob: finds the index of the best element of each row. Among
+// ties it is the first. NaN is best for both modes, so the index is that of the
+// first NaN if there is one. Linear time, no memory that depends on the input.
+// Rows have at least one element.
 
-/** Up to so many elements of a row go through lanes. */
-constexpr size_t arg_best_lanes = wide_lanes_size > 32 ? 32 : 8;
+#pragma once
 
+#include "mlx/backend/cpu/selection/simd/rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/score-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** The longest rows for which lanes are the fastest. */
+constexpr size_t arg_reduce_lanes_size = lanes_size_32 > 32 ? 32 : 8;
+
+/**
+ * Finds the best element of rows of at least one vector. Finds the best score
+ * of each chunk of the row and remembers the first chunk with the best rank.
+ * Then searches that chunk for the first element with that rank.
+ */
 template <typename T, Ranking ranking>
-class ArgBestOfRow {
+class ArgReduceOfRow {
   using S = Score<T, ranking>;
   using Lane = typename S::Lane;
   using V = Vector<Lane>;
@@ -15,21 +31,21 @@ class ArgBestOfRow {
   static constexpr size_t chunk = 64 * width;
 
  public:
-  /** For rows of at least one vector. */
+  /** Returns the index of the first NaN, or else of the first best element. */
   static uint32_t find(const Row<T>& row) {
     T copy[chunk];
     auto best = broadcast(S::lowest());
-    size_t where = 0;
+    size_t best_chunk = 0;
     for (size_t first = 0; first < row.size; first += chunk) {
-      // A last vector that is not whole begins earlier: what it sees again is
-      // no better than the best.
+      // A last chunk of less than one vector starts earlier, to fill a vector.
+      // The elements that it reads twice are no better than the best.
       auto size = std::min(chunk, row.size - first);
       auto from = size < width ? row.size - width : first;
       size = std::max(size, width);
-      auto data = row.span(from, size, copy);
-      V seen{};
-      auto best_of_chunk = best_of(data, size, seen);
-      if (S::has_nan && any_of(S::may_have_nan(seen))) {
+      auto data = row.contiguous(from, size, copy);
+      V nan_seen{};
+      auto best_of_chunk = best_of(data, size, nan_seen);
+      if (S::has_nan && any_of(S::may_have_nan(nan_seen))) {
         auto i = first_of(data, size, IsNaN{});
         if (i < size) {
           return from + i;
@@ -37,17 +53,17 @@ class ArgBestOfRow {
       }
       if (any_of(best_of_chunk > best)) {
         auto greatest = greatest_lane(best_of_chunk);
-        // A zero that only scores better than one before it is no better.
+        // +0 and -0 differ in score but tie in rank: keep the first.
         if (S::rank_of(greatest) < S::rank_of(best[0])) {
-          where = from;
+          best_chunk = from;
         }
         best = broadcast(greatest);
       }
     }
-    auto size = std::min(chunk, row.size - where);
-    auto data = row.span(where, size, copy);
+    auto size = std::min(chunk, row.size - best_chunk);
+    auto data = row.contiguous(best_chunk, size, copy);
     auto bound = broadcast(S::bound_of(S::rank_of(best[0])));
-    return where + first_of(data, size, Reaches{bound});
+    return best_chunk + first_of(data, size, Reaches{bound});
   }
 
  private:
@@ -65,9 +81,10 @@ class ArgBestOfRow {
     }
   };
 
-  static V best_of(const T* data, size_t size, V& seen) {
+  // Returns the best score in each lane, and notes NaNs in ``nan_seen``.
+  static V best_of(const T* data, size_t size, V& nan_seen) {
     constexpr size_t accumulators = 4;
-    V best[accumulators], seen_by[accumulators] = {};
+    V best[accumulators], nan_seen_by[accumulators] = {};
     for (auto& b : best) {
       b = broadcast(S::lowest());
     }
@@ -75,27 +92,27 @@ class ArgBestOfRow {
     for (; i + accumulators * width <= size; i += accumulators * width) {
 #pragma GCC unroll 4
       for (size_t a = 0; a < accumulators; ++a) {
-        take(data + i + a * width, best[a], seen_by[a]);
+        update(data + i + a * width, best[a], nan_seen_by[a]);
       }
     }
     for (; i + width <= size; i += width) {
-      take(data + i, best[0], seen_by[0]);
+      update(data + i, best[0], nan_seen_by[0]);
     }
     if (i < size) {
-      take(data + size - width, best[0], seen_by[0]);
+      update(data + size - width, best[0], nan_seen_by[0]);
     }
-    seen = merge_seen(seen_by[0], seen_by[1], seen_by[2], seen_by[3]);
-    return greater_of(
-        greater_of(best[0], best[1]), greater_of(best[2], best[3]));
+    nan_seen = merge_nan_seen(
+        nan_seen_by[0], nan_seen_by[1], nan_seen_by[2], nan_seen_by[3]);
+    return max_of(max_of(best[0], best[1]), max_of(best[2], best[3]));
   }
 
-  static void take(const T* from, V& best, V& seen) {
+  static void update(const T* from, V& best, V& nan_seen) {
     auto score = S::load_scores(from);
-    best = greater_of(score, best);
-    S::watch_for_nan(seen, score);
+    best = max_of(score, best);
+    S::note_nan(nan_seen, score);
   }
 
-  static V merge_seen(V a, V b, V c, V d) {
+  static V merge_nan_seen(V a, V b, V c, V d) {
     if constexpr (S::native) {
       return (a + b) + (c + d);
     } else {
@@ -111,14 +128,15 @@ class ArgBestOfRow {
     return best;
   }
 
-  /** The first element whose score is as ``wanted``; ``size`` if none is. */
+  // Returns the position of the first element whose score satisfies the
+  // predicate ``wanted``, or ``size`` if none does.
   template <typename Wanted>
   static size_t first_of(const T* data, size_t size, Wanted&& wanted) {
     for (size_t i = 0; i < size; i += width) {
       auto from = std::min(i, size - width);
       auto mask = wanted(S::load_scores(data + from));
       if (any_of(mask)) {
-        return from + std::countr_zero(bits_of(mask));
+        return from + std::countr_zero(mask_bits(mask));
       }
     }
     return size;
@@ -126,8 +144,8 @@ class ArgBestOfRow {
 };
 
 template <typename T>
-void arg_best_lanes_of_rows(
-    const ArgBestJob& job,
+void arg_reduce_in_lanes(
+    const ArgReduceJob& job,
     Ranking ranking,
     int64_t first,
     int64_t last) {
@@ -138,7 +156,7 @@ void arg_best_lanes_of_rows(
       first,
       last,
       [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-        select_lanes(rows, RankOf<T>(ranking), 1, words);
+        k_best_in_lanes(rows, RankOf<T>(ranking), 1, words);
         for (size_t r = 0; r < valid; ++r) {
           job.out[out[r]] = index_of(words[r]);
         }
@@ -146,7 +164,7 @@ void arg_best_lanes_of_rows(
 }
 
 template <typename T>
-uint32_t arg_best_one_by_one(const Row<T>& row, RankOf<T> rank) {
+uint32_t arg_reduce_one_by_one(const Row<T>& row, RankOf<T> rank) {
   uint32_t best = 0;
   for (size_t i = 1; i < row.size; ++i) {
     best = rank(row[i]) < rank(row[best]) ? i : best;
@@ -155,23 +173,27 @@ uint32_t arg_best_one_by_one(const Row<T>& row, RankOf<T> rank) {
 }
 
 template <typename T>
-void arg_best_rows(const ArgBestJob& job, int64_t first, int64_t last) {
+void arg_reduce_rows(const ArgReduceJob& job, int64_t first, int64_t last) {
   bool largest = job.mode == TopKMode::largest;
   auto ranking = largest ? Ranking::descending : Ranking::nan_then_ascending;
   auto size = static_cast<size_t>(job.rows->axis_size);
   if constexpr (sizeof(T) <= 4) {
-    if (size <= arg_best_lanes) {
-      return arg_best_lanes_of_rows<T>(job, ranking, first, last);
+    if (size <= arg_reduce_lanes_size) {
+      return arg_reduce_in_lanes<T>(job, ranking, first, last);
     }
   }
   for_each_row<T>(
       *job.rows, job.in, first, last, [&](const Row<T>& row, int64_t out) {
         if (size < lanes<T>) {
-          job.out[out] = arg_best_one_by_one(row, RankOf<T>(ranking));
+          job.out[out] = arg_reduce_one_by_one(row, RankOf<T>(ranking));
         } else if (largest) {
-          job.out[out] = ArgBestOfRow<T, Ranking::descending>::find(row);
+          job.out[out] = ArgReduceOfRow<T, Ranking::descending>::find(row);
         } else {
-          job.out[out] = ArgBestOfRow<T, Ranking::ascending>::find(row);
+          job.out[out] = ArgReduceOfRow<T, Ranking::ascending>::find(row);
         }
       });
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

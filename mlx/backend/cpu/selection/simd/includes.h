@@ -1,19 +1,24 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What instructions.h needs, compiled for the baseline.
+// Everything that the *-inl.h headers use from elsewhere. Included before the
+// compiler is switched to an instruction set (see kernels-inl.h).
 
 #pragma once
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "mlx/backend/common/ordered_key.h"
+#include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/scratch.h"
 #include "mlx/backend/cpu/selection/threads.h"

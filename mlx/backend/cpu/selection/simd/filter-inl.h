@@ -1,15 +1,24 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The one loop that compilers do not vectorise: keep what is in a range, with
-// its index, in order. Included once per instruction set, inside its namespace.
+// Filters candidates by a range of ranks. Compilers do not vectorise this loop,
+// so there is a version in AVX-512 instructions.
 
-/** Ranks from ``low`` to ``low + width``. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
+#include "mlx/backend/cpu/selection/simd/rank-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** The ranks from ``low`` to ``low + width``, both included. */
 template <typename R>
 struct Range {
   R low;
   R width;
 
-  bool has(R rank) const {
+  bool contains(R rank) const {
     return static_cast<R>(rank - low) <= width;
   }
 };
@@ -26,7 +35,8 @@ Range<R> from(R rank) {
 
 #if defined(SELECTION_AVX512)
 
-// Whole vectors of 32-bit ranks; returns how many elements were looked at.
+// Filters as many elements as fill whole vectors, adds the number kept to
+// ``kept``, and returns how many elements it has read.
 inline size_t filter_vectors(
     const uint32_t* ranks,
     const uint32_t* indices,
@@ -89,9 +99,10 @@ inline size_t filter_vectors(
 
 #endif
 
-// Writes whole vectors: ``out`` has room for one more than is kept. ``out`` may
-// be where ``ranks`` and ``indices`` are, or before. Without ``indices``,
-// counts from ``base``.
+// Copies the elements whose rank is in ``range`` to ``out``, in their order,
+// and returns how many they are. Element i has the index ``indices[i]``, or
+// ``base + i`` if ``indices`` is null. May write up to one vector past the last
+// element copied. ``out`` may alias the input or start before it.
 template <typename R>
 size_t filter(
     const R* ranks,
@@ -110,7 +121,11 @@ size_t filter(
     auto index = indices ? indices[i] : static_cast<uint32_t>(base + i);
     out.ranks[kept] = rank;
     out.indices[kept] = index;
-    kept += range.has(rank);
+    kept += range.contains(rank);
   }
   return kept;
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,10 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The kernels with AVX-512 (F, BW, DQ, VL).
+// The kernels for AVX-512 (F, BW, DQ, VL).
 
 #if defined(__x86_64__)
 
-#include "mlx/backend/cpu/selection/includes.h"
+#include "mlx/backend/cpu/selection/simd/includes.h"
 
 #define SELECTION_NAMESPACE avx512
 #define SELECTION_AVX512
@@ -16,12 +16,12 @@
         target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt"))), \
     apply_to = function)
 #else
-// To the end of the file: GCC compiles templates there.
+// Not undone by a pop: GCC compiles templates at the end of the file.
 #pragma GCC target( \
     "avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt,prefer-vector-width=512")
 #endif
 
-#include "mlx/backend/cpu/selection/instructions.h"
+#include "mlx/backend/cpu/selection/simd/kernels-inl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -32,8 +32,8 @@ namespace mlx::core::cpu {
 extern const SelectionKernels avx512_kernels{
     "avx512",
     avx512::topk,
-    avx512::order,
-    avx512::arg_best};
+    avx512::sort,
+    avx512::arg_reduce};
 
 } // namespace mlx::core::cpu
 

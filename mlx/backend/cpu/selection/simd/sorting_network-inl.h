@@ -1,20 +1,35 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Networks of compare-exchanges: the same steps whatever the elements are, so
-// that no branch is mispredicted. Included once per instruction set, inside its
-// namespace.
+// Sorting networks: sequences of compare-exchanges that do not depend on the
+// elements, so that no branch is mispredicted. They sort n elements in
+// O(n log(n)^2) compare-exchanges, and are not stable. A sequence is bitonic if
+// it rises and then falls, or is a rotation of one that does.
 //
 // K. E. Batcher, Sorting networks and their applications, AFIPS 1968: odd-even
 // merges between vectors, bitonic merges within and across them.
 
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/rank-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** Compare-exchange: the lesser of each two lanes goes to ``a``. */
 template <typename V>
 [[gnu::always_inline]] inline void exchange(V& a, V& b) {
-  auto less = less_of(a, b);
-  b = greater_of(a, b);
-  a = less;
+  auto lesser = min_of(a, b);
+  b = max_of(a, b);
+  a = lesser;
 }
 
-/** Lane by lane, elements first, first + step, ... of two sorted halves. */
+// ---- each lane sorted on its own, across several vectors -------------------
+
+/**
+ * Merges, in each lane, the elements first, first + step, ... of v[first ..
+ * first + count), whose two halves are each sorted.
+ */
 template <int first, int count, int step, typename V>
 [[gnu::always_inline]] inline void odd_even_merge(V* v) {
   if constexpr (2 * step < count) {
@@ -29,7 +44,7 @@ template <int first, int count, int step, typename V>
   }
 }
 
-/** Each lane of v[0 .. count) ascending; count is a power of two. */
+/** Sorts each lane of v[first .. first + count); count is a power of two. */
 template <int first, int count, typename V>
 [[gnu::always_inline]] inline void sort_lanes(V* v) {
   if constexpr (count > 1) {
@@ -39,7 +54,7 @@ template <int first, int count, typename V>
   }
 }
 
-/** Of each lane, from rising and then falling to ascending. */
+/** Sorts each lane of v[first .. first + count), which is bitonic. */
 template <int first, int count, typename V>
 [[gnu::always_inline]] inline void bitonic_merge_lanes(V* v) {
   if constexpr (count > 1) {
@@ -52,26 +67,34 @@ template <int first, int count, typename V>
   }
 }
 
-/** ``best`` and ``more`` ascend by lane; leaves the lesser half in ``best``. */
+/**
+ * Keeps in ``best``, sorted, the ``count`` least elements of each lane of
+ * ``best`` and ``more``, which are both sorted.
+ */
 template <int count, typename V>
 [[gnu::always_inline]] inline void merge_lanes(V* best, const V* more) {
 #pragma GCC unroll 16
   for (int i = 0; i < count; ++i) {
-    best[i] = less_of(best[i], more[count - 1 - i]);
+    best[i] = min_of(best[i], more[count - 1 - i]);
   }
   bitonic_merge_lanes<0, count>(best);
 }
 
-/** Exchanges lane l with lane l ^ flip: the lesser to where ``bit`` is not. */
+// ---- all elements of one or more vectors, sorted together ------------------
+
+/**
+ * Compare-exchanges lane l with lane l ^ flip. The lesser goes to the lane
+ * whose number has ``bit`` clear.
+ */
 template <typename E, size_t flip, size_t bit>
 [[gnu::always_inline]] inline Vector<E> exchange_within(Vector<E> v) {
   auto other = shuffle<E>(v, v, [](size_t l) constexpr { return l ^ flip; });
-  return shuffle<E>(
-      less_of(v, other), greater_of(v, other), [](size_t l) constexpr {
-        return l & bit ? l + lanes<E> : l;
-      });
+  return shuffle<E>(min_of(v, other), max_of(v, other), [](size_t l) constexpr {
+    return l & bit ? l + lanes<E> : l;
+  });
 }
 
+/** Sorts runs of 2 * stride lanes, which are each bitonic. */
 template <typename E, size_t stride>
 [[gnu::always_inline]] inline Vector<E> bitonic_merge_within(Vector<E> v) {
   if constexpr (stride > 0) {
@@ -81,6 +104,7 @@ template <typename E, size_t stride>
   return v;
 }
 
+/** Sorts the lanes of a vector, whose runs of size / 2 are sorted. */
 template <typename E, size_t size = 2>
 [[gnu::always_inline]] inline Vector<E> sort_within(Vector<E> v) {
   if constexpr (size <= lanes<E>) {
@@ -96,7 +120,7 @@ Vector<E> reverse(Vector<E> v) {
   return shuffle<E>(v, v, [](size_t l) constexpr { return lanes<E> - 1 - l; });
 }
 
-/** From v[0 .. count) each ascending to all of it ascending, v[0] first. */
+/** Sorts v[0 .. count) as one sequence, which is bitonic. */
 template <typename E, int count>
 [[gnu::always_inline]] inline void bitonic_merge_vectors(Vector<E>* v) {
   if constexpr (count > 1) {
@@ -111,6 +135,7 @@ template <typename E, int count>
   }
 }
 
+/** Sorts v[0 .. count) as one sequence; count is a power of two. */
 template <typename E, int count>
 [[gnu::always_inline]] inline void sort_vectors(Vector<E>* v) {
   if constexpr (count == 1) {
@@ -129,8 +154,10 @@ template <typename E, int count>
   }
 }
 
+// ---- elements in memory ----------------------------------------------------
+
 template <typename E>
-void exchange_stored(E* a, E* b) {
+void exchange_in_memory(E* a, E* b) {
   auto low = load(a);
   auto high = load(b);
   exchange(low, high);
@@ -138,9 +165,9 @@ void exchange_stored(E* a, E* b) {
   store(b, high);
 }
 
-/** Lane l of ``a`` with the one as far from the end of ``b``. */
+/** Compare-exchanges lane l of ``a`` with the l-th last lane of ``b``. */
 template <typename E>
-void exchange_reversed(E* a, E* b) {
+void exchange_reversed_in_memory(E* a, E* b) {
   auto low = load(a);
   auto high = reverse<E>(load(b));
   exchange(low, high);
@@ -176,10 +203,10 @@ void merge_in_registers(E* elements) {
   }
 }
 
-/** So many vectors go through a network in registers, or half as many. */
+/** How many vectors are sorted in registers at a time. */
 constexpr size_t network_block = 8;
 
-/** How many elements network_sort wants: ``count`` and more of the greatest. */
+/** Returns how many elements network_sort needs room for to sort ``count``. */
 template <typename E>
 size_t network_padded(size_t count) {
   auto vectors = (count + lanes<E> - 1) / lanes<E>;
@@ -189,8 +216,9 @@ size_t network_padded(size_t count) {
 }
 
 /**
- * Sorts whole blocks, and perhaps half of one. As if more of the greatest
- * element followed up to a power of two: exchanges with those change nothing.
+ * Sorts ``vectors`` vectors, which are a multiple of half a block. Works as if
+ * padding that is greater than every element followed up to a power of two.
+ * Exchanges with padding would change nothing, so they are left out.
  */
 template <typename E>
 void sort_in_memory(E* elements, size_t vectors) {
@@ -208,14 +236,14 @@ void sort_in_memory(E* elements, size_t vectors) {
       for (auto a = first; a < first + size / 2; ++a) {
         auto b = 2 * first + size - 1 - a;
         if (b < vectors) {
-          exchange_reversed(at(a), at(b));
+          exchange_reversed_in_memory(at(a), at(b));
         }
       }
     }
     for (auto stride = size / 4; stride >= block; stride /= 2) {
       for (size_t first = 0; first < vectors; first += 2 * stride) {
         for (auto a = first; a < first + stride && a + stride < vectors; ++a) {
-          exchange_stored(at(a), at(a + stride));
+          exchange_in_memory(at(a), at(a + stride));
         }
       }
     }
@@ -228,7 +256,10 @@ void sort_in_memory(E* elements, size_t vectors) {
   }
 }
 
-/** Sorts the first ``count`` elements; room is for network_padded(count). */
+/**
+ * Sorts the first ``count`` elements. Fills the rest, up to
+ * network_padded(count), with padding.
+ */
 template <typename E>
 void network_sort(E* elements, size_t count) {
   auto padded = network_padded<E>(count);
@@ -248,3 +279,7 @@ void network_sort(E* elements, size_t count) {
       return sort_in_memory(elements, padded / lanes<E>);
   }
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,9 +1,20 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where a row that is put in order goes: as indices, or as the elements that
-// they are of. Included once per instruction set, inside its namespace.
+// Writes one row of the output, place by place: the indices, or the values of
+// the elements at those indices.
 
-/** use(first, last) between one of the rising ``chosen`` and the next. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * Calls use(first, last) for the ranges of [0, size) between the ``count``
+ * indices in ``chosen``, which are ascending. Ranges may be empty.
+ */
 template <typename Use>
 void for_each_gap(
     const uint32_t* chosen,
@@ -18,19 +29,23 @@ void for_each_gap(
   use(next, size);
 }
 
-class PutIndices {
+/** Writes ``index`` itself to a place of the row. */
+class IndexWriter {
  public:
-  PutIndices(uint32_t* out, int64_t stride, size_t size)
+  IndexWriter(uint32_t* out, int64_t stride, size_t size)
       : out_(out), stride_(stride), size_(size) {}
 
   void operator()(size_t place, uint32_t index) const {
     out_[static_cast<int64_t>(place) * stride_] = index;
   }
 
-  /** All indices but ``count`` rising ones, from ``place`` on. */
-  void all_but(const uint32_t* chosen, size_t count, size_t place) const {
-    if (stride_ == 1 && count <= 16 && size_ <= skipping_size) {
-      count_skipped(chosen, count, out_ + place);
+  /**
+   * Writes, from ``place`` on, all indices of the row except the ``count``
+   * indices in ``chosen``, which are ascending.
+   */
+  void write_others(const uint32_t* chosen, size_t count, size_t place) const {
+    if (stride_ == 1 && count <= 16 && size_ <= max_branchless_size) {
+      write_others_branchless(chosen, count, out_ + place);
       return;
     }
     for_each_gap(chosen, count, size_, [&](size_t first, size_t last) {
@@ -46,12 +61,15 @@ class PutIndices {
   }
 
  private:
-  static constexpr size_t skipping_size = 512;
+  static constexpr size_t max_branchless_size = 512;
 
-  // Without a jump: an index is its place and how many are skipped before it.
-  void count_skipped(const uint32_t* chosen, size_t count, uint32_t* to) const {
+  // The index at place p is p plus the number of chosen indices before it.
+  void write_others_branchless(
+      const uint32_t* chosen,
+      size_t count,
+      uint32_t* to) const {
     constexpr auto width = lanes<uint32_t>;
-    uint32_t rest[skipping_size + width];
+    uint32_t others[max_branchless_size + width];
     Vector<uint32_t> places;
     for (size_t l = 0; l < width; ++l) {
       places[l] = l;
@@ -62,10 +80,10 @@ class PutIndices {
         auto skipped = places >= static_cast<uint32_t>(chosen[c] - c);
         indices -= (Vector<uint32_t>)skipped;
       }
-      store(rest + i, indices);
+      store(others + i, indices);
       places += static_cast<uint32_t>(width);
     }
-    std::copy(rest, rest + size_ - count, to);
+    std::copy(others, others + size_ - count, to);
   }
 
   uint32_t* out_;
@@ -73,17 +91,19 @@ class PutIndices {
   size_t size_;
 };
 
+/** Writes the element at ``index`` to a place of the row. */
 template <typename T>
-class PutValues {
+class ValueWriter {
  public:
-  PutValues(T* out, int64_t stride, const Row<T>& row)
+  ValueWriter(T* out, int64_t stride, const Row<T>& row)
       : out_(out), stride_(stride), row_(row) {}
 
   void operator()(size_t place, uint32_t index) const {
     out_[static_cast<int64_t>(place) * stride_] = row_[index];
   }
 
-  void all_but(const uint32_t* chosen, size_t count, size_t place) const {
+  /** As in IndexWriter, but writes the values at those indices. */
+  void write_others(const uint32_t* chosen, size_t count, size_t place) const {
     for_each_gap(chosen, count, row_.size, [&](size_t first, size_t last) {
       for (; first < last; ++first) {
         (*this)(place++, first);
@@ -96,3 +116,7 @@ class PutValues {
   int64_t stride_;
   const Row<T>& row_;
 };
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

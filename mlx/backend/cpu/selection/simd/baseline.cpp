@@ -1,20 +1,21 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The kernels with what every machine of its kind has: SSE2, or NEON.
+// The kernels for the instructions that every machine of its architecture has:
+// SSE2 on x86-64, NEON on arm64.
 
-#include "mlx/backend/cpu/selection/includes.h"
+#include "mlx/backend/cpu/selection/simd/includes.h"
 
 #define SELECTION_NAMESPACE baseline
 #define SELECTION_VECTOR_BYTES 16
 
-#include "mlx/backend/cpu/selection/instructions.h"
+#include "mlx/backend/cpu/selection/simd/kernels-inl.h"
 
 namespace mlx::core::cpu {
 
 extern const SelectionKernels baseline_kernels{
     "baseline",
     baseline::topk,
-    baseline::order,
-    baseline::arg_best};
+    baseline::sort,
+    baseline::arg_reduce};
 
 } // namespace mlx::core::cpu

@@ -1,28 +1,39 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorting by rank, stable, in time that does not depend on the ranks: a network
-// or counting for a few, by radix for many. Included once per instruction set,
-// inside its namespace.
+// Sorts candidates by rank, stably. The time does not depend on the ranks. Few
+// candidates go through a sorting network, or are sorted by counting, on the
+// stack. Many are sorted by radix in linear time, in two arrays of ranks and
+// indices.
 
-/** Up to so many words go through a network. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
+#include "mlx/backend/cpu/selection/simd/sorting_network-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** At most this many words are sorted by a network. */
 constexpr size_t network_size = 1024;
 
-/** Up to so many ranks that share no word with an index are sorted by counting.
- */
-constexpr size_t few = 64;
+/** At most this many 64-bit ranks are sorted by counting. */
+constexpr size_t counting_size = 64;
 
 /**
- * order[p] is the position of the p-th best of ``count`` <= few candidates.
- * ``ranks`` has room for a multiple of 16.
+ * Sorts by counting: sets positions[p] to the position of the p-th best of
+ * ``count`` ranks. ``count`` is at most counting_size. Fills ``ranks`` up to a
+ * multiple of 16. Compares each rank with each, without branches.
  */
 template <typename R>
-void sort_few(R* ranks, size_t count, uint32_t* order) {
+void counting_sort(R* ranks, size_t count, uint32_t* positions) {
   auto padded = round_up(count, 16);
   std::fill(ranks + count, ranks + padded, worst<R>);
   for (size_t first = 0; first < padded; first += 16) {
     auto block = ranks + first;
+    // For each rank of the block, how many ranks are to precede it. Earlier
+    // ranks win ties.
     R better[16] = {};
-    // Those in front win ties, those behind lose them.
     for (size_t i = 0; i < first; ++i) {
       for (int l = 0; l < 16; ++l) {
         better[l] += ranks[i] <= block[l];
@@ -39,13 +50,13 @@ void sort_few(R* ranks, size_t count, uint32_t* order) {
       }
     }
     for (size_t i = first; i < std::min(count, first + 16); ++i) {
-      order[better[i - first]] = i;
+      positions[better[i - first]] = i;
     }
   }
 }
 
 template <typename R>
-struct Ranked {
+struct RankAndIndex {
   R rank;
   uint32_t index;
 };
@@ -56,13 +67,14 @@ R rank_in(R rank) {
 }
 
 template <typename R>
-R rank_in(const Ranked<R>& element) {
+R rank_in(const RankAndIndex<R>& element) {
   return element.rank;
 }
 
 /**
- * Least significant digit first. ``other`` has room for as many; returns which
- * of the two holds the result.
+ * Sorts by digits of ``bits`` bits, the least significant first. Stable, linear
+ * time. ``other`` has room for ``count`` elements. Returns the array of the two
+ * that holds the result.
  */
 template <int bits, typename E>
 E* radix_sort(E* elements, E* other, size_t count) {
@@ -79,6 +91,7 @@ E* radix_sort(E* elements, E* other, size_t count) {
   }
   for (int d = 0; d < digits; ++d) {
     auto starts = histogram[d];
+    // All elements have the same digit: this pass would change nothing.
     if (starts[digit(rank_in(elements[0]), d)] == count) {
       continue;
     }
@@ -94,6 +107,7 @@ E* radix_sort(E* elements, E* other, size_t count) {
   return elements;
 }
 
+/** As radix_sort, with the digits that are fastest for ``count``. */
 template <typename E>
 E* sort_many(E* elements, E* other, size_t count) {
   return count < 4096 ? radix_sort<8>(elements, other, count)
@@ -101,11 +115,12 @@ E* sort_many(E* elements, E* other, size_t count) {
 }
 
 /**
- * put(place, index) for the k best of ``count`` candidates, best first. Those
- * with equal ranks are in the order of their indices.
+ * Calls write(place, index) for the k best of ``count`` candidates, best first,
+ * with places from 0. Candidates with equal ranks keep their order, which is
+ * that of their indices. Overwrites the candidates.
  */
-template <typename R, typename Put>
-void sort_candidates(Candidates<R> all, size_t count, size_t k, Put&& put) {
+template <typename R, typename Write>
+void sort_candidates(Candidates<R> all, size_t count, size_t k, Write&& write) {
   if constexpr (sizeof(R) == 4) {
     if (count <= network_size) {
       alignas(64) uint64_t words[network_size];
@@ -114,24 +129,28 @@ void sort_candidates(Candidates<R> all, size_t count, size_t k, Put&& put) {
       }
       network_sort(words, count);
       for (size_t i = 0; i < k; ++i) {
-        put(i, index_of(words[i]));
+        write(i, index_of(words[i]));
       }
       return;
     }
-  } else if (count <= few) {
-    uint32_t order[few];
-    sort_few(all.ranks, count, order);
+  } else if (count <= counting_size) {
+    uint32_t positions[counting_size];
+    counting_sort(all.ranks, count, positions);
     for (size_t i = 0; i < k; ++i) {
-      put(i, all.indices[order[i]]);
+      write(i, all.indices[positions[i]]);
     }
     return;
   }
-  Buffer<Ranked<R>> elements(2 * count);
+  Buffer<RankAndIndex<R>> elements(2 * count);
   for (size_t i = 0; i < count; ++i) {
     elements.get()[i] = {all.ranks[i], all.indices[i]};
   }
-  auto ordered = sort_many(elements.get(), elements.get() + count, count);
+  auto sorted = sort_many(elements.get(), elements.get() + count, count);
   for (size_t i = 0; i < k; ++i) {
-    put(i, ordered[i].index);
+    write(i, sorted[i].index);
   }
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

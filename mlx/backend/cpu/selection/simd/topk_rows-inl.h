@@ -1,28 +1,42 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The k best of each row. Included once per instruction set, inside its
-// namespace.
+// Runs a TopKJob: the k best of each row, by the algorithm of the job's plan.
+// Among ties the lower index is better, in both directions. NaN is greatest.
+//
+// k is from 1 to the size of the row: jobs with k = 0 never get here.
 
-/** Where a row's results go. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/rows-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** The outputs of one row, whose elements are ``stride`` apart. */
 template <typename T>
 struct TopKOutput {
   T* values;
   uint32_t* indices;
   int64_t stride;
 
-  void put(size_t place, uint32_t index, const Row<T>& row) const {
+  void write(size_t place, uint32_t index, const Row<T>& row) const {
     auto to = static_cast<int64_t>(place) * stride;
     values[to] = row[index];
     indices[to] = index;
   }
 };
 
-/** Whatever was asked: so few are put in order in no time. */
+/** Up to this k, results are sorted even if not asked: it costs nothing. */
 constexpr size_t always_sorted = 64;
 
-// ``all`` holds the k best and perhaps others, and is spent.
+/**
+ * Writes the k best of ``count`` candidates, which hold the k best of the row
+ * and perhaps others. Overwrites the candidates.
+ */
 template <typename T>
-void finish(
+void write_k_best(
     Candidates<Rank<T>> all,
     size_t count,
     size_t k,
@@ -31,50 +45,52 @@ void finish(
     const TopKOutput<T>& out) {
   using R = Rank<T>;
   sorted |= k <= always_sorted;
-  // What is not much more than k is sorted with it.
+  // A few more than k are cheaper to sort than to drop.
   if (count > (sorted ? 2 * k + 64 : k)) {
-    Scratch<R> scratch(count > 1024 ? count : 0);
+    CandidateBuffer<R> scratch(count > 1024 ? count : 0);
     auto found = split<R>(all.ranks, count, k, scratch.candidates());
-    keep_best(all.ranks, all.indices, count, k, found, Ties::first, all);
+    copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
     count = k;
   }
   if (sorted) {
-    auto put = [&](size_t place, uint32_t index) {
-      out.put(place, index, row);
+    auto write = [&](size_t place, uint32_t index) {
+      out.write(place, index, row);
     };
-    sort_candidates(all, count, k, put);
+    sort_candidates(all, count, k, write);
   } else {
     for (size_t i = 0; i < k; ++i) {
-      out.put(i, all.indices[i], row);
+      out.write(i, all.indices[i], row);
     }
   }
 }
 
-// ---- large k: the whole row as ranks, then a split -------------------------
-
+/**
+ * For large k: converts the whole row to ranks and splits them at the k-th
+ * best. Linear time, plus a sort of the k best if ``sorted``. Memory: a
+ * candidate for each element in ``all``, and as much in ``scratch``.
+ */
 template <typename T>
-void select_large(
+void split_row(
     const Row<T>& row,
     RankOf<T> rank,
     size_t k,
     bool sorted,
-    Scratch<Rank<T>>& all,
-    Scratch<Rank<T>>& scratch,
+    CandidateBuffer<Rank<T>>& all,
+    CandidateBuffer<Rank<T>>& scratch,
     const TopKOutput<T>& out) {
   using R = Rank<T>;
   auto kept = all.candidates();
   load_ranks(row, rank, 0, row.size, kept.ranks);
   if (k < row.size) {
     auto found = split(kept.ranks, row.size, k, scratch.candidates());
-    keep_best<R>(kept.ranks, nullptr, row.size, k, found, Ties::first, kept);
+    copy_k_best<R>(kept.ranks, nullptr, row.size, k, found, Ties::first, kept);
   } else {
     std::iota(kept.indices, kept.indices + row.size, 0);
   }
-  finish(kept, k, k, sorted, row, out);
+  write_k_best(kept, k, k, sorted, row, out);
 }
 
-// ---- rows ------------------------------------------------------------------
-
+/** The rows [first, last) of a job. */
 template <typename T>
 class TopKRows {
   using R = Rank<T>;
@@ -95,16 +111,16 @@ class TopKRows {
       case TopKAlgorithm::whole_row:
         return each([&](const auto& row, const auto& out) {
           for (size_t i = 0; i < k_; ++i) {
-            out.put(i, i, row);
+            out.write(i, i, row);
           }
         });
       case TopKAlgorithm::lanes:
         if constexpr (sizeof(T) <= 4) {
-          if (is_for_lanes<T>(size_)) {
+          if (is_fast_in_lanes<T>(size_)) {
             return run_lanes();
           }
         }
-        // Which gives the same: so few are always in order.
+        // Same result: the k of lanes is at most always_sorted.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();
@@ -113,9 +129,9 @@ class TopKRows {
             ? run_bounded<Ranking::descending>()
             : run_bounded<Ranking::ascending>();
       case TopKAlgorithm::select: {
-        Scratch<R> all(size_), scratch(size_);
+        CandidateBuffer<R> all(size_), scratch(size_);
         return each([&](const auto& row, const auto& out) {
-          select_large(
+          split_row(
               row, RankOf<T>(ranking_), k_, job_.sorted, all, scratch, out);
         });
       }
@@ -130,14 +146,15 @@ class TopKRows {
         job_.plan->rows.out_axis_stride};
   }
 
-  template <typename Select>
-  void each(Select&& select) {
+  // Calls use(row, output of the row) for each row of the range.
+  template <typename Use>
+  void each(Use&& use) {
     for_each_row<T>(
         job_.plan->rows,
         job_.in,
         first_,
         last_,
-        [&](const auto& row, auto offset) { select(row, output(offset)); });
+        [&](const auto& row, auto offset) { use(row, output(offset)); });
   }
 
   void run_short() {
@@ -145,35 +162,35 @@ class TopKRows {
     alignas(64) uint32_t indices[TopKTuning::short_row_size + 2 * lanes<R>];
     Candidates<R> kept{ranks, indices};
     each([&](const auto& row, const auto& out) {
-      auto count = select_short(row, RankOf<T>(ranking_), k_, kept);
-      finish(kept, count, k_, job_.sorted, row, out);
+      auto count = short_row_candidates(row, RankOf<T>(ranking_), k_, kept);
+      write_k_best(kept, count, k_, job_.sorted, row, out);
     });
   }
 
   template <Ranking ranking>
   void run_bounded() {
-    BoundedSelection<T, ranking> selection(size_, k_, Ties::first);
+    BoundedTopK<T, ranking> bounded(size_, k_, Ties::first);
     each([&](const auto& row, const auto& out) {
-      auto count = selection.select(row, job_.threads_of_a_row);
-      finish(selection.candidates(), count, k_, job_.sorted, row, out);
+      auto count = bounded.find(row, job_.threads_per_row);
+      write_k_best(bounded.candidates(), count, k_, job_.sorted, row, out);
     });
   }
 
   void run_lanes() {
     constexpr auto count = RowBlock<T>::count;
-    WordOf<T> words[16 * count];
+    WordOf<T> words[TopKTuning::lanes_k * count];
     for_each_block<T>(
         job_.plan->rows,
         job_.in,
         first_,
         last_,
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          select_lanes(rows, RankOf<T>(ranking_), k_, words);
+          k_best_in_lanes(rows, RankOf<T>(ranking_), k_, words);
           for (size_t r = 0; r < valid; ++r) {
             Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
             auto to = output(out[r]);
             for (size_t i = 0; i < k_; ++i) {
-              to.put(i, index_of(words[i * count + r]), row);
+              to.write(i, index_of(words[i * count + r]), row);
             }
           }
         });
@@ -191,3 +208,7 @@ template <typename T>
 void topk_rows(const TopKJob& job, int64_t first, int64_t last) {
   TopKRows<T>(job, first, last).run();
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,7 +1,15 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Scratch of the kernels, not initialised. Included once per instruction set,
-// inside its namespace.
+// Scratch arrays of the kernels, not initialised. They take their memory from
+// the thread's kept scratch (scratch.h) and give it back.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/vector-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
 
 template <typename T>
 class Buffer {
@@ -15,7 +23,7 @@ class Buffer {
     release();
   }
 
-  /** Loses what was there. */
+  /** Makes room for ``size`` elements. Their values are then unspecified. */
   void reserve(size_t size) {
     if (size * sizeof(T) > block_.bytes) {
       release();
@@ -37,20 +45,24 @@ class Buffer {
   ScratchBlock block_;
 };
 
-/** Elements on their way through a selection, by rising index. */
+/**
+ * Elements that may be among the k best: the rank and the index of each, in
+ * ascending order of index. Points to memory that it does not own.
+ */
 template <typename R>
 struct Candidates {
   R* ranks;
   uint32_t* indices;
 };
 
+/** Owns memory for candidates. */
 template <typename R>
-class Scratch {
+class CandidateBuffer {
  public:
-  explicit Scratch(size_t size)
+  explicit CandidateBuffer(size_t size)
       : ranks_(size + spare), indices_(size + spare) {}
 
-  /** Loses what was there. */
+  /** Makes room for ``size`` elements. Their values are then unspecified. */
   void reserve(size_t size) {
     ranks_.reserve(size + spare);
     indices_.reserve(size + spare);
@@ -61,9 +73,13 @@ class Scratch {
   }
 
  private:
-  // For filter's whole vectors and for padding.
+  // filter() writes whole vectors, and some sorts add padding.
   static constexpr size_t spare = 2 * lanes<R> + 16;
 
   Buffer<R> ranks_;
   Buffer<uint32_t> indices_;
 };
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

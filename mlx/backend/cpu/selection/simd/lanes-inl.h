@@ -1,10 +1,24 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Short rows, as many at a time as a vector has lanes: every lane goes through
-// the same network, that keeps the k best of what it has seen. Included once
-// per instruction set, inside its namespace.
+// Finds the k best of short rows, of as many rows at a time as a vector has
+// 32-bit lanes. Each lane holds one row, and all lanes go through the same
+// network, which keeps the k best elements that it has seen.
+//
+// Every word is a rank and an index, so ties go to the lower index, and NaN is
+// one more rank. Time for a row: O(size log(k)^2) compare-exchanges, divided by
+// the number of lanes. Memory: the block's ranks, on the stack. k is from 1 to
+// TopKTuning::lanes_k and may be the size of the row.
 
-/** Rows side by side: row r, element j at ``data[offset[r] + j * stride]``. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+#include "mlx/backend/cpu/selection/simd/sorting_network-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** Several rows. Element j of row r is ``data[offset[r] + j * stride]``. */
 template <typename T>
 struct RowBlock {
   static constexpr size_t count = lanes<uint32_t>;
@@ -13,9 +27,10 @@ struct RowBlock {
   int64_t offset[count];
   int64_t stride;
   size_t size;
-  // The last element of the array that may be read.
+  // The offset of the last element of the array. None beyond it may be read.
   int64_t last;
 
+  /** Returns whether elements with equal j are contiguous in memory. */
   bool adjacent() const {
     for (size_t r = 1; r < count; ++r) {
       if (offset[r] != offset[0] + static_cast<int64_t>(r)) {
@@ -26,7 +41,8 @@ struct RowBlock {
   }
 };
 
-/** Transposes square blocks of as many lanes as there are vectors. */
+/** Transposes ``count`` vectors, as one or more square matrices side by side.
+ */
 template <size_t step = 1, typename V, size_t count>
 [[gnu::always_inline]] inline void transpose(V (&v)[count]) {
   if constexpr (step < count) {
@@ -49,11 +65,15 @@ template <size_t step = 1, typename V, size_t count>
   }
 }
 
-/** Not ``safe``: what is beyond the array's last element is not read. */
-template <size_t size, bool safe, typename T>
-Keys<T, size> load_piece(const RowBlock<T>& rows, size_t r, size_t first) {
+/**
+ * Loads the elements [first, first + size) of row r, which is contiguous. If
+ * they are not ``all_readable``, those beyond the end of the array are 0.
+ */
+template <size_t size, bool all_readable, typename T>
+ElementBits<T, size>
+load_piece(const RowBlock<T>& rows, size_t r, size_t first) {
   auto from = rows.offset[r] + static_cast<int64_t>(first);
-  if constexpr (safe) {
+  if constexpr (all_readable) {
     return load_bits<T, size>(rows.data + from);
   } else {
     T elements[size] = {};
@@ -64,11 +84,12 @@ Keys<T, size> load_piece(const RowBlock<T>& rows, size_t r, size_t first) {
 }
 
 /**
- * Columns from ``first`` on, as many as ``size``, of rows that are each in one
- * piece. If that is half of the lanes, a vector has a piece of two rows.
+ * Loads the columns [first, first + size) of contiguous rows. ``size`` is the
+ * number of lanes, or half of it. In the latter case each vector that is
+ * transposed holds pieces of two rows.
  */
-template <size_t size, bool safe, typename T>
-void load_columns_of(
+template <size_t size, bool all_readable, typename T>
+void load_transposed(
     const RowBlock<T>& rows,
     RankOf<T> rank,
     size_t first,
@@ -77,13 +98,13 @@ void load_columns_of(
   Vector<uint32_t> block[size];
 #pragma GCC unroll 16
   for (size_t r = 0; r < size; ++r) {
-    auto piece = load_piece<size, safe>(rows, r, first);
+    auto piece = load_piece<size, all_readable>(rows, r, first);
     if constexpr (size == count) {
       block[r] = rank_vector<T>(piece, rank);
     } else {
-      auto pieces = concatenate<Keys<T>>(
+      auto pieces = concatenate<ElementBits<T>>(
           piece,
-          load_piece<size, safe>(rows, r + size, first),
+          load_piece<size, all_readable>(rows, r + size, first),
           std::make_index_sequence<count>());
       block[r] = rank_vector<T>(pieces, rank);
     }
@@ -95,31 +116,32 @@ void load_columns_of(
   }
 }
 
+/** Calls load_transposed, after checking whether all elements are readable. */
 template <size_t size, typename T>
-void load_columns_within(
+void load_transposed_checked(
     const RowBlock<T>& rows,
     RankOf<T> rank,
     size_t first,
     uint32_t* columns) {
   auto last = *std::max_element(rows.offset, rows.offset + rows.count);
   if (last + static_cast<int64_t>(first + size) <= rows.last + 1) {
-    load_columns_of<size, true>(rows, rank, first, columns);
+    load_transposed<size, true>(rows, rank, first, columns);
   } else {
-    load_columns_of<size, false>(rows, rank, first, columns);
+    load_transposed<size, false>(rows, rank, first, columns);
   }
 }
 
-/** columns[j * count + r] is the rank of element j of row r. */
+/** Sets columns[j * count + r] to the rank of element j of row r. */
 template <typename T>
 void load_columns(const RowBlock<T>& rows, RankOf<T> rank, uint32_t* columns) {
   constexpr auto count = RowBlock<T>::count;
   if (rows.stride == 1) {
     size_t j = 0;
     for (; j + count / 2 < rows.size; j += count) {
-      load_columns_within<count>(rows, rank, j, columns);
+      load_transposed_checked<count>(rows, rank, j, columns);
     }
     if (j < rows.size) {
-      load_columns_within<count / 2>(rows, rank, j, columns);
+      load_transposed_checked<count / 2>(rows, rank, j, columns);
     }
     return;
   }
@@ -136,7 +158,10 @@ void load_columns(const RowBlock<T>& rows, RankOf<T> rank, uint32_t* columns) {
   }
 }
 
-/** Words of ranks and the index of their column, of some of the lanes. */
+/**
+ * Packs the ranks of a column and the column's index into words. If words are
+ * 64 bits wide, only half of the lanes fit: the half number ``part``.
+ */
 template <typename W>
 Vector<W> pack_column(const uint32_t* column, size_t index, size_t part) {
   auto ranks = load(column);
@@ -157,11 +182,12 @@ Vector<W> pack_column(const uint32_t* column, size_t index, size_t part) {
 }
 
 /**
- * The ``kept`` best of each row: word i of row r at words[i * count + r].
- * Columns follow that make their number a multiple of ``kept``.
+ * Finds the ``kept`` best of each row and sets words[i * count + r] to the word
+ * of the i-th best of row r. The number of columns in memory, with padding, is
+ * a multiple of ``kept``.
  */
 template <typename W, int kept>
-void best_of_columns(const uint32_t* columns, size_t size, W* words) {
+void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
   constexpr auto count = lanes<uint32_t>;
   for (size_t part = 0; part < count / lanes<W>; ++part) {
     Vector<W> best[kept], more[kept];
@@ -183,23 +209,28 @@ void best_of_columns(const uint32_t* columns, size_t size, W* words) {
   }
 }
 
-/** Ranks of more than 16 bits take words that only AVX-512 has a minimum of. */
+/**
+ * The longest rows of 32-bit elements for which lanes are the fastest. They
+ * take 64-bit words, whose minimum is one instruction only in AVX-512.
+ */
 #if defined(SELECTION_AVX512)
-constexpr size_t wide_lanes_size = TopKTuning::lanes_size;
+constexpr size_t lanes_size_32 = TopKTuning::lanes_size;
 #else
-constexpr size_t wide_lanes_size = 32;
+constexpr size_t lanes_size_32 = 32;
 #endif
 
 template <typename T>
-bool is_for_lanes(size_t size) {
-  return sizeof(T) <= 2 || (sizeof(T) <= 4 && size <= wide_lanes_size);
+bool is_fast_in_lanes(size_t size) {
+  return sizeof(T) <= 2 || (sizeof(T) <= 4 && size <= lanes_size_32);
 }
 
+/** The type of a word that holds a rank of T and an index. */
 template <typename T>
 using WordOf = std::conditional_t<sizeof(T) <= 2, uint32_t, uint64_t>;
 
+/** Sets words[i * count + r] to the word of the i-th best of row r, i < k. */
 template <typename T>
-void select_lanes(
+void k_best_in_lanes(
     const RowBlock<T>& rows,
     RankOf<T> rank,
     size_t k,
@@ -209,19 +240,24 @@ void select_lanes(
   constexpr auto padding = TopKTuning::lanes_k;
   alignas(64) uint32_t columns[(TopKTuning::lanes_size + padding) * count];
   load_columns(rows, rank, columns);
-  // No word of a column that is not there is better than one of a real one.
+  // Pad with the worst rank, and with indices beyond the row, so that padding
+  // never wins.
   auto end = columns + rows.size * count;
   std::fill(end, end + (padding - 1) * count, worst<uint32_t>);
   switch (std::bit_ceil(k)) {
     case 1:
-      return best_of_columns<W, 1>(columns, rows.size, words);
+      return k_best_of_columns<W, 1>(columns, rows.size, words);
     case 2:
-      return best_of_columns<W, 2>(columns, rows.size, words);
+      return k_best_of_columns<W, 2>(columns, rows.size, words);
     case 4:
-      return best_of_columns<W, 4>(columns, rows.size, words);
+      return k_best_of_columns<W, 4>(columns, rows.size, words);
     case 8:
-      return best_of_columns<W, 8>(columns, rows.size, words);
+      return k_best_of_columns<W, 8>(columns, rows.size, words);
     default:
-      return best_of_columns<W, 16>(columns, rows.size, words);
+      return k_best_of_columns<W, 16>(columns, rows.size, words);
   }
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

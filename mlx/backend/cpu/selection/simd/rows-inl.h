@@ -1,30 +1,43 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Walks over the rows of a plan. Rows that lie side by side in memory come in
-// blocks: each cache line is read once. Included once per instruction set,
-// inside its namespace.
+// Calls a function for each row of a plan. Rows that are adjacent in memory are
+// copied in tiles first, so that each cache line is read once.
 
-/** So much of neighbouring rows is copied at a time, at the most. */
-constexpr size_t tile_bytes = size_t(4) << 20;
+#pragma once
 
-/** An input of more than this is not in a cache, where fetching ahead costs. */
-constexpr size_t cached_bytes = size_t(32) << 20;
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
+#include "mlx/backend/cpu/selection/simd/lanes-inl.h"
 
-/** How many neighbouring rows to copy at a time; 1 to leave them where they
- * are. */
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** The greatest size of a tile of copied rows. */
+constexpr size_t max_tile_bytes = size_t(4) << 20;
+
+/**
+ * A larger input is taken to be in main memory, not in a cache. Only then does
+ * prefetching pay.
+ */
+constexpr size_t max_cached_bytes = size_t(32) << 20;
+
+/** Returns how many adjacent rows to copy at a time; 1 to copy none. */
 template <typename T>
-int64_t rows_of_tile(const RowPlan& rows) {
+int64_t rows_per_tile(const RowPlan& rows) {
   bool adjacent = rows.in_axis_stride != 1 && !rows.shape.empty() &&
       rows.in_strides.back() == 1;
   if (!adjacent || rows.axis_size < 8) {
     return 1;
   }
-  int64_t fit = tile_bytes / (rows.axis_size * sizeof(T));
+  int64_t fit = max_tile_bytes / (rows.axis_size * sizeof(T));
   auto most = std::min<int64_t>({fit, 64 / sizeof(T), rows.shape.back()});
   return std::max<int64_t>(most, 1);
 }
 
-/** Rows of ``count`` neighbours, each in one piece, ``pitch`` apart. */
+/**
+ * Copies ``count`` adjacent rows, whose elements are ``stride`` apart, to
+ * contiguous rows that start ``pitch`` elements apart.
+ */
 template <typename T>
 void copy_tile(
     const T* from,
@@ -44,7 +57,10 @@ void copy_tile(
   }
 }
 
-/** use(row, offset in the output) for the rows [first, last). */
+/**
+ * Calls use(row, offset) for the rows [first, last). ``offset`` is that of the
+ * row's first element in the output.
+ */
 template <typename T, typename Use>
 void for_each_row(
     const RowPlan& rows,
@@ -54,12 +70,13 @@ void for_each_row(
     Use&& use) {
   auto data = static_cast<const T*>(in);
   auto size = static_cast<size_t>(rows.axis_size);
-  auto most = rows_of_tile<T>(rows);
-  // Not a power of two: rows would compete for the same lines of the cache.
+  auto most = rows_per_tile<T>(rows);
+  // One cache line is added, so that the pitch is not a power of two. Otherwise
+  // all rows of a tile would compete for the same sets of the cache.
   auto pitch = size + 64 / sizeof(T);
   Buffer<T> tile(most > 1 ? most * pitch : 0);
   bool from_memory = rows.in_axis_stride == 1 &&
-      rows.rows * rows.axis_size * sizeof(T) > cached_bytes;
+      rows.rows * rows.axis_size * sizeof(T) > max_cached_bytes;
   RowCursor at(rows, first);
   for (auto r = first; r < last;) {
     auto count = most > 1 ? std::min({most, last - r, at.left_of_inner()}) : 1;
@@ -86,7 +103,11 @@ void for_each_row(
   }
 }
 
-/** use(block, offsets in the output, how many rows of the block are real). */
+/**
+ * Calls use(block, offsets, valid) for the rows [first, last), in blocks of as
+ * many rows as there are lanes. Only the first ``valid`` rows of a block are
+ * rows of the range; the others repeat the first.
+ */
 template <typename T, typename Use>
 void for_each_block(
     const RowPlan& rows,
@@ -114,3 +135,7 @@ void for_each_block(
     use(block, out, static_cast<size_t>(valid));
   }
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,10 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The kernels with AVX2.
+// The kernels for AVX2.
 
 #if defined(__x86_64__)
 
-#include "mlx/backend/cpu/selection/includes.h"
+#include "mlx/backend/cpu/selection/simd/includes.h"
 
 #define SELECTION_NAMESPACE avx2
 #define SELECTION_AVX2
@@ -14,11 +14,11 @@
 #pragma clang attribute push( \
     __attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
 #else
-// To the end of the file: GCC compiles templates there.
+// Not undone by a pop: GCC compiles templates at the end of the file.
 #pragma GCC target("avx2,bmi,bmi2,popcnt")
 #endif
 
-#include "mlx/backend/cpu/selection/instructions.h"
+#include "mlx/backend/cpu/selection/simd/kernels-inl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -29,8 +29,8 @@ namespace mlx::core::cpu {
 extern const SelectionKernels avx2_kernels{
     "avx2",
     avx2::topk,
-    avx2::order,
-    avx2::arg_best};
+    avx2::sort,
+    avx2::arg_reduce};
 
 } // namespace mlx::core::cpu
 

@@ -1,12 +1,29 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which rank is the k-th best of many. Linear whatever the input: a sample cuts
-// the work while it halves it, then the range of ranks is bisected, at most
-// once per bit. Included once per instruction set, inside its namespace.
+// Finds the k-th best of many ranks, and copies the k best. Takes linear time
+// whatever the ranks are. As long as a sample of the ranks at least halves the
+// candidates, sampling is repeated. Then the range of ranks is bisected, which
+// takes at most one pass for each bit of a rank. Memory: as many candidates as
+// there are ranks.
+//
+// k is from 1 to the number of ranks. Elements that tie have equal ranks; all
+// NaNs have one rank. copy_k_best() decides which of the ties are chosen.
 
-/** Which of the elements that tie with the k-th best are chosen. */
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/filter-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * Which of the elements that tie with the k-th best are chosen: those with the
+ * lowest or those with the highest indices.
+ */
 enum class Ties { first, last };
 
+/** Returns how many ranks are at most ``rank``. */
 template <typename R>
 size_t count_up_to(const R* ranks, size_t count, R rank) {
   R up_to = 0;
@@ -16,6 +33,7 @@ size_t count_up_to(const R* ranks, size_t count, R rank) {
   return up_to;
 }
 
+/** Returns the range from the least to the greatest rank. */
 template <typename R>
 Range<R> range_of(const R* ranks, size_t count) {
   R low = worst<R>;
@@ -27,7 +45,13 @@ Range<R> range_of(const R* ranks, size_t count) {
   return {low, static_cast<R>(high - low)};
 }
 
-/** A rank that at least k are up to, and not many more unless they tie. */
+/**
+ * Returns a bound that at least k of the ranks are at most, and at most k +
+ * ``slack``, unless more of them tie at the bound. Takes no extra memory.
+ *
+ * Invariant: fewer than k ranks are below ``low``, and at least k are at most
+ * ``high``.
+ */
 template <typename R>
 R bisect(const R* ranks, size_t count, size_t k, size_t slack) {
   auto [low, width] = range_of(ranks, count);
@@ -47,7 +71,7 @@ R bisect(const R* ranks, size_t count, size_t k, size_t slack) {
   return high;
 }
 
-/** The k-th best rank, how many are better, and how many are as good. */
+/** The k-th best rank, how many ranks are better, and how many equal it. */
 template <typename R>
 struct Split {
   R rank;
@@ -57,6 +81,8 @@ struct Split {
 
 template <typename R>
 Split<R> split_by_bisection(const R* ranks, size_t count, size_t k) {
+  // The bound may lie between two ranks. The k-th best is the greatest rank
+  // that is at most the bound.
   auto bound = bisect(ranks, count, k, 0);
   R kth = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -67,9 +93,9 @@ Split<R> split_by_bisection(const R* ranks, size_t count, size_t k) {
   return {kth, better, count_up_to(ranks, count, kth) - better};
 }
 
-/** Ranks between which the k-th of ``count`` probably is. */
+/** Returns a range that probably holds the k-th best, from a sorted sample. */
 template <typename R>
-Range<R> guess(const R* ranks, size_t count, size_t k) {
+Range<R> guess_range(const R* ranks, size_t count, size_t k) {
   constexpr int size = 128;
   constexpr int margin = 12;
   R sample[size];
@@ -83,12 +109,19 @@ Range<R> guess(const R* ranks, size_t count, size_t k) {
   return {low, static_cast<R>(high - low)};
 }
 
-// ``scratch`` has room for ``count`` and one vector more, of both kinds.
+/**
+ * Finds the k-th best of ``count`` ranks in linear time. ``scratch`` has room
+ * for ``count`` candidates and one vector more.
+ *
+ * Invariant: ``ranks`` are the ranks that can still be the k-th best,
+ * ``better`` ranks that were dropped are better than all of them, and k counts
+ * within them.
+ */
 template <typename R>
 Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
   size_t better = 0;
   while (count > 1024) {
-    auto range = guess(ranks, count, k);
+    auto range = guess_range(ranks, count, k);
     R below = range.low == 0 ? 0 : range.low - 1;
     auto lower = range.low == 0 ? 0 : count_up_to(ranks, count, below);
     auto upper = count_up_to<R>(ranks, count, range.low + range.width);
@@ -119,7 +152,10 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
   return found;
 }
 
-/** Where the ranks end of which ``wanted`` are equal to ``rank``. */
+/**
+ * Returns the length of the shortest prefix of ``ranks`` that contains
+ * ``wanted`` ranks equal to ``rank``.
+ */
 template <typename R>
 size_t end_of_equal(const R* ranks, R rank, size_t wanted) {
   constexpr size_t block = 256;
@@ -140,11 +176,12 @@ size_t end_of_equal(const R* ranks, R rank, size_t wanted) {
 }
 
 /**
- * The k best of ``count``, in their order, to ``out``, which may be where they
- * are. Without ``indices``, their places are.
+ * Copies the k best of ``count`` candidates to ``out``, in their order. If
+ * ``indices`` is null, candidate i has the index i. ``found`` is the split at
+ * the k-th best. ``out`` may alias the input.
  */
 template <typename R>
-void keep_best(
+void copy_k_best(
     const R* ranks,
     const uint32_t* indices,
     size_t count,
@@ -152,11 +189,13 @@ void keep_best(
     Split<R> found,
     Ties ties,
     Candidates<R> out) {
-  auto chosen = k - found.better;
-  auto front = ties == Ties::first ? chosen : found.equal - chosen;
-  auto cut = end_of_equal(ranks, found.rank, front);
-  auto keep = [&](size_t first, size_t last, bool equal) {
-    if (!equal && found.rank == 0) {
+  // Ties are chosen on one side of ``cut`` only.
+  auto chosen_ties = k - found.better;
+  auto ties_before_cut =
+      ties == Ties::first ? chosen_ties : found.equal - chosen_ties;
+  auto cut = end_of_equal(ranks, found.rank, ties_before_cut);
+  auto copy = [&](size_t first, size_t last, bool with_ties) {
+    if (!with_ties && found.rank == 0) {
       return;
     }
     auto kept = filter<R>(
@@ -164,10 +203,14 @@ void keep_best(
         indices ? indices + first : nullptr,
         first,
         last - first,
-        up_to<R>(found.rank - !equal),
+        up_to<R>(found.rank - !with_ties),
         out);
     out = {out.ranks + kept, out.indices + kept};
   };
-  keep(0, cut, ties == Ties::first);
-  keep(cut, count, ties == Ties::last);
+  copy(0, cut, ties == Ties::first);
+  copy(cut, count, ties == Ties::last);
 }
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,306 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Finds the k best of a long row, for k much less than its size.
+//
+// The first pass divides the row among slots and finds the best score in each.
+// The k-th best of the slots' scores is a bound that at least k elements reach.
+// The pass also notes the best scores of each chunk of the row. The second pass
+// scans the chunks that have an element which reaches the bound, and keeps the
+// elements that do. When the candidates fill their memory, only the k best
+// stay, and the bound is raised to the worst of them. At least k new candidates
+// come between two such steps, and each step takes O(k): so the time is linear,
+// whatever the row.
+//
+// Invariant: each element that can be one of the k best is a candidate or has
+// not been scanned yet. Candidates are in ascending order of index. Ties, and
+// NaN, are decided by rank and index, in tighten() or by the caller.
+//
+// k is from 1 to the size of the row; fast up to an eighth of it. Memory: a bit
+// more than 4 k candidates, 4 k to 8 k scores (for each part that a thread
+// takes) and as many ranks, and a vector for each chunk, which is 1/64 to 1/8
+// of the row. docs/topk.md has the sum.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+#include "mlx/backend/cpu/selection/simd/score-inl.h"
+#include "mlx/backend/cpu/selection/simd/split-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+template <typename T, Ranking ranking>
+class BoundedTopK {
+  using S = Score<T, ranking>;
+  using Lane = typename S::Lane;
+  using V = Vector<Lane>;
+  using R = Rank<T>;
+  static constexpr size_t width = lanes<Lane>;
+  // A block is some vectors whose best scores go to one slot.
+  static constexpr size_t blocks_per_chunk = 8;
+  // Elements scanned between two checks of the candidates' capacity.
+  static constexpr size_t step = 4 * width;
+
+ public:
+  BoundedTopK(size_t size, size_t k, Ties ties)
+      : k_(k),
+        ties_(ties),
+        slot_vectors_(std::bit_ceil((4 * k + width - 1) / width)),
+        block_vectors_(block_vectors(size)),
+        chunk_(blocks_per_chunk * block_vectors_ * width),
+        chunks_(size / chunk_),
+        capacity_(2 * k + 256),
+        chunk_scores_(chunks_ * width),
+        kept_(capacity_ + step),
+        scratch_(capacity_ + step) {}
+
+  /**
+   * Makes candidates() the k best of the row and perhaps others. Returns how
+   * many. The first pass is divided among up to ``threads`` threads.
+   */
+  size_t find(const Row<T>& row, int64_t threads) {
+    find_bound(row, threads);
+    count_ = 0;
+    can_improve_ = true;
+    for (size_t c = 0; c < chunks_ && can_improve_; ++c) {
+      if (compare_ranks_ ||
+          any_of(S::reaches(load(chunk_scores_.get() + c * width), bound_))) {
+        scan(row, c * chunk_, chunk_);
+      }
+    }
+    for (auto i = chunks_ * chunk_; i < row.size && can_improve_; i += chunk_) {
+      scan(row, i, std::min(chunk_, row.size - i));
+    }
+    return count_;
+  }
+
+  Candidates<R> candidates() {
+    return kept_.candidates();
+  }
+
+ private:
+  // Returns how many vectors form a block: few enough that every slot gets a
+  // block and that the row has at least four chunks.
+  size_t block_vectors(size_t size) const {
+    size_t vectors = 8;
+    auto blocks = std::max(slot_vectors_, 4 * blocks_per_chunk);
+    while (vectors > 1 && vectors * blocks * width > size) {
+      vectors /= 2;
+    }
+    return vectors;
+  }
+
+  // ---- the bound -----------------------------------------------------------
+
+  // Sets the bound from one pass over the whole chunks of the row. Each part of
+  // the pass has its own slots, so that parts can run on different threads.
+  void find_bound(const Row<T>& row, int64_t threads) {
+    // At least 4 k slots.
+    auto slots_per_part = slot_vectors_ * width;
+    // All slots together take at most an eighth of the row's size.
+    auto most_parts =
+        std::min<int64_t>(2 * threads, row.size / (8 * slots_per_part));
+    auto parts = threads == 1
+        ? 1
+        : std::clamp<int64_t>(
+              row.size >> 17, 1, std::max<int64_t>(most_parts, 1));
+    slots_.reserve(slots_per_part * parts);
+    auto slots = slots_.get();
+    std::fill(slots, slots + slots_per_part * parts, S::lowest());
+    auto part = [&](int64_t p) {
+      auto first = p * chunks_ / parts;
+      auto last = (p + 1) * chunks_ / parts;
+      switch (block_vectors_) {
+        case 8:
+          return score_chunks<8>(row, first, last, slots + p * slots_per_part);
+        case 4:
+          return score_chunks<4>(row, first, last, slots + p * slots_per_part);
+        case 2:
+          return score_chunks<2>(row, first, last, slots + p * slots_per_part);
+        default:
+          return score_chunks<1>(row, first, last, slots + p * slots_per_part);
+      }
+    };
+    run_parts(parts, threads, part);
+    // Combine the slots of all parts in those of the first.
+    for (auto more = slots + slots_per_part;
+         more < slots + slots_per_part * parts;
+         more += slots_per_part) {
+      for (size_t i = 0; i < slots_per_part; ++i) {
+        slots[i] = more[i] > slots[i] ? more[i] : slots[i];
+      }
+    }
+    ranks_.reserve(slots_per_part);
+    for (size_t i = 0; i < slots_per_part; ++i) {
+      ranks_.get()[i] = S::rank_of(slots[i]);
+    }
+    auto bound = bisect(ranks_.get(), slots_per_part, k_, k_ / 16);
+    // In ascending floats, a slot that has only NaN has the score of +infinity.
+    // If the bound may come from such a slot, every element must reach it.
+    set_bound(must_compare_ranks(bound) ? worst<R> : bound);
+  }
+
+  // Updates the best score of each slot and chunk, for chunks of ``vectors``
+  // vectors in a block. Slot vectors are used in turn, one for each block.
+  template <size_t vectors>
+  void score_chunks(const Row<T>& row, size_t first, size_t last, Lane* slots) {
+    constexpr size_t size = blocks_per_chunk * vectors * width;
+    T copy[size];
+    size_t slot = 0;
+    for (auto c = first; c < last; ++c) {
+      auto data = row.contiguous(c * size, size, copy);
+      auto best = broadcast(S::lowest());
+      V nan_seen{};
+      for (size_t b = 0; b < blocks_per_chunk; ++b) {
+        auto best_of_block = broadcast(S::lowest());
+#pragma GCC unroll 8
+        for (size_t i = 0; i < vectors; ++i, data += width) {
+          auto score = S::load_scores(data);
+          best_of_block = max_of(score, best_of_block);
+          if constexpr (S::native) {
+            S::note_nan(nan_seen, score);
+          }
+        }
+        auto to = slots + slot * width;
+        store(to, max_of(best_of_block, load(to)));
+        best = max_of(best_of_block, best);
+        slot = (slot + 1) & (slot_vectors_ - 1);
+      }
+      if constexpr (S::native) {
+        best =
+            S::may_have_nan(nan_seen) ? broadcast(S::always_reaches()) : best;
+      }
+      store(chunk_scores_.get() + c * width, best);
+    }
+  }
+
+  // In ascending floats NaN is worst, and its score reaches no bound. Returns
+  // whether ``bound`` is so bad that only ranks tell which elements reach it.
+  static bool must_compare_ranks(R bound) {
+    if constexpr (S::native && !S::descending) {
+      RankOf<T> rank(ranking);
+      return bound >= rank(std::numeric_limits<T>::infinity());
+    } else {
+      return false;
+    }
+  }
+
+  void set_bound(R bound) {
+    // Ranks of narrow types have fewer bits than R.
+    rank_bound_ = std::min<R>(bound, worst<OrderedKey<T>>);
+    compare_ranks_ = must_compare_ranks(bound);
+    if (!compare_ranks_) {
+      bound_ = broadcast(S::bound_of(rank_bound_));
+    }
+  }
+
+  // ---- the candidates ------------------------------------------------------
+
+  // Adds the elements [first, first + size) that reach the bound.
+  void scan(const Row<T>& row, size_t first, size_t size) {
+    T copy[blocks_per_chunk * 8 * width];
+    auto data = row.contiguous(first, size, copy);
+    auto whole = size / step * step;
+    if (row.next) {
+      scan_steps<true>(row, data, first, whole);
+    } else {
+      scan_steps<false>(row, data, first, whole);
+    }
+    if (can_improve_ && whole < size) {
+      add_all(data, first, whole, size);
+      if (count_ > capacity_) {
+        tighten();
+      }
+    }
+  }
+
+  template <bool fetch_ahead>
+  void scan_steps(const Row<T>& row, const T* data, size_t first, size_t size) {
+    for (size_t i = 0; i < size && can_improve_; i += step) {
+      if constexpr (fetch_ahead) {
+        row.prefetch_next(first + i, step);
+      }
+      uint64_t bits[4];
+      if (compare_ranks_) {
+        add_all(data, first, i, i + step);
+      } else if (S::any_reaches(data + i, bound_, bits)) {
+        add(data, first, i, bits[0]);
+        add(data, first, i + width, bits[1]);
+        add(data, first, i + 2 * width, bits[2]);
+        add(data, first, i + 3 * width, bits[3]);
+      } else {
+        continue;
+      }
+      if (count_ > capacity_) {
+        tighten();
+      }
+    }
+  }
+
+  // Adds the elements from data[i] on whose bit is set. data[0] has the index
+  // ``first`` in the row.
+  void add(const T* data, size_t first, size_t i, uint64_t bits) {
+    for (; bits != 0; bits &= bits - 1) {
+      auto at = i + std::countr_zero(bits);
+      append(data[at], first + at);
+    }
+  }
+
+  // Adds the elements from data[i] to data[end] whose rank reaches the bound.
+  void add_all(const T* data, size_t first, size_t i, size_t end) {
+    for (; i < end; ++i) {
+      append(data[i], first + i);
+      // Without a branch: drop the element again if it misses the bound.
+      count_ -= kept_.candidates().ranks[count_ - 1] > rank_bound_;
+    }
+  }
+
+  void append(T element, size_t index) {
+    auto kept = kept_.candidates();
+    kept.ranks[count_] = RankOf<T>(ranking)(element);
+    kept.indices[count_] = index;
+    ++count_;
+  }
+
+  // Drops all candidates but the k best, and raises the bound to the worst of
+  // them. A later element that ties with the worst can replace it only if
+  // ``ties_`` is Ties::last. Otherwise a later element must be better than the
+  // worst, and if none can be, the search ends.
+  void tighten() {
+    auto kept = kept_.candidates();
+    auto found = split<R>(kept.ranks, count_, k_, scratch_.candidates());
+    copy_k_best(kept.ranks, kept.indices, count_, k_, found, ties_, kept);
+    count_ = k_;
+    if (ties_ == Ties::first) {
+      can_improve_ = found.rank > RankOf<T>(ranking).best();
+      found.rank -= can_improve_;
+    }
+    set_bound(found.rank);
+  }
+
+  size_t k_;
+  Ties ties_;
+  size_t slot_vectors_;
+  size_t block_vectors_;
+  size_t chunk_;
+  size_t chunks_;
+  size_t capacity_;
+  Buffer<Lane> chunk_scores_;
+  Buffer<Lane> slots_;
+  Buffer<R> ranks_;
+  CandidateBuffer<R> kept_;
+  CandidateBuffer<R> scratch_;
+  // The bound as scores and as a rank.
+  V bound_{};
+  R rank_bound_{0};
+  // Set if scores cannot tell which elements reach the bound.
+  bool compare_ranks_{false};
+  size_t count_{0};
+  // Whether an element that has not been scanned can still be chosen.
+  bool can_improve_{true};
+};
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,102 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Finds exactly the k best of a row, in ascending order of index, and which of
+// them is worst. Partitions use this: they also have to write all the other
+// elements. Linear time, and memory as for short_row or bounded, one of which
+// finds the candidates. k is from 1 to the size of the row.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/bounded-inl.h"
+#include "mlx/backend/cpu/selection/simd/short_row-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+template <typename T, Ranking ranking>
+class KBestOfRow {
+  using R = Rank<T>;
+
+ public:
+  KBestOfRow(size_t size, size_t k, Ties ties)
+      : k_(k),
+        ties_(ties),
+        is_short_(is_short_row(size, k)),
+        kept_(size * is_short_) {
+    if (!is_short_) {
+      bounded_.emplace(size, k, ties);
+    }
+  }
+
+  /** Returns k candidates, valid until the next call. */
+  Candidates<R> find(const Row<T>& row) {
+    auto kept = is_short_ ? kept_.candidates() : bounded_->candidates();
+    auto count = is_short_
+        ? short_row_candidates(row, RankOf<T>(ranking), k_, kept)
+        : bounded_->find(row, 1);
+    if (sizeof(R) == 4 && count <= network_size) {
+      keep_by_words(kept, count);
+    } else {
+      keep_by_split(kept, count);
+    }
+    return kept;
+  }
+
+  /**
+   * Returns the position of the worst candidate in the latest result of find().
+   * Of several with the same rank it is the one that ``ties`` chooses last.
+   */
+  size_t worst_position() const {
+    return worst_;
+  }
+
+ private:
+  // Returns a word that ranks ties as ``ties_`` says.
+  uint64_t word_of(R rank, uint32_t index) const {
+    return pack<uint64_t>(rank, ties_ == Ties::first ? index : ~index);
+  }
+
+  // Few candidates: sort words by a network to find the k-th best.
+  void keep_by_words(Candidates<R> all, size_t count) {
+    alignas(64) uint64_t words[network_size];
+    for (size_t i = 0; i < count; ++i) {
+      words[i] = word_of(all.ranks[i], all.indices[i]);
+    }
+    network_sort(words, count);
+    auto kth = words[k_ - 1];
+    size_t kept = 0;
+    for (size_t i = 0; i < count; ++i) {
+      auto word = word_of(all.ranks[i], all.indices[i]);
+      all.indices[kept] = all.indices[i];
+      worst_ = word == kth ? kept : worst_;
+      kept += word <= kth;
+    }
+  }
+
+  // Many candidates, or ranks too wide for words.
+  void keep_by_split(Candidates<R> all, size_t count) {
+    scratch_.reserve(count);
+    auto found = split<R>(all.ranks, count, k_, scratch_.candidates());
+    copy_k_best(all.ranks, all.indices, count, k_, found, ties_, all);
+    auto end = all.ranks + k_;
+    worst_ = std::find(all.ranks, end, found.rank) - all.ranks;
+    if (ties_ == Ties::first) {
+      for (size_t i = worst_; i < k_; ++i) {
+        worst_ = all.ranks[i] == found.rank ? i : worst_;
+      }
+    }
+  }
+
+  size_t k_;
+  Ties ties_;
+  bool is_short_;
+  size_t worst_{0};
+  CandidateBuffer<R> kept_;
+  CandidateBuffer<R> scratch_{0};
+  std::optional<BoundedTopK<T, ranking>> bounded_;
+};
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

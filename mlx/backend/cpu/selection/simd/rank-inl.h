@@ -1,0 +1,136 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Elements as ranks. A rank is an unsigned integer made from an element's
+// ordered key so that the lowest rank is the best element. All that depends on
+// the dtype or the direction happens here and in score-inl.h; the code that
+// works on ranks is the same for all.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/vector-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * Which elements are best: the least, the greatest, or the least with NaN
+ * before all others. NaN counts as greatest in the first two.
+ */
+enum class Ranking { ascending, descending, nan_then_ascending };
+
+// Ranks of 8, 16 and 32 bits share one type, so that less code is compiled.
+template <typename T>
+using Rank = std::conditional_t<sizeof(T) <= 4, uint32_t, uint64_t>;
+
+/** No rank is worse than this. */
+template <typename R>
+constexpr R worst = std::numeric_limits<R>::max();
+
+/**
+ * Converts elements, or their ordered keys, to ranks, and ranks to keys. A rank
+ * is (key ^ flip) - offset. The flip reverses the order. The offset, the key of
+ * NaN, makes the rank of NaN 0 and that of all other elements greater.
+ */
+template <typename T>
+struct RankOf {
+  using Key = OrderedKey<T>;
+
+  explicit RankOf(Ranking ranking)
+      : flip(ranking == Ranking::descending ? ~Key(0) : Key(0)),
+        offset(
+            ranking == Ranking::nan_then_ascending && has_nan ? nan_key<T>()
+                                                              : Key(0)) {}
+
+  Key operator()(T value) const {
+    return of_key(ordered_key(value));
+  }
+
+  Key of_key(Key key) const {
+    return static_cast<Key>((key ^ flip) - offset);
+  }
+
+  Key key_of(Key rank) const {
+    return static_cast<Key>((rank + offset) ^ flip);
+  }
+
+  /** Returns a rank that no element's rank is below. */
+  Key best() const {
+    return flip ? static_cast<Key>(~nan_key<T>()) : Key(0);
+  }
+
+  static constexpr bool has_nan =
+      is_floating<T> || std::is_same_v<T, complex64_t>;
+  Key flip;
+  Key offset;
+};
+
+/** A vector of the bits of ``count`` elements of type T. */
+template <typename T, size_t count = lanes<uint32_t>>
+struct ElementBitsOf {
+  typedef OrderedKey<T> type __attribute__((vector_size(count * sizeof(T))));
+};
+
+template <typename T, size_t count = lanes<uint32_t>>
+using ElementBits = typename ElementBitsOf<T, count>::type;
+
+template <typename T, size_t count = lanes<uint32_t>>
+ElementBits<T, count> load_bits(const T* data) {
+  ElementBits<T, count> bits;
+  std::memcpy(&bits, data, sizeof(bits));
+  return bits;
+}
+
+/**
+ * Returns the ranks of a vector of elements of up to 4 bytes each. Does the
+ * same as RankOf and ordered_key, on all lanes at once.
+ */
+template <typename T>
+[[gnu::always_inline]] inline Vector<uint32_t> rank_vector(
+    ElementBits<T> elements,
+    RankOf<T> rank) {
+  constexpr int spare_bits = 32 - 8 * sizeof(T);
+  constexpr uint32_t key_mask = std::numeric_limits<OrderedKey<T>>::max();
+  auto bits = __builtin_convertvector(elements, Vector<uint32_t>);
+  if constexpr (is_floating<T>) {
+    auto sign = (Vector<uint32_t>)((Vector<int32_t>)(bits << spare_bits) >> 31);
+    bits = (((bits & (key_mask >> 1)) ^ sign) - sign) + infinity_bits<T>();
+    bits = min_of(bits & key_mask, broadcast<uint32_t>(nan_key<T>()));
+  } else if constexpr (std::is_signed_v<T>) {
+    bits ^= key_mask / 2 + 1;
+  }
+  return ((bits ^ rank.flip) - rank.offset) & key_mask;
+}
+
+/**
+ * Fills ``ranks`` up with the worst rank to a whole number of vectors. Returns
+ * the new count.
+ */
+template <typename R>
+size_t pad_ranks(R* ranks, size_t count) {
+  auto padded = round_up(count, lanes<R>);
+  std::fill(ranks + count, ranks + padded, worst<R>);
+  return padded;
+}
+
+/**
+ * Words hold a rank in their upper half and an index in their lower half. No
+ * two words of a row are equal, so sorting words needs no rule for ties. A rank
+ * must fit into half of a word.
+ */
+template <typename W>
+constexpr int half_of_word = 4 * sizeof(W);
+
+template <typename W>
+W pack(W rank, uint32_t index) {
+  return (rank << half_of_word<W>) | index;
+}
+
+template <typename W>
+uint32_t index_of(W word) {
+  return static_cast<uint32_t>(word & (worst<W> >> half_of_word<W>));
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,260 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Runs a SortJob: sorts or partitions each row, in ascending order. Among ties,
+// the element with the lower index comes first, as in a stable sort. NaN comes
+// last. Rows have at least one element.
+//
+// A sort takes linear time (radix), or O(n log(n)^2) in a network for up to
+// network_size elements. A partition takes linear time. Memory for one row: an
+// argsort and a partition in the middle take two candidates for each element, a
+// sort two ranks, a partition near an end as much as k_best.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
+#include "mlx/backend/cpu/selection/simd/rows-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * Restores the elements with the rank ``rank_of_ties`` in a sorted row that was
+ * rebuilt from ranks. Their bits may differ: zeros have a sign, NaNs a payload.
+ * They are in the order that they have in ``row``, as in a stable sort.
+ */
+template <typename T>
+void restore_bits(
+    const Row<T>& row,
+    Rank<T> rank_of_ties,
+    const Rank<T>* sorted,
+    T* out,
+    int64_t stride) {
+  auto [begin, end] = std::equal_range(sorted, sorted + row.size, rank_of_ties);
+  auto to = begin - sorted;
+  RankOf<T> rank(Ranking::ascending);
+  for (size_t i = 0; begin != end; ++i) {
+    if (rank(row[i]) == rank_of_ties) {
+      out[to++ * stride] = row[i];
+      ++begin;
+    }
+  }
+}
+
+/** The rows [first, last) of a job. */
+template <typename T>
+class SortRows {
+  using R = Rank<T>;
+
+ public:
+  SortRows(const SortJob& job, int64_t first, int64_t last)
+      : job_(job),
+        first_(first),
+        last_(last),
+        size_(job.rows->axis_size),
+        stride_(job.rows->out_axis_stride) {}
+
+  void run() {
+    if constexpr (sizeof(T) <= 4) {
+      if (size_ <= TopKTuning::lanes_k) {
+        return sort_in_lanes();
+      }
+    }
+    if (!job_.kth) {
+      return job_.output == SortOutput::indices ? argsort() : sort();
+    }
+    // Where one side of ``kth`` is small, only that side has to be found.
+    auto kth = *job_.kth;
+    if ((kth + 1) * elements_per_chosen <= size_) {
+      return partition_by_k_best<Ranking::ascending>(kth + 1, Ties::first);
+    }
+    if ((size_ - kth) * elements_per_chosen <= size_) {
+      return partition_by_k_best<Ranking::descending>(size_ - kth, Ties::last);
+    }
+    if (size_ <= network_size) {
+      return job_.output == SortOutput::indices ? argsort() : sort();
+    }
+    partition_by_split(kth);
+  }
+
+ private:
+  // A side is small if the row has this many times as many elements.
+  static constexpr size_t elements_per_chosen = 8;
+
+  // Calls use(row, offset in the output) for each row of the range.
+  template <typename Use>
+  void each(Use&& use) {
+    for_each_row<T>(*job_.rows, job_.in, first_, last_, use);
+  }
+
+  // Calls use(row, write). write(place, index) writes the index, or the value
+  // there, whichever the job asks for.
+  template <typename Use>
+  void with_writer(const Row<T>& row, int64_t offset, Use&& use) {
+    if (job_.output == SortOutput::indices) {
+      auto out = static_cast<uint32_t*>(job_.out) + offset;
+      use(row, IndexWriter(out, stride_, size_));
+    } else {
+      use(row,
+          ValueWriter<T>(static_cast<T*>(job_.out) + offset, stride_, row));
+    }
+  }
+
+  template <typename Use>
+  void each_with_writer(Use&& use) {
+    each([&](const Row<T>& row, int64_t offset) {
+      with_writer(row, offset, use);
+    });
+  }
+
+  // ---- sort ----------------------------------------------------------------
+
+  void argsort() {
+    RankOf<T> rank(Ranking::ascending);
+    CandidateBuffer<R> all(size_ <= network_size ? size_ : 0);
+    Buffer<RankAndIndex<R>> elements(size_ <= network_size ? 0 : 2 * size_);
+    each_with_writer([&](const Row<T>& row, auto&& write) {
+      if (size_ <= network_size) {
+        auto kept = all.candidates();
+        load_ranks(row, rank, 0, size_, kept.ranks);
+        std::iota(kept.indices, kept.indices + size_, 0);
+        sort_candidates(kept, size_, size_, write);
+        return;
+      }
+      auto to = elements.get();
+      for (size_t i = 0; i < size_; ++i) {
+        to[i] = {rank(row[i]), static_cast<uint32_t>(i)};
+      }
+      auto sorted = sort_many(to, to + size_, size_);
+      for (size_t i = 0; i < size_; ++i) {
+        write(i, sorted[i].index);
+      }
+    });
+  }
+
+  // For short rows, whether they are to be sorted or partitioned.
+  void sort_in_lanes() {
+    constexpr auto count = RowBlock<T>::count;
+    WordOf<T> words[TopKTuning::lanes_k * count];
+    auto sort_block =
+        [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
+          k_best_in_lanes(rows, RankOf<T>(Ranking::ascending), size_, words);
+          for (size_t r = 0; r < valid; ++r) {
+            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
+            with_writer(row, out[r], [&](const Row<T>&, auto&& write) {
+              for (size_t i = 0; i < size_; ++i) {
+                write(i, index_of(words[i * count + r]));
+              }
+            });
+          }
+        };
+    for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
+  }
+
+  // Sorts ranks without indices, which moves half as much memory, and turns
+  // them back into elements.
+  void sort() {
+    if constexpr (std::is_same_v<T, complex64_t>) {
+      argsort();
+    } else {
+      RankOf<T> rank(Ranking::ascending);
+      auto padded = network_padded<R>(size_);
+      Buffer<R> ranks(2 * padded);
+      each([&](const Row<T>& row, int64_t offset) {
+        auto from = ranks.get();
+        load_ranks(row, rank, 0, size_, from);
+        auto sorted = from;
+        if (size_ <= network_size) {
+          network_sort(from, size_);
+        } else {
+          sorted = sort_many(from, from + padded, size_);
+        }
+        auto out = static_cast<T*>(job_.out) + offset;
+        for (size_t i = 0; i < size_; ++i) {
+          out[static_cast<int64_t>(i) * stride_] = element_of_key<T>(sorted[i]);
+        }
+        if constexpr (is_floating<T>) {
+          restore_bits<T>(row, ordered_key(T(0.0f)), sorted, out, stride_);
+          restore_bits<T>(row, nan_key<T>(), sorted, out, stride_);
+        }
+      });
+    }
+  }
+
+  // ---- partition -----------------------------------------------------------
+
+  // Finds the ``count`` elements that come first (ascending ranking) or last
+  // (descending ranking) in a stable sort. The one of them that is next to the
+  // other side goes to ``kth``. The other side is written by ascending index.
+  template <Ranking ranking>
+  void partition_by_k_best(size_t count, Ties ties) {
+    KBestOfRow<T, ranking> k_best(size_, count, ties);
+    bool at_front = ranking == Ranking::ascending;
+    each_with_writer([&](const Row<T>& row, auto&& write) {
+      auto chosen = k_best.find(row).indices;
+      auto index_at_kth = chosen[k_best.worst_position()];
+      auto place = at_front ? 0 : size_ - count;
+      auto place_of_others = at_front ? count : 0;
+      auto kth = at_front ? count - 1 : place++;
+      write.write_others(chosen, count, place_of_others);
+      for (size_t c = 0; c < count; ++c) {
+        if (chosen[c] != index_at_kth) {
+          write(place++, chosen[c]);
+        }
+      }
+      write(kth, index_at_kth);
+    });
+  }
+
+  // Splits the ranks of the whole row at ``kth``, and copies the elements
+  // before it, the one at ``kth``, and the elements after it, in three steps.
+  void partition_by_split(size_t kth) {
+    RankOf<T> rank(Ranking::ascending);
+    CandidateBuffer<R> all(size_), scratch(size_);
+    each_with_writer([&](const Row<T>& row, auto&& write) {
+      auto ranks = all.candidates().ranks;
+      load_ranks(row, rank, 0, size_, ranks);
+      auto found = split<R>(ranks, size_, kth + 1, scratch.candidates());
+      // ``ties`` of the elements that tie come before ``kth``. The next of them
+      // is at ``kth``, and its index is cut - 1.
+      auto ties = kth - found.better;
+      auto cut = end_of_equal(ranks, found.rank, ties + 1);
+      auto equal = found.rank;
+      size_t place = 0;
+      // Writes those of the elements [first, last) whose rank is in ``range``.
+      auto write_range = [&](size_t first, size_t last, Range<R> range) {
+        auto kept = scratch.candidates();
+        auto count =
+            filter<R>(ranks + first, nullptr, first, last - first, range, kept);
+        for (size_t i = 0; i < count; ++i) {
+          write(place++, kept.indices[i]);
+        }
+      };
+      write_range(0, cut - 1, up_to<R>(equal));
+      if (equal > 0) {
+        write_range(cut, size_, up_to<R>(equal - 1));
+      }
+      write(place++, cut - 1);
+      if (equal < worst<R>) {
+        write_range(0, cut, from<R>(equal + 1));
+      }
+      write_range(cut, size_, from<R>(equal));
+    });
+  }
+
+  const SortJob& job_;
+  int64_t first_;
+  int64_t last_;
+  size_t size_;
+  int64_t stride_;
+};
+
+template <typename T>
+void sort_rows(const SortJob& job, int64_t first, int64_t last) {
+  SortRows<T>(job, first, last).run();
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,190 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Tests the pool of threads with real selections, from several threads at once,
+// as streams would run them. Needs no libmlx, so that ThreadSanitizer sees
+// every instruction (tests/sanitize.sh).
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mlx/backend/cpu/selection/kernels.h"
+#include "mlx/backend/cpu/selection/threads.h"
+#include "tests/cpp/check.h"
+
+using namespace mlx::core;
+
+namespace {
+
+constexpr int streams = 4;
+
+/** Calls use(i) on ``streams`` threads at once and waits for them. */
+template <typename Use>
+void on_streams(Use&& use) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < streams; ++i) {
+    threads.emplace_back([&use, i]() { use(i); });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+}
+
+/** Rows with many ties, and the indices of each row in descending order. */
+struct Rows {
+  Rows(int rows, int size, int seed)
+      : values(size_t(rows) * size), order(values.size()) {
+    std::mt19937 engine(seed);
+    for (auto& value : values) {
+      value = engine() % 1000;
+    }
+    for (int r = 0; r < rows; ++r) {
+      auto row = values.data() + size_t(r) * size;
+      auto first = order.begin() + size_t(r) * size;
+      std::iota(first, first + size, 0);
+      std::stable_sort(
+          first, first + size, [&](auto a, auto b) { return row[a] > row[b]; });
+    }
+  }
+
+  std::vector<float> values;
+  std::vector<uint32_t> order;
+};
+
+/** Returns in how many rows the k best differ from those of a stable sort. */
+int wrong_rows(
+    const Rows& in,
+    const std::vector<uint32_t>& indices,
+    int rows,
+    int size,
+    int k) {
+  int wrong = 0;
+  for (int r = 0; r < rows; ++r) {
+    auto got = indices.begin() + size_t(r) * k;
+    wrong += !std::equal(got, got + k, in.order.begin() + size_t(r) * size);
+  }
+  return wrong;
+}
+
+// The rows of one job are divided among threads.
+void test_streams_that_divide_their_rows_get_right_results() {
+  constexpr int rows = 60, size = 300, k = 20;
+  std::vector<int> wrong(streams, 0);
+  on_streams([&](int stream) {
+    Rows in(rows, size, stream);
+    std::vector<float> values(rows * k);
+    std::vector<uint32_t> indices(rows * k), best(rows);
+    auto plan = plan_topk({rows, size}, {size, 1}, 1, k, TopKOrder::sorted);
+    auto one = plan_rows({rows, size}, {size, 1}, 1, 1);
+    for (auto kernels : cpu::available_selection_kernels()) {
+      for (int i = 0; i < 10; ++i) {
+        cpu::BusyThread busy;
+        cpu::TopKJob job{
+            &plan,
+            TopKMode::largest,
+            true,
+            1,
+            float32,
+            in.values.data(),
+            values.data(),
+            indices.data()};
+        cpu::split_work(rows, 2, streams + 2, [&](auto first, auto last) {
+          kernels->topk(job, first, last);
+        });
+        wrong[stream] += wrong_rows(in, indices, rows, size, k);
+        cpu::ArgReduceJob reduce{
+            &one, TopKMode::largest, float32, in.values.data(), best.data()};
+        cpu::split_work(rows, 2, streams + 2, [&](auto first, auto last) {
+          kernels->arg_reduce(reduce, first, last);
+        });
+        wrong[stream] += wrong_rows(in, best, rows, size, 1);
+      }
+    }
+  });
+  CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
+}
+
+// The first pass over one long row is divided among threads.
+void test_streams_that_divide_a_long_row_get_right_results() {
+  constexpr int size = 3 << 17, k = 70;
+  std::vector<int> wrong(streams, 0);
+  on_streams([&](int stream) {
+    Rows in(1, size, stream);
+    std::vector<float> values(k);
+    std::vector<uint32_t> indices(k);
+    auto plan = plan_topk({size}, {1}, 0, k, TopKOrder::sorted);
+    for (auto kernels : cpu::available_selection_kernels()) {
+      cpu::BusyThread busy;
+      cpu::TopKJob job{
+          &plan,
+          TopKMode::largest,
+          true,
+          streams + 2,
+          float32,
+          in.values.data(),
+          values.data(),
+          indices.data()};
+      kernels->topk(job, 0, 1);
+      wrong[stream] += wrong_rows(in, indices, 1, size, k);
+    }
+  });
+  CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
+}
+
+void test_every_part_runs_once_while_the_number_of_threads_changes() {
+  std::atomic<bool> done{false};
+  auto before = selection::threads();
+  std::thread setter([&]() {
+    for (int i = 0; !done; ++i) {
+      selection::set_threads(1 + i % 8);
+    }
+  });
+  std::vector<int> wrong(streams, 0);
+  on_streams([&](int stream) {
+    for (int64_t count = 1; count < 200; ++count) {
+      // Not atomic: no two threads may write one element.
+      std::vector<int> visits(count, 0);
+      cpu::BusyThread busy;
+      cpu::split_work(count, 3, selection::threads(), [&](auto i, auto last) {
+        for (; i < last; ++i) {
+          ++visits[i];
+        }
+      });
+      wrong[stream] += std::count(visits.begin(), visits.end(), 1) != count;
+    }
+  });
+  done = true;
+  setter.join();
+  selection::set_threads(before);
+  CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
+}
+
+void test_an_exception_of_a_part_reaches_the_caller() {
+  std::vector<std::string> messages(streams);
+  on_streams([&](int stream) {
+    cpu::BusyThread busy;
+    messages[stream] = error_of<std::runtime_error>([&]() {
+      cpu::run_parts(20, streams + 2, [&](int64_t part) {
+        if (part == 7) {
+          throw std::runtime_error("part 7");
+        }
+      });
+    });
+  });
+  CHECK(messages == std::vector<std::string>(streams, "part 7"));
+}
+
+} // namespace
+
+void run_thread_pool_tests() {
+  test_streams_that_divide_their_rows_get_right_results();
+  test_streams_that_divide_a_long_row_get_right_results();
+  test_every_part_runs_once_while_the_number_of_threads_changes();
+  test_an_exception_of_a_part_reaches_the_caller();
+}
