@@ -70,6 +70,22 @@ class FaultGuard {
  private:
   static constexpr int signals[3] = {SIGSEGV, SIGBUS, SIGFPE};
 
+  static std::string fault_text(int number, const siginfo_t& info) {
+    if (number == SIGFPE) {
+      return "division by zero";
+    }
+    if (on_a_stack(info.si_addr)) {
+      return "private memory over 256 KiB: the thread's stack overflowed";
+    }
+    // The processor does not tell an address that it does not support.
+    if (info.si_code == SI_KERNEL) {
+      return "out of bounds: the address is outside of all address space";
+    }
+    char address[32];
+    snprintf(address, sizeof(address), "%p", info.si_addr);
+    return std::string("out of bounds: nothing is mapped at ") + address;
+  }
+
   static void caught(int number, siginfo_t* info, void*) {
     if (!state.fiber) {
       // No kernel caused it. Returning repeats the fault, which then ends the
@@ -77,15 +93,7 @@ class FaultGuard {
       signal(number, SIG_DFL);
       return;
     }
-    std::string what = "division by zero";
-    if (number != SIGFPE && on_a_stack(info->si_addr)) {
-      what = "private memory over 256 KiB: the thread's stack overflowed";
-    } else if (number != SIGFPE) {
-      char address[32];
-      snprintf(address, sizeof(address), "%p", info->si_addr);
-      what = std::string("out of bounds: nothing is mapped at ") + address;
-    }
-    fail(what + ", by " + running_thread_name());
+    fail(fault_text(number, *info) + ", by " + running_thread_name());
   }
 
   struct sigaction before_[3];
