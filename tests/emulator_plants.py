@@ -212,8 +212,8 @@ RUN_TIME = [
         "(sum.value, scratch, lane, simdgroup);\n  } else {\n"
         "    total = threadgroup_sum<T, threads>(sum.value, scratch, lane, simdgroup);"
         "\n  }\n  total += 0 * (lane",
-        r"divergent threadgroup barrier(.*\n.*)*call path of the first thread: (\S+:\d+ > "
-        r")+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
+        r"divergent threadgroup barrier(.*\n.*)*call path of the first thread: "
+        r"(\S+:\d+ > )+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
     ),
     (
         "a simdgroup function in a function with two callers",
@@ -221,8 +221,8 @@ RUN_TIME = [
         "struct Helper { static uint most(uint x) { return simd_max(x); } };\n"
         "  uint biggest;\n  if (flag) {\n    biggest = Helper::most(size);\n"
         "  } else {\n    biggest = Helper::most(size + 1);\n  }",
-        r"divergent simdgroup operation(.*\n.*)*call path of the first thread: (\S+:\d+ > "
-        r")+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
+        r"divergent simdgroup operation(.*\n.*)*call path of the first thread: "
+        r"(\S+:\d+ > )+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
     ),
     (
         "a simdgroup function that some lanes skip",
