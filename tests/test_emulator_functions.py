@@ -28,78 +28,6 @@ def test_the_front_end_accepts_these_kernels(name):
     assert check(KERNELS / f"{name}.metal") == []
 
 
-def prefix(values, inclusive):
-    sums = np.cumsum(values, axis=1, dtype=values.dtype)
-    return sums if inclusive else sums - values
-
-
-def simd_results(values):
-    """What the rows of the kernel simd_functions hold, from the operands."""
-    rows = values.reshape(-1, 32)
-    lane = np.arange(32)
-    whole = np.ones_like(rows)
-    # Products of the values would overflow.
-    factors = np.where(np.arange(values.size) % 9 == 4, 2, 1).reshape(-1, 32)
-    return [
-        rows.sum(1, keepdims=True, dtype=values.dtype) * whole,
-        rows.max(1, keepdims=True) * whole,
-        rows.min(1, keepdims=True) * whole,
-        prefix(rows, False),
-        prefix(rows, True),
-        factors.prod(1, keepdims=True, dtype=values.dtype) * whole,
-        rows[:, (lane * 5 + 3) % 32],
-        rows[:, lane ^ 5],
-        rows[:, np.where(lane >= 3, lane - 3, lane)],
-        rows[:, np.where(lane < 25, lane + 7, lane)],
-        rows[:, 17:18] * whole,
-        rows[:, :1] * whole,
-    ]
-
-
-@pytest.mark.parametrize("seed", [None, 5])
-@pytest.mark.parametrize(
-    "name, dtype",
-    [
-        ("float", np.float32),
-        ("half", np.float16),
-        ("int", np.int32),
-        ("uint", np.uint32),
-        ("short", np.int16),
-        ("ushort", np.uint16),
-        ("char", np.int8),
-        ("uchar", np.uint8),
-    ],
-)
-def test_simd_functions(library, name, dtype, seed):
-    # Small whole numbers, whose sums are exact in every type and order.
-    values = (np.random.default_rng(1).integers(0, 8, 96)).astype(dtype)
-    if np.issubdtype(dtype, np.signedinteger) or name == "float":
-        values = values - dtype(3)
-    expected = np.stack([np.ravel(row) for row in simd_results(values)])
-    out = np.zeros((12, 96), dtype)
-    kernel = f"simd_functions_{name}"
-    counts = library.launch(kernel, {0: values, 1: out}, 1, 96, outputs={1}, seed=seed)
-    np.testing.assert_array_equal(out, expected)
-    # 12 functions, each called by 3 simdgroups.
-    assert (counts.collectives, counts.barriers) == (12 * 3, 0)
-    assert counts.threadgroup_bytes_read == 0
-
-
-def test_shuffles_at_the_end_of_a_short_simdgroup(library):
-    """The last simdgroup of 40 threads has 8 lanes."""
-    values, out = np.arange(100, 140, dtype=np.int32), np.zeros((12, 40), np.int32)
-    message = r"simd_shuffle at \S+ reads the value of lane \d+; expected 0 to 7, by"
-    with pytest.raises(emulator.KernelError, match=message):
-        library.launch("simd_functions_int", {0: values, 1: out}, 1, 40, outputs={1})
-    out = np.zeros((3, 40), np.int32)
-    library.launch("short_simdgroups", {0: values, 1: out}, 1, 40, outputs={1})
-    rows = [values[:32], values[32:]]
-    up = np.concatenate([np.append(row[:3], row[:-3]) for row in rows])
-    down = np.concatenate([np.append(row[7:], row[-7:]) for row in rows])
-    sums = np.concatenate([np.cumsum(row) for row in rows])
-    np.testing.assert_array_equal(out, np.stack([up, down, sums]))
-
-
 def test_votes(library):
     values = np.random.default_rng(2).random(96) < 0.5
     values[64:] = True
@@ -298,5 +226,5 @@ def test_fibers_work_with_ucontext(monkeypatch):
         builder._runtime.cache_clear()
     monkeypatch.undo()
     assert library is not emulator.build(SOURCE)
-    test_simd_functions(library, "float", np.float32, None)
+    test_votes(library)
     test_a_seed_replays_its_order(library)

@@ -1,6 +1,6 @@
 """Translates Metal source to CUDA and compiles it with nvcc:
 
-    python -m metal.emulator.cuda FILE OUT [-I DIRECTORY] [--arch ARCHITECTURE]
+    python -m metal.emulator.cuda FILE OUT [-I DIRECTORY] [-D NAME=VALUE] [--arch ARCH]
 
 nvcc is a second compiler that checks the source, and its output runs on NVIDIA GPUs.
 cuda/metal.cuh declares the part of Metal's library that the selection kernels use.
@@ -48,9 +48,10 @@ def main():
     parser.add_argument("file")
     parser.add_argument("out", help="the cubin to write")
     parser.add_argument("-I", action="append", default=[], help="include directory")
+    parser.add_argument("-D", action="append", default=[], help="macro definition")
     parser.add_argument("--arch", default="sm_80", help="nvcc's -arch")
     options = parser.parse_args()
-    compile_kernels(options.file, options.out, options.I, (), options.arch)
+    compile_kernels(options.file, options.out, options.I, options.D, options.arch)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ __device__ inline Simd<T> simd_broadcast_first(T value) {
 EMULATOR_REDUCTION(simd_max, value < other ? other : value)
 EMULATOR_REDUCTION(simd_min, other < value ? other : value)
 EMULATOR_REDUCTION(simd_sum, value + other)
+EMULATOR_REDUCTION(simd_product, value* other)
 EMULATOR_REDUCTION(simd_or, value | other)
 EMULATOR_REDUCTION(simd_and, value& other)
 EMULATOR_REDUCTION(simd_xor, value ^ other)
@@ -188,6 +189,9 @@ __device__ inline uint3 threadgroups_per_grid() {
 // The functions below assume threadgroups of one dimension, a multiple of 32.
 __device__ inline uint thread_index_in_threadgroup() {
   return threadIdx.x;
+}
+__device__ inline uint threads_per_threadgroup() {
+  return blockDim.x;
 }
 __device__ inline uint thread_index_in_simdgroup() {
   return threadIdx.x % 32;

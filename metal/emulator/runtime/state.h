@@ -14,7 +14,8 @@
 
 namespace emulator {
 
-/** The memory that barriers order. Also the bit in the flags of a barrier. */
+/** The memory that barriers order. The value is also the number of the bit that
+ * names it in a barrier's flags. */
 enum Space { device_space, threadgroup_space };
 
 /** What a thread waits for: nothing, the rest of its simdgroup or of its
@@ -57,7 +58,7 @@ struct State {
 };
 extern State state;
 
-/** The mistakes found in this launch, one text each. */
+/** The findings: the mistakes found in this launch, one text each. */
 extern std::vector<std::string> findings;
 
 /** Thrown to end a launch when no thread is running. */
