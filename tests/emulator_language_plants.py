@@ -136,7 +136,7 @@ CONSTRUCTS = [
             "[[host_name",
             "uint f(uint n) { return n < 2 ? n : f(n - 1) + 1; }",
         ),
-        r"recursion through f\(unsigned int\)",
+        r"recursion through f\(unsigned int\), which Metal forbids",
     ),
     (
         "recursion through two functions",
@@ -146,7 +146,7 @@ CONSTRUCTS = [
             "uint g(uint n); uint f(uint n) { return n ? g(n - 1) : 0; }\n"
             "uint g(uint n) { return n ? f(n - 1) : 1; }",
         ),
-        r"recursion through f\(unsigned int\)",
+        r"recursion through f\(unsigned int\), which Metal forbids",
     ),
     (
         "a virtual function",

@@ -71,17 +71,17 @@ RUN_TIME = [
     (
         "a barrier for the wrong memory",
         *replace("row_sum", WRITTEN, "threadgroup_barrier(mem_flags::mem_device);"),
-        r"race: .*(\n.*)*threadgroup_barrier at \S+:\d+ does not name mem_threadgroup",
+        r"race: [\s\S]*threadgroup_barrier at \S+:\d+ does not name mem_threadgroup",
     ),
     (
         "a barrier for no memory",
         *replace("row_sum", WRITTEN, "threadgroup_barrier(mem_flags::mem_none);"),
-        r"race: .*(\n.*)*does not name mem_threadgroup",
+        r"race: [\s\S]*does not name mem_threadgroup",
     ),
     (
         "a simdgroup barrier with no memory",
         *replace("compact", LINE, "simdgroup_barrier(mem_flags::mem_none);"),
-        r"race: .*(\n.*)*simdgroup_barrier at \S+:\d+ does not name mem_threadgroup",
+        r"race: [\s\S]*simdgroup_barrier at \S+:\d+ does not name mem_threadgroup",
     ),
     (
         "a simdgroup barrier for a threadgroup's data",
@@ -94,7 +94,7 @@ RUN_TIME = [
         f"  if (index == 5) {{ out[2 * row] = 1; }} {BARRIER}\n"
         "  if (index == 40) { out[2 * row] += 1; }\n"
         f"  {BARRIER}  T total = threadgroup_sum",
-        r"race: .*buffer\(1\).*(\n.*)*does not name mem_device",
+        r"race: .*buffer\(1\)[\s\S]*does not name mem_device",
     ),
     # ---- writes and reads in the less usual order
     (
@@ -197,13 +197,13 @@ RUN_TIME = [
             "row_sum", "  squares.value = 0;", "  if (index > 31) { return; }"
         ),
         r"divergent threadgroup barrier in threadgroup \(0, 0, 0\); expected all its "
-        r"threads at the same barrier:(.*\n.*)* returned: 32",
+        r"threads at the same barrier:[\s\S]*\n.* returned: 32",
     ),
     (
         "a barrier in each branch of a condition",
         *instead_of("row_sum", WRITTEN),
         f"if (lane < 16) {{\n{BARRIER}\n}} else {{\n{BARRIER}\n}}",
-        r"divergent threadgroup barrier(.*\n.*)*threadgroup_barrier at \S+:\d+",
+        r"divergent threadgroup barrier[\s\S]*\n.*threadgroup_barrier at \S+:\d+",
     ),
     (
         "a barrier in a function with two callers",
@@ -212,7 +212,7 @@ RUN_TIME = [
         "(sum.value, scratch, lane, simdgroup);\n  } else {\n"
         "    total = threadgroup_sum<T, threads>(sum.value, scratch, lane, simdgroup);"
         "\n  }\n  total += 0 * (lane",
-        r"divergent threadgroup barrier(.*\n.*)*call path of the first thread: "
+        r"divergent threadgroup barrier[\s\S]*\n.*call path of the first thread: "
         r"(\S+:\d+ > )+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
     ),
     (
@@ -221,7 +221,7 @@ RUN_TIME = [
         "struct Helper { static uint most(uint x) { return simd_max(x); } };\n"
         "  uint biggest;\n  if (flag) {\n    biggest = Helper::most(size);\n"
         "  } else {\n    biggest = Helper::most(size + 1);\n  }",
-        r"divergent simdgroup operation(.*\n.*)*call path of the first thread: "
+        r"divergent simdgroup operation[\s\S]*\n.*call path of the first thread: "
         r"(\S+:\d+ > )+\S+:\d+\n *call path of this thread: (\S+:\d+ > )+\S+:\d+$",
     ),
     (
@@ -229,26 +229,26 @@ RUN_TIME = [
         *instead_of("compact", BIGGEST),
         "uint biggest = size;\n  if (flag) { biggest = simd_max(size); }",
         r"divergent simdgroup operation in simdgroup \d of threadgroup \(0, 0, 0\); "
-        r"expected all its threads in the same call:(.*\n.*)*simd_max at \S+:\d+",
+        r"expected all its threads in the same call:[\s\S]*\n.*simd_max at \S+:\d+",
     ),
     (
         "a simdgroup function after some lanes left the loop",
         *instead_of("compact", BIGGEST),
         "uint biggest = 0;\n  for (uint i = 0; i < 32; ++i) {\n"
         "    if (i > lane) { break; }\n    biggest = simd_max(size);\n  }",
-        r"divergent simdgroup operation(.*\n.*)*returned",
+        r"divergent simdgroup operation[\s\S]*\n.*returned",
     ),
     (
         "lanes that return before a simdgroup function",
         *replace("compact", "if (row >= rows) {", "if (row >= rows || lane > 20) {"),
-        r"divergent simdgroup operation(.*\n.*)*1 thread\(s\) returned: 21",
+        r"divergent simdgroup operation[\s\S]*\n.*1 thread\(s\) returned: 21",
     ),
     (
         "another simdgroup function in each branch of a condition",
         *instead_of("compact", BIGGEST),
         "uint biggest;\n  if (flag) {\n    biggest = simd_max(size);\n  } else {\n"
         "    biggest = simd_min(size);\n  }",
-        r"divergent simdgroup operation(.*\n.*)*simd_min",
+        r"divergent simdgroup operation[\s\S]*\n.*simd_min",
     ),
     (
         "a shuffle from a lane that does not exist",
@@ -262,7 +262,7 @@ RUN_TIME = [
             f"{call.split('(')[0]} that some lanes skip",
             *instead_of("compact", BIGGEST),
             f"uint biggest = size;\n  if (flag) {{ biggest += {call}; }}",
-            r"divergent simdgroup operation(.*\n.*)*"
+            r"divergent simdgroup operation[\s\S]*\n.*"
             + call.split("(")[0]
             + r" at \S+:\d",
         )
@@ -321,7 +321,7 @@ RUN_TIME = [
         *replace(
             "row_sum", "T value = source[i];", "T value = source[ulong(i) << 50];"
         ),
-        r"out of bounds: read .*(\n.*)*launch stopped: the access is far outside, by",
+        r"out of bounds: read [\s\S]*launch stopped: the access is far outside, by",
     ),
     (
         "a write to an input",

@@ -67,7 +67,7 @@ ADDRESS_SPACES = [
     (
         "a method without an address space",
         *replace("row_sum", "void add(T other) thread {", "void add(T other) {"),
-        r"method without an address space: '.*'; expected device, .* after '\\)'",
+        r"method without an address space: '.*'; expected device, .* after '\)'",
     ),
     (
         "a kernel's pointer without an address space",
@@ -90,7 +90,7 @@ ADDRESS_SPACES = [
         "a lambda, whose call has no address space",
         *instead_of("compact", BIGGEST),
         "auto f = [&](uint x) { return x; }; uint biggest = simd_max(f(size));",
-        r"method without an address space: '.*'; expected device, .* after '\\)'",
+        r"method without an address space: '.*'; expected device, .* after '\)'",
     ),
 ]
 

@@ -31,7 +31,8 @@ LANGUAGE = [
 ]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow"]
 WARNINGS += ["-Wno-unused-parameter", "-Wno-unused-function"]
-# Ignored diagnostics. OpenCL reads 1.0 as a double and warns; in Metal it is a float.
+# Diagnostics to ignore. OpenCL reads 1.0 as a double and warns, in Metal it is a float.
+# And clang warns of options that have no effect on a run.
 HARMLESS = re.compile(r"double precision constant requires|unused-command-line")
 PROBLEM = re.compile(r"(\S+?:\d+):(?:\d+:)? (?:fatal )?(?:error|warning): (.*)")
 INSTANTIATION = re.compile(r"(\S+?:\d+):\d+: note: in instantiation")
@@ -112,7 +113,8 @@ def tree_errors(tree):
     These are pointers, references and methods without an address space (clang gives
     them the space __generic, which Metal lacks) and implicit conversions to bfloat.
     """
-    place, skipped = _Location(), None
+    place = _Location()
+    skipped = None  # the depth of an implicit member function, while inside of it
     for line in tree.splitlines():
         match = NODE.match(line)
         if not match:
@@ -130,7 +132,7 @@ def tree_errors(tree):
 
 
 def recursive_functions(assembly):
-    """Yields the mangled names of functions that call themselves, if through others."""
+    """Yields the mangled names of functions that call themselves, perhaps indirectly."""
     calls, current = {}, None
     for line in assembly.splitlines():
         match = re.match(r'define .*?@"?([\w.$]+)"?\(', line)
@@ -170,7 +172,8 @@ def _compile_errors(path, text):
         if done.returncode:
             return errors or [done.stderr]
         for name in recursive_functions(assembly.read_text()):
-            errors.append(f"{path}: error: recursion through {_readable(name)}")
+            message = f"recursion through {_readable(name)}, which Metal forbids"
+            errors.append(f"{path}: error: {message}")
         done = _clang("-w", "-fsyntax-only", "-Xclang", "-ast-dump", source)
         return errors + list(tree_errors(done.stdout))
 

@@ -48,7 +48,7 @@ __device__ inline uint popcount(uint x) {
   return __popc(x);
 }
 
-// ---- simdgroup functions ---------------------------------------------------
+// ---- simdgroup functions ----------------------------------------------------
 
 // All lanes of a warp must call these together. They take integers of 16 or 32
 // bits and float. nvcc compiles the overloads for uint to one instruction each.
@@ -60,22 +60,17 @@ using Simd = std::enable_if_t<
     std::is_arithmetic_v<T> && (sizeof(T) == 2 || sizeof(T) == 4),
     T>;
 
-template <typename T>
-__device__ inline Simd<T> simd_shuffle(T value, ushort lane) {
-  return static_cast<T>(__shfl_sync(all_lanes, value, lane));
-}
-template <typename T>
-__device__ inline Simd<T> simd_shuffle_xor(T value, ushort mask) {
-  return static_cast<T>(__shfl_xor_sync(all_lanes, value, mask));
-}
-template <typename T>
-__device__ inline Simd<T> simd_shuffle_up(T value, ushort delta) {
-  return static_cast<T>(__shfl_up_sync(all_lanes, value, delta));
-}
-template <typename T>
-__device__ inline Simd<T> simd_shuffle_down(T value, ushort delta) {
-  return static_cast<T>(__shfl_down_sync(all_lanes, value, delta));
-}
+#define EMULATOR_SHUFFLE(name, intrinsic)                        \
+  template <typename T>                                          \
+  __device__ inline Simd<T> name(T value, ushort operand) {      \
+    return static_cast<T>(intrinsic(all_lanes, value, operand)); \
+  }
+EMULATOR_SHUFFLE(simd_shuffle, __shfl_sync)
+EMULATOR_SHUFFLE(simd_shuffle_xor, __shfl_xor_sync)
+EMULATOR_SHUFFLE(simd_shuffle_up, __shfl_up_sync)
+EMULATOR_SHUFFLE(simd_shuffle_down, __shfl_down_sync)
+#undef EMULATOR_SHUFFLE
+
 template <typename T>
 __device__ inline Simd<T> simd_broadcast(T value, ushort lane) {
   return simd_shuffle(value, lane);
@@ -132,7 +127,7 @@ __device__ inline Simd<T> simd_prefix_exclusive_sum(T value) {
   return threadIdx.x % 32 == 0 ? T(0) : before;
 }
 
-// ---- barriers --------------------------------------------------------------
+// ---- barriers ---------------------------------------------------------------
 
 // CUDA's barriers order all memory.
 __device__ inline void threadgroup_barrier(mem_flags) {

@@ -30,7 +30,7 @@ namespace metal {
 // The integers that simdgroup functions take: neither bool nor 64-bit ones.
 #define SIMD_INTEGERS(F) SMALL_INTEGERS(F) SMALL_INTEGER_VECTORS(F)
 
-// ---- numbers ---------------------------------------------------------------
+// ---- numbers ----------------------------------------------------------------
 
 #define F(T)   \
   T min(T, T); \
@@ -95,7 +95,7 @@ F(float)
 F(bfloat)
 #undef F
 
-// ---- simdgroups ------------------------------------------------------------
+// ---- simdgroups -------------------------------------------------------------
 
 #define F(T)                      \
   T simd_sum(T);                  \

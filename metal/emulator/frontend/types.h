@@ -80,7 +80,7 @@ using ::as_type;
 template <class T, int size>
 using vec = T __attribute__((ext_vector_type(size)));
 
-// ---- traits ----------------------------------------------------------------
+// ---- traits -----------------------------------------------------------------
 
 template <class T, T v>
 struct integral_constant {

@@ -89,7 +89,7 @@ std::string describe_call_paths(uint32_t group, const void* code) {
 
 } // namespace emulator
 
-// ---- called by kernels of tracked builds -----------------------------------
+// ---- called by kernels of tracked builds ------------------------------------
 
 extern "C" {
 

@@ -13,7 +13,7 @@ using emulator::Kind;
 // The kernel's code that called the function using this macro.
 #define CODE __builtin_return_address(0)
 
-// ---- accesses -------------------------------------------------------------
+// ---- accesses ---------------------------------------------------------------
 
 static void read(void* address, size_t bytes, const void* code) {
   check_access(address, bytes, false, Kind::plain, code);
@@ -52,7 +52,7 @@ void __tsan_write_range(void* address, size_t bytes) {
   write(address, bytes, CODE);
 }
 
-// ---- atomics --------------------------------------------------------------
+// ---- atomics ----------------------------------------------------------------
 
 static void atomic(
     const volatile void* address,
@@ -107,7 +107,7 @@ static void atomic(
 ATOMICS(8)
 ATOMICS(32)
 
-// ---- undefined operations -------------------------------------------------
+// ---- undefined operations ---------------------------------------------------
 
 // The first argument describes the source line. It is not used: CODE leads to
 // the same line.

@@ -41,7 +41,7 @@ static const Kernel* find(const char* name) {
   return nullptr;
 }
 
-// ---- faults ---------------------------------------------------------------
+// ---- faults -----------------------------------------------------------------
 
 /** While it exists, a fault in a kernel (an unmapped address, a division by
  * zero) becomes a finding and does not end the process. */
@@ -100,7 +100,7 @@ class FaultGuard {
   stack_t stack_before_;
 };
 
-// ---- the grid -------------------------------------------------------------
+// ---- the grid ---------------------------------------------------------------
 
 static uint64_t volume(const uint32_t size[3]) {
   return uint64_t(size[0]) * size[1] * size[2];

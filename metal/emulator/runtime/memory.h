@@ -41,7 +41,7 @@ std::string threadgroup_memory_error(
     uint64_t used,
     const ThreadgroupMemory& memory);
 
-// ---- defined by each build for itself --------------------------------------
+// ---- defined by each build for itself ---------------------------------------
 
 /** Sets `start` of each bound buffer. */
 void place_buffers(const Kernel& kernel);

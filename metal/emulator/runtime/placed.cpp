@@ -103,7 +103,7 @@ bool in_this_library(const void* address) {
   return at >= range.begin && at < range.end;
 }
 
-// ---- device memory ---------------------------------------------------------
+// ---- device memory ----------------------------------------------------------
 
 /** A buffer, or several that overlap in memory. */
 struct Allocation {
@@ -238,7 +238,7 @@ void count_buffer(const char* address, size_t bytes, bool write) {
   (write ? counts.device_bytes_written : counts.device_bytes_read) += bytes;
 }
 
-// ---- threadgroup memory ----------------------------------------------------
+// ---- threadgroup memory -----------------------------------------------------
 
 char* place_threadgroup_memory(
     uint32_t number,

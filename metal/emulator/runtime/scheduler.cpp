@@ -19,7 +19,7 @@ Thread* current;
 Threadgroup threadgroup;
 std::vector<std::string> findings;
 
-// ---- reports --------------------------------------------------------------
+// ---- reports ----------------------------------------------------------------
 
 std::string site_name(const Site& site) {
   return std::string(site.operation) + " at " + site.file + ":" +
@@ -99,7 +99,7 @@ void fail(const std::string& finding) {
       list_threads(0, threadgroup.thread_count) + more);
 }
 
-// ---- which thread runs -----------------------------------------------------
+// ---- which thread runs ------------------------------------------------------
 
 /** Runs another thread, or returns to the launching thread if `next` is null.
  */
@@ -195,7 +195,7 @@ void maybe_yield(uint32_t odds) {
   }
 }
 
-// ---- simdgroups ------------------------------------------------------------
+// ---- simdgroups -------------------------------------------------------------
 
 static bool is_same(const Site& a, const Site& b) {
   return a.line == b.line && a.operation == b.operation && a.file == b.file;
@@ -283,7 +283,7 @@ void missing_lane(int lane, Site site) {
       running_thread_name());
 }
 
-// ---- threadgroups ----------------------------------------------------------
+// ---- threadgroups -----------------------------------------------------------
 
 /** Lets all other threads go on after the last one has reached the barrier. */
 static void open_barrier(int flags, const Site& site) {

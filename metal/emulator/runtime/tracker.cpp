@@ -59,7 +59,7 @@ void report_once(
   }
 }
 
-// ---- the order of accesses -------------------------------------------------
+// ---- the order of accesses --------------------------------------------------
 
 /** Returns an access by the running thread at this moment. */
 static Access access_now(Space space, Kind kind) {
@@ -155,7 +155,7 @@ remember(Pair& pair, const Access& now, uint32_t code, Space space) {
   }
 }
 
-// ---- reports ---------------------------------------------------------------
+// ---- reports ----------------------------------------------------------------
 
 /** Returns " of buffer(1), byte 4 of 64" for an address in or near a region. */
 static std::string at_byte(const Region& region, const char* address) {
@@ -229,7 +229,7 @@ static void report_outside(const char* address, bool write, const void* code) {
   }
 }
 
-// ---- the check -------------------------------------------------------------
+// ---- the check --------------------------------------------------------------
 
 /** Returns the region that holds an address, null if none does. */
 static Region* find(const char* address) {

@@ -198,7 +198,7 @@ inline bool simd_all(bool vote, EMULATOR_SITE) {
   return call_collective<uint>(vote, &reduce<simd_and_operation, uint>, site);
 }
 
-// ---- barriers --------------------------------------------------------------
+// ---- barriers ---------------------------------------------------------------
 
 inline void threadgroup_barrier(mem_flags flags, EMULATOR_SITE) {
   Site site{"threadgroup_barrier", file, line};

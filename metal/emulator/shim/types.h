@@ -78,7 +78,7 @@ namespace metal {
 
 using ::as_type;
 
-// ---- vectors ---------------------------------------------------------------
+// ---- vectors ----------------------------------------------------------------
 
 template <typename T, int size>
 struct Components;
@@ -146,7 +146,7 @@ EMULATOR_VECTOR_OPERATOR(*)
 EMULATOR_VECTOR_OPERATOR(/)
 #undef EMULATOR_VECTOR_OPERATOR
 
-// ---- traits ----------------------------------------------------------------
+// ---- traits -----------------------------------------------------------------
 
 using std::bool_constant;
 using std::conditional;
