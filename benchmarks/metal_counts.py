@@ -1,4 +1,4 @@
-"""Counts the work of the Metal kernels on the twelve benchmark shapes. No times.
+"""Counts (but does not time) the work of the Metal kernels, on the shapes of TWELVE.
 
 Ours: counted in the emulator, for a sorted top-k with values and indices.
 
@@ -37,8 +37,8 @@ class Counts:
     bytes: float  # of device memory, read and written
     launches: int  # for all rows together
     barriers: float
-    """Threadgroup barriers in a row: the number that a threadgroup passes in one
-    launch, averaged over all threadgroups, times the launches."""
+    """Threadgroup barriers that are passed one after another: those of one threadgroup,
+    averaged over the threadgroups of all launches, times the number of launches."""
     collectives: float = 0  # simdgroup functions
 
 
@@ -94,7 +94,7 @@ def stock(case):
 def markdown(results):
     lines = [
         "| rows x n, k | bytes / least possible: ours | stock | launches: ours | stock "
-        "| barriers in a row: ours | stock |",
+        "| barriers in sequence: ours | stock |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, mine, theirs in results:

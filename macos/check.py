@@ -3,8 +3,8 @@
     python macos/check.py WHEEL MLX PYTHON
 
 MLX is the folder mlx/ of MLX's own macOS wheels, unpacked. PYTHON is an interpreter
-here of the version that the wheel is for. Prints a line for each fault; the exit status
-is 1 if there are any.
+here of the version that the wheel is for. Prints a line for each complaint; the exit
+status is 1 if there are any.
 
 No Mac has loaded the wheel: what this script does not check is untested.
 """
@@ -45,7 +45,7 @@ def module(wheel):
 
 
 def binaries(wheel, mlx, python):
-    """Returns the faults of the two binaries that this project adds to the wheel."""
+    """Returns complaints about the two binaries that this project adds to the wheel."""
     expected = [LIBRARY, module(wheel)]
     complaints = []
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def binaries(wheel, mlx, python):
 
 
 def load_commands(name, binary):
-    """Returns faults in the binary's signature, layout, target, name and rpaths."""
+    """Returns complaints about the signature, layout, target, name and rpaths."""
     complaints = list(binary.signature_faults)
     if binary.layout_fault:
         complaints.append(binary.layout_fault)
@@ -87,7 +87,10 @@ def load_commands(name, binary):
 
 
 def libraries(name, binary, names, mlx):
-    """Returns faults for libraries that are not where the loader looks for them."""
+    """Returns complaints about libraries that the loader would not find.
+
+    name: the path of the binary in the wheel. names: all paths in the wheel.
+    """
     complaints = []
     for library in binary.libraries:
         if library in SYSTEM:
@@ -120,7 +123,7 @@ def exported(ours, mlx):
 
 
 def symbols(binary, exports, python):
-    """Returns faults for imported symbols that their library does not export."""
+    """Returns complaints about imported symbols that their library does not export."""
     complaints = []
     # Only a C++ runtime imports this function. "zig c++" would link one in, a second
     # one in the process.
@@ -158,7 +161,7 @@ def missing_from_python(symbols, python):
 
 
 def files(wheel, expected):
-    """Returns faults in the list of files in mlx/. expected: the set of their paths."""
+    """Returns complaints about the files in mlx/. expected: the set of their paths."""
     with zipfile.ZipFile(wheel) as archive:
         found = {n for n in archive.namelist() if n.startswith("mlx/")}
     return [f"{name} is missing" for name in sorted(expected - found)] + [
@@ -167,7 +170,7 @@ def files(wheel, expected):
 
 
 def record(wheel):
-    """Returns faults for files that differ from their entry in the wheel's RECORD."""
+    """Returns complaints about files that differ from their entry in RECORD."""
     complaints = []
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/RECORD"))

@@ -132,7 +132,7 @@ def tree_errors(tree):
 
 
 def recursive_functions(assembly):
-    """Yields the mangled names of functions that call themselves, perhaps indirectly."""
+    """Yields the mangled names of functions that call themselves, if indirectly."""
     calls, current = {}, None
     for line in assembly.splitlines():
         match = re.match(r'define .*?@"?([\w.$]+)"?\(', line)

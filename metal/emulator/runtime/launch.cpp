@@ -77,7 +77,8 @@ class FaultGuard {
     if (on_a_stack(info.si_addr)) {
       return "private memory over 256 KiB: the thread's stack overflowed";
     }
-    // The processor does not tell an address that it does not support.
+    // An address that no memory can have (a non-canonical one): the processor
+    // does not report it.
     if (info.si_code == SI_KERNEL) {
       return "out of bounds: the address is outside of all address space";
     }

@@ -23,6 +23,9 @@ constexpr uint64_t device_room = gap * (most_arguments + 1) + most_copied;
 constexpr uint64_t threadgroup_gap = 1 << 20;
 constexpr uint32_t most_allocations = 64;
 constexpr uint64_t threadgroup_room = threadgroup_gap * (most_allocations + 1);
+// Threadgroup memory that has cells: twice the limit, so that a kernel that
+// exceeds the limit gets an error and does not overrun the cells.
+constexpr uint64_t most_tracked_bytes = 2 * most_threadgroup_bytes;
 
 /** Reserves address space, which takes memory only where it is written. */
 static char* reserve(uint64_t bytes) {
@@ -41,29 +44,30 @@ static char* reserve(uint64_t bytes) {
   return static_cast<char*>(memory);
 }
 
+/** The address space in which buffers are copied. */
 static char* device_arena() {
   static char* arena = reserve(device_room);
   return arena;
 }
+/** The address space of threadgroup memory. */
 static char* threadgroup_arena() {
   static char* arena = reserve(threadgroup_room);
   return arena;
 }
+/** The cells of all copied buffers. */
 static Cell* device_cells() {
   static char* cells = reserve(most_copied * sizeof(Cell));
   return reinterpret_cast<Cell*>(cells);
 }
 static Cell* threadgroup_cells() {
-  static char* cells = reserve(2 * most_threadgroup_bytes * sizeof(Cell));
+  static char* cells = reserve(most_tracked_bytes * sizeof(Cell));
   return reinterpret_cast<Cell*>(cells);
 }
 
 void clear_cells() {
   madvise(device_cells(), most_copied * sizeof(Cell), MADV_DONTNEED);
-  madvise(
-      threadgroup_cells(),
-      2 * most_threadgroup_bytes * sizeof(Cell),
-      MADV_DONTNEED);
+  size_t bytes = most_tracked_bytes * sizeof(Cell);
+  madvise(threadgroup_cells(), bytes, MADV_DONTNEED);
 }
 
 bool is_reserved(const void* address) {
@@ -249,7 +253,7 @@ char* place_threadgroup_memory(
         "too many threadgroup variables and arguments: expected at most " +
         std::to_string(most_allocations));
   }
-  if (used + memory.bytes > 2 * most_threadgroup_bytes) {
+  if (used + memory.bytes > most_tracked_bytes) {
     fail(threadgroup_memory_error(used, memory));
   }
   if (number == 0) {
