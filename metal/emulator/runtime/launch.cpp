@@ -32,7 +32,7 @@ Registration::Registration(
   kernels = &kernel;
 }
 
-static const Kernel* find(const char* name) {
+static const Kernel* find_kernel(const char* name) {
   for (const Kernel* kernel = kernels; kernel; kernel = kernel->next) {
     if (!strcmp(kernel->name, name)) {
       return kernel;
@@ -228,7 +228,7 @@ static int launch(const emulator_dispatch& dispatch, emulator_counts* counts) {
   state.counts.launches = 1;
   // Spread the seed's bits. The state must not be 0, which means in order.
   state.random = dispatch.seed ? dispatch.seed * 0x9e3779b97f4a7c15ull | 1 : 0;
-  const Kernel* kernel = find(dispatch.kernel);
+  const Kernel* kernel = find_kernel(dispatch.kernel);
   if (check_kernel(dispatch, kernel) && bind(dispatch)) {
     FaultGuard guard;
     state.entry = kernel->entry;

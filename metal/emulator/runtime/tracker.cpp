@@ -232,7 +232,7 @@ static void report_outside(const char* address, bool write, const void* code) {
 // ---- the check --------------------------------------------------------------
 
 /** Returns the region that holds an address, null if none does. */
-static Region* find(const char* address) {
+static Region* find_region(const char* address) {
   static size_t last; // the index of the buffer found last, likely this one
   if (last < buffer_regions.size() && address >= buffer_regions[last].begin &&
       address < buffer_regions[last].end) {
@@ -305,7 +305,7 @@ void check_access(
   if (kind == Kind::plain) {
     maybe_yield(16);
   }
-  Region* region = find(at);
+  Region* region = find_region(at);
   if (!region) {
     report_outside(at, write, code);
     return;
