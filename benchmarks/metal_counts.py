@@ -92,6 +92,7 @@ def stock(case):
 
 
 def markdown(results):
+    """Returns a table of (case, our counts, stock MLX's counts)."""
     lines = [
         "| rows x n, k | bytes / least possible: ours | stock | launches: ours | stock "
         "| barriers in sequence: ours | stock |",

@@ -109,6 +109,7 @@ def test_shuffles_at_the_end_of_a_short_simdgroup(library):
 
 @pytest.fixture(scope="module")
 def cubin(tmp_path_factory):
+    """The kernels compiled by nvcc, for the GPU of this machine if there is one."""
     if shutil.which("nvcc") is None:
         pytest.skip("nvcc is not installed")
     try:

@@ -100,6 +100,7 @@ def build(folder, old="", new=""):
 
 
 def data(kind, shape):
+    """Rows of float32, of a kind that the mistakes get wrong."""
     rng = np.random.default_rng(0)
     if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
@@ -110,6 +111,7 @@ def data(kind, shape):
 
 
 def check_topk(path, kernel, shape, k):
+    """Checks topk with the library at `path`, forced to use one kernel."""
     for kind in ("pool", "spread", "dense", "neighbours"):
         values = data(kind, shape)
         a = mx.array(values)
@@ -127,6 +129,7 @@ def check_topk(path, kernel, shape, k):
 
 
 def check_partition(path, kernel, shape, kth):
+    """The same for argpartition."""
     for kind in ("pool", "spread"):
         values = data(kind, shape)
         # A long row is divided into three segments. The least value is the first of the
@@ -143,6 +146,7 @@ def check_partition(path, kernel, shape, kth):
 
 
 def check_all(path):
+    """Runs every kernel of the library at `path`. Fails if a result is wrong."""
     check_topk(path, K.in_registers, (3, 2, 45), 5)
     check_topk(path, K.in_registers, (131, 33), 32)
     check_topk(path, K.resident, (2, 3000), 40)

@@ -164,6 +164,7 @@ def _clang(*arguments):
 
 
 def _compile_errors(path, text):
+    """Returns the errors of translated source. path: of the original, for recursion."""
     with tempfile.TemporaryDirectory(prefix="metal-check-") as folder:
         source, assembly = Path(folder, "source.cl"), Path(folder, "source.ll")
         source.write_text(f'#include "functions.h"\n{text}')
