@@ -42,7 +42,7 @@ def test_votes(library):
 
 
 def bit_results(value, other, width):
-    """What the kernel bits writes for a value of `width` bits and the value after it."""
+    """What the kernel bits writes for a value and the next one, of `width` bits."""
     mask = (1 << width) - 1
     text = format(value & mask, f"0{width}b")
     signed = value < 0 or other < 0
