@@ -95,7 +95,7 @@ def mlx_binaries(mlx):
     ]
 
 
-def bound(binaries, library):
+def imported_from(library, binaries):
     """Returns the symbols that ``binaries`` import from ``library``."""
     return {
         symbol
@@ -109,8 +109,8 @@ def system_symbols(mlx):
     """Returns {system library: symbols that may be imported from it}."""
     binaries = mlx_binaries(mlx)
     return {
-        macho.LIBCXX: bound(binaries, macho.LIBCXX) | _MORE_LIBCXX,
-        macho.LIBOBJC: bound(binaries, macho.LIBOBJC),
+        macho.LIBCXX: imported_from(macho.LIBCXX, binaries) | _MORE_LIBCXX,
+        macho.LIBOBJC: imported_from(macho.LIBOBJC, binaries),
     }
 
 

@@ -3,7 +3,7 @@
     python -m metal.emulator.cuda FILE OUT [-I DIRECTORY] [-D NAME=VALUE] [--arch ARCH]
 
 nvcc is a second compiler that checks the source, and its output runs on NVIDIA GPUs.
-cuda/metal.cuh declares the part of Metal's library that the selection kernels use.
+cuda/metal.cuh declares the part of Metal's library that the kernels may use.
 """
 
 import argparse

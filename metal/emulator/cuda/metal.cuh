@@ -1,9 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The part of Metal's library that the selection kernels use, in CUDA, whose
-// warps have 32 lanes like Metal's simdgroups. cuda.py includes this header
-// before a translated kernel. Each kernel becomes a __global__ function under
-// its host name, with one argument: emulator_arguments.
+// A part of Metal's library in CUDA, whose warps have 32 lanes like Metal's
+// simdgroups: what the selection kernels use, and the simdgroup functions of
+// numbers. cuda.py includes this header before a translated kernel. Each kernel
+// becomes a __global__ function under its host name, with one argument:
+// emulator_arguments.
 
 #pragma once
 
@@ -30,7 +31,7 @@ typedef unsigned short ushort;
 typedef unsigned int uint;
 typedef unsigned long ulong;
 
-#include "../shim/mem_flags.h"
+#include "../shim/mem_flags.h" // needs METAL_FUNC
 
 struct emulator_arguments {
   void* buffers[31]; // by index
