@@ -1,9 +1,11 @@
-"""What a GPU would pay for the twelve shapes: counted in the emulator, not timed.
+"""Counts (but does not time) the work of the Metal kernels, on the shapes of TWELVE.
 
-Per row, for values and indices, best first. Upstream's figures follow from its
-host code for the indices alone: a merge sort of blocks in threadgroup memory, and
-over several blocks passes that merge two at a time, each with a launch that finds
-where, and a copy at the end.
+Ours: counted in the emulator, for a sorted top-k with values and indices.
+
+Stock MLX: computed from its host code, for an argsort; looking up the values would come
+on top. MLX sorts blocks of a row in threadgroup memory. If there are several blocks, it
+merges pairs of runs in passes of two launches each. The first launch of a pass divides
+the work (the few bytes that it moves are left out), the second merges. A copy ends it.
 """
 
 import argparse
@@ -31,21 +33,24 @@ SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclasses.dataclass
 class Counts:
-    """Of one row; barriers are those that one thread waits at, at the most."""
+    """The work for one row."""
 
-    bytes: float
-    launches: int
+    bytes: float  # of device memory, read and written
+    launches: int  # for all rows together
     barriers: float
-    collectives: float = 0
+    """Threadgroup barriers that are passed one after another: those of one threadgroup,
+    averaged over the threadgroups of all launches, times the number of launches."""
+    collectives: float = 0  # simdgroup functions
 
 
 def least_bytes(case):
-    """The row read once, and its results written."""
+    """The bytes of reading a row once and of writing its values and indices."""
     size = SIZES[case.dtype]
     return case.n * size + case.k * (size + 4)
 
 
 def ours(case, rows=2):
+    """Counts in the emulator, for an array of `rows` rows."""
     rng = np.random.default_rng(0)
     values = DATA[case.data](rng, (rows, case.n)).astype(np.float32)
     a = mx.array(values).astype(getattr(mx, case.dtype))
@@ -58,37 +63,40 @@ def ours(case, rows=2):
     return Counts(
         bytes=(counts["bytes_read"] + counts["bytes_written"]) / rows,
         launches=counts["launches"],
-        # On the average of each launch's threadgroups.
         barriers=counts["launches"] * counts["barriers"] / groups,
         collectives=counts["collectives"] / rows,
     )
 
 
-def upstream(case):
+def stock(case):
+    """Computes the counts of stock MLX's argsort on Metal."""
     size = SIZES[case.dtype]
-    of_thread = 4
+    elements_per_thread = 4
     threads = 32
-    while threads * of_thread < case.n and threads < 512:
+    while threads * elements_per_thread < case.n and threads < 512:
         threads *= 2
-    blocks = -(-case.n // (threads * of_thread))
-    # A block is loaded and stored; each of its merges has a barrier before and
-    # after what it writes.
-    of_block = 3 + 2 * int(math.log2(threads))
+    blocks = -(-case.n // (threads * elements_per_thread))
+    # Three barriers for loading and storing the block, and one before and one after
+    # the writes of each of its merges.
+    block_barriers = 3 + 2 * int(math.log2(threads))
+    pairs = case.n * (size + 4)  # bytes of a row of values with indices
     if blocks == 1:
-        return Counts(case.n * (size + 4), 1, of_block)
+        return Counts(pairs, 1, block_barriers)
     passes = math.ceil(math.log2(blocks))
-    pairs = case.n * (size + 4)
+    # Read the row and write sorted blocks; read and write all pairs in each pass; copy
+    # the indices.
     return Counts(
         bytes=case.n * size + pairs + passes * 2 * pairs + 2 * 4 * case.n,
         launches=2 + 2 * passes,
-        barriers=of_block + 4 * passes,
+        barriers=block_barriers + 4 * passes,
     )
 
 
 def markdown(results):
+    """Returns a table of (case, our counts, stock MLX's counts)."""
     lines = [
-        "| rows x n, k | bytes of the least: ours | upstream | launches: ours | "
-        "upstream | barriers: ours | upstream |",
+        "| rows x n, k | bytes / least possible: ours | stock | launches: ours | stock "
+        "| barriers in sequence: ours | stock |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, mine, theirs in results:
@@ -107,18 +115,18 @@ def as_json(case, mine, theirs):
         "n": case.n,
         "least_bytes": least_bytes(case),
         "ours": dataclasses.asdict(mine),
-        "upstream": dataclasses.asdict(theirs),
+        "stock": dataclasses.asdict(theirs),
     }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--page", type=pathlib.Path, help="a page to bring up to date")
-    parser.add_argument("--json", type=pathlib.Path, help="a file to write")
+    parser.add_argument("--page", type=pathlib.Path, help="a page to update in place")
+    parser.add_argument("--json", type=pathlib.Path, help="the file to write counts to")
     arguments = parser.parse_args()
     results = []
     for case in dict.fromkeys(TWELVE):
-        results.append((case, ours(case), upstream(case)))
+        results.append((case, ours(case), stock(case)))
         print(markdown(results[-1:]).splitlines()[-1], flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps([as_json(*row) for row in results]))

@@ -1,10 +1,12 @@
-"""Says what a Mac would refuse in the macOS wheel, as far as that can be told here.
+"""Checks the macOS wheel for what a Mac's loader would refuse. Runs on Linux.
 
     python macos/check.py WHEEL MLX PYTHON
 
-MLX is the folder mlx/ of MLX's own macOS wheels, PYTHON an interpreter of the version
-that the wheel is for. The exit status is 1 if there is a complaint. That a Mac then
-loads the wheel, nobody has seen.
+MLX is the folder mlx/ of MLX's own macOS wheels, unpacked. PYTHON is an interpreter
+here of the version that the wheel is for. Prints a line for each complaint; the exit
+status is 1 if there are any.
+
+No Mac has loaded the wheel: what this script does not check is untested.
 """
 
 import base64
@@ -23,11 +25,13 @@ import cross
 import macho
 
 LIBRARY = "mlx/lib/libmlx_topk.dylib"
+# The paths in which a binary has the loader look for libraries named "@rpath/...".
 RPATHS = {LIBRARY: ["@loader_path"], "module": ["@loader_path/lib"]}
 SYSTEM = (macho.LIBCXX, macho.LIBOBJC, macho.LIBSYSTEM)
 MINIMUM_OS = (14, 0, 0)
 
-_MISSING = """
+# Prints those of the names in its input that the running Python does not export.
+_MISSING_SCRIPT = """
 import ctypes, sys
 names = sys.stdin.read().split()
 print(*(n for n in names if not hasattr(ctypes.pythonapi, n)))
@@ -35,13 +39,13 @@ print(*(n for n in names if not hasattr(ctypes.pythonapi, n)))
 
 
 def module(wheel):
-    """The path of our extension module in the wheel."""
+    """Returns the path in the wheel of this project's extension module."""
     tag = wheel.stem.split("-")[2]
     return f"mlx/_selection.cpython-{tag.removeprefix('cp')}-darwin.so"
 
 
 def binaries(wheel, mlx, python):
-    """Complaints about what we have compiled."""
+    """Returns complaints about the two binaries that this project adds to the wheel."""
     expected = [LIBRARY, module(wheel)]
     complaints = []
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
@@ -65,6 +69,7 @@ def binaries(wheel, mlx, python):
 
 
 def load_commands(name, binary):
+    """Returns complaints about the signature, layout, target, name and rpaths."""
     complaints = list(binary.signature_faults)
     if binary.layout_fault:
         complaints.append(binary.layout_fault)
@@ -82,7 +87,10 @@ def load_commands(name, binary):
 
 
 def libraries(name, binary, names, mlx):
-    """Complaints about libraries that are not where the loader looks for them."""
+    """Returns complaints about libraries that the loader would not find.
+
+    name: the path of the binary in the wheel. names: all paths in the wheel.
+    """
     complaints = []
     for library in binary.libraries:
         if library in SYSTEM:
@@ -101,7 +109,10 @@ def libraries(name, binary, names, mlx):
 
 
 def exported(ours, mlx):
-    """By install name: what the libraries that may be loaded have to offer."""
+    """Returns {install name: exported symbols} of all libraries that may be loaded.
+
+    ours: {path in the wheel: macho.Binary}, the binaries of this project.
+    """
     exports = {name: set(names) for name, names in cross.system_symbols(mlx).items()}
     zig = pathlib.Path(importlib.util.find_spec("ziglang").origin).parent
     stub = (zig / "lib/libc/darwin/libSystem.tbd").read_text()
@@ -112,53 +123,54 @@ def exported(ours, mlx):
 
 
 def symbols(binary, exports, python):
-    """Complaints about symbols that are not where they are bound to."""
+    """Returns complaints about imported symbols that their library does not export."""
     complaints = []
-    # Only what implements throw asks for it: "zig c++" links such a libc++abi in.
+    # Only a C++ runtime imports this function. "zig c++" would link one in, a second
+    # one in the process.
     if "__Unwind_RaiseException" in binary.imports:
         complaints.append("a C++ runtime of its own, beside the system's")
-    of_python = []
+    from_python = []
     for symbol, library in sorted(binary.imports.items()):
         if library == macho.ANYWHERE:
-            of_python.append(symbol)
+            from_python.append(symbol)
         elif library == macho.COALESCED:
-            complaints.append(f"{symbol} may be defined nowhere")
+            complaints.append(f"{symbol} may have no definition in any library")
         elif symbol not in exports.get(library, ()):
             complaints.append(f"{symbol} is not in {library}")
     return complaints + [
-        f"{s} is not in Python" for s in not_pythons(of_python, python)
+        f"{s} is not in Python" for s in missing_from_python(from_python, python)
     ]
 
 
-def not_pythons(symbols, python):
-    """Those of ``symbols`` that Python does not export, here or on macOS."""
+def missing_from_python(symbols, python):
+    """Returns the symbols that Python does not export, on Linux or on macOS."""
     nanobind = importlib.util.find_spec("nanobind").submodule_search_locations[0]
     listed = pathlib.Path(nanobind, "cmake", "darwin-ld-cpython.sym").read_text()
     on_macos = set(listed.split())
-    # A Mach-O name has an underscore more.
+    # In Mach-O files, names of C begin with an additional underscore.
     names = [symbol.removeprefix("_") for symbol in symbols]
-    asked = subprocess.run(
-        [python, "-c", _MISSING],
+    done = subprocess.run(
+        [python, "-c", _MISSING_SCRIPT],
         input="\n".join(names),
         capture_output=True,
         text=True,
         check=True,
     )
-    missing = {f"_{name}" for name in asked.stdout.split()}
+    missing = {f"_{name}" for name in done.stdout.split()}
     return [s for s in symbols if s in missing or s not in on_macos]
 
 
 def files(wheel, expected):
-    """Complaints about what is in mlx/, against the set of what should be."""
+    """Returns complaints about the files in mlx/. expected: the set of their paths."""
     with zipfile.ZipFile(wheel) as archive:
         found = {n for n in archive.namelist() if n.startswith("mlx/")}
     return [f"{name} is missing" for name in sorted(expected - found)] + [
-        f"{name} is too much" for name in sorted(found - expected)
+        f"{name} should not be in the wheel" for name in sorted(found - expected)
     ]
 
 
 def record(wheel):
-    """Complaints about files that are not as RECORD has them."""
+    """Returns complaints about files that differ from their entry in RECORD."""
     complaints = []
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/RECORD"))

@@ -1,9 +1,11 @@
-"""What setup.py needs to build the macOS wheel on another system.
+"""The configuration with which setup.py builds the macOS wheel on Linux.
 
-The compiler is Zig, from the PyPI package ziglang; headers and libmlx come from MLX's
-own macOS wheels. Apple's SDK is not used: what a linker must know of it is written
-here from what Apple's linker has bound in MLX's binaries, so that every name is
-one that the oldest macOS that MLX runs on has.
+The compiler is Zig, from the PyPI package ziglang. Headers and libmlx come from MLX's
+own macOS wheels.
+
+Apple's SDK is not used. The linker needs a list of the symbols in each system library;
+it is made here from the symbols that MLX's own binaries import, because these exist on
+the oldest macOS that MLX supports.
 """
 
 import importlib.util
@@ -18,7 +20,8 @@ import macho
 
 HERE = pathlib.Path(__file__).parent
 
-_ASK = """
+# Prints what Target needs to know about a Python.
+_QUERY_SCRIPT = """
 import json, sys, sysconfig
 print(json.dumps({
     "executable": sys.executable,
@@ -27,9 +30,10 @@ print(json.dumps({
 }))
 """
 
-# What our own code takes from the system's libc++ beside what MLX does. Each is in
-# LLVM's list of what libc++ exports on arm64 macOS (libcxx/lib/abi, as it was at
-# commit 00360d89); look up there what else a change makes the linker miss.
+# Symbols of the system's libc++ that this project's code imports and MLX's does not.
+# Each is in LLVM's list of the symbols that libc++ exports on arm64 macOS
+# (libcxx/lib/abi at commit 00360d89). If a change of the code makes the linker report
+# an undefined symbol, look it up there and add it here.
 _MORE_LIBCXX = {
     "__ZNSt3__120__libcpp_atomic_waitEPVKNS_17__cxx_atomic_implIxNS_22"
     "__cxx_atomic_base_implIxEEEEx",
@@ -40,6 +44,7 @@ _MORE_LIBCXX = {
     "__ZTINSt3__112system_errorE",
 }
 
+# A text stub (.tbd) tells the linker the symbols of a library that is not here.
 _STUB = """--- !tapi-tbd
 tbd-version: 4
 targets: [ arm64-macos ]
@@ -52,23 +57,24 @@ exports:
 
 
 class Target:
-    """A version of CPython on macOS; ``python`` is the same version here."""
+    """CPython on macOS, of the same version as the interpreter ``python`` here."""
 
     def __init__(self, python):
-        asked = subprocess.run(
-            [python, "-c", _ASK], check=True, capture_output=True, text=True
+        done = subprocess.run(
+            [python, "-c", _QUERY_SCRIPT], check=True, capture_output=True, text=True
         )
-        self.python = json.loads(asked.stdout)
+        self.python = json.loads(done.stdout)
         name, digits = self.python["cache_tag"].split("-")
         if name != "cpython":
-            sys.exit(f"{python} is not a CPython.")
+            sys.exit(f"{python} is {name}; expected CPython.")
         self.tag = f"cp{digits}"
         self.soabi = f"cpython-{digits}-darwin"
 
     def cmake_options(self, mlx, build):
-        """Options for CMakeLists.txt; ``mlx`` is MLX's folder for macOS."""
-        if not (mlx / f"core.{self.soabi}.so").exists():
-            sys.exit(f"{mlx} is not MLX for macOS and {self.tag}.")
+        """Returns CMake's options. mlx: the folder mlx/ of MLX's macOS wheels."""
+        core = mlx / f"core.{self.soabi}.so"
+        if not core.exists():
+            sys.exit(f"{core} is missing: {mlx} is not MLX for macOS and {self.tag}.")
         zig = pathlib.Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
         return {
             "CMAKE_TOOLCHAIN_FILE": HERE / "toolchain.cmake",
@@ -76,21 +82,21 @@ class Target:
             "MACOS_STUBS": write_stubs(mlx, build / "stubs"),
             "Python_EXECUTABLE": self.python["executable"],
             "Python_INCLUDE_DIR": self.python["include"],
-            # That interpreter need not have it.
+            # CMakeLists.txt would ask that interpreter, which may not have nanobind.
             "nanobind_DIR": nanobind.cmake_dir(),
             "SKBUILD_SOABI": self.soabi,
         }
 
 
 def mlx_binaries(mlx):
-    """MLX's own, as Apple's linker left them."""
+    """Returns what macho.read says of the binaries in MLX's macOS wheels."""
     return [
         macho.read(path) for path in sorted([*mlx.rglob("*.dylib"), *mlx.glob("*.so")])
     ]
 
 
-def bound(binaries, library):
-    """The names of ``library`` that ``binaries`` use."""
+def imported_from(library, binaries):
+    """Returns the symbols that ``binaries`` import from ``library``."""
     return {
         symbol
         for binary in binaries
@@ -100,16 +106,16 @@ def bound(binaries, library):
 
 
 def system_symbols(mlx):
-    """By library: what may be asked of the system's."""
+    """Returns {system library: symbols that may be imported from it}."""
     binaries = mlx_binaries(mlx)
     return {
-        macho.LIBCXX: bound(binaries, macho.LIBCXX) | _MORE_LIBCXX,
-        macho.LIBOBJC: bound(binaries, macho.LIBOBJC),
+        macho.LIBCXX: imported_from(macho.LIBCXX, binaries) | _MORE_LIBCXX,
+        macho.LIBOBJC: imported_from(macho.LIBOBJC, binaries),
     }
 
 
 def write_stubs(mlx, folder):
-    """Text stubs of the system's libraries that Zig has none of, for a linker."""
+    """Writes text stubs of the system libraries that Zig lacks. Returns ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     for library, names in system_symbols(mlx).items():
         symbols = ", ".join(f"'{name}'" for name in sorted(names))

@@ -1,7 +1,7 @@
-"""Reads what a Mach-O file asks of others and offers them, and whether it is signed.
+"""Reads Mach-O files, the binaries of macOS, on any system.
 
-Everything about a binary that a Mac's loader would look at before it runs it, as far
-as it can be read on another system.
+It reads what a Mac's loader checks before it runs a file: imported and exported
+symbols, libraries, the oldest macOS, the layout and the signature.
 """
 
 import dataclasses
@@ -14,18 +14,19 @@ LIBCXX = "/usr/lib/libc++.1.dylib"
 LIBOBJC = "/usr/lib/libobjc.A.dylib"
 LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
 
-# Where a symbol comes from that is looked for in everything that is loaded, and
-# where one does of which there may be several, of which the loader takes one.
+# In place of a library's name in Binary.imports. ANYWHERE: the loader searches all
+# loaded files for the symbol (flat lookup). COALESCED: several files may define the
+# symbol, and the loader picks one definition for all (weak binding).
 ANYWHERE, COALESCED = "anywhere", "coalesced"
 
-# LIEF writes to the terminal what it reports by value too.
+# LIEF would print messages; it also returns the faults.
 lief.logging.disable()
 _Command = lief.MachO.LoadCommand.TYPE
 _DYLD_WEAK = lief.MachO.DyldBindingInfo.CLASS.WEAK
 _ARM64 = lief.MachO.Header.CPU_TYPE.ARM64
 _SIGNATURE, _CODE_DIRECTORY = 0xFADE0CC0, 0xFADE0C02
 _ADHOC = 0x2
-_FLAT, _WEAK = -2, -3
+_FLAT, _WEAK = -2, -3  # library ordinals
 
 
 @dataclasses.dataclass
@@ -36,19 +37,20 @@ class Binary:
     minimum_os: tuple[int, ...]
     is_arm64: bool
     imports: dict[str, str]
-    """The name of each symbol that the loader binds, and the library it is from."""
+    """The library of each symbol that the loader binds."""
     exports: set[str]
     layout_fault: str
+    """Empty if there is none."""
     signature_faults: list[str]
 
 
 def read(path):
-    """The one architecture's worth of Mach-O in a file."""
+    """Returns the Binary in a file. Raises ValueError unless there is exactly one."""
     data = path.read_bytes()
-    # The slices of a FatBinary die with it.
+    # Keep `fat` as long as `binary`, which is part of it.
     fat = lief.MachO.parse(str(path))
     if fat is None or fat.size != 1:
-        raise ValueError(f"{path} is not a Mach-O file for one architecture.")
+        raise ValueError(f"{path} is not a Mach-O file for exactly one architecture.")
     binary = fat.at(0)
     own = [x.name for x in binary.libraries if x.command == _Command.ID_DYLIB]
     libraries = [x.name for x in binary.libraries if x.command != _Command.ID_DYLIB]
@@ -67,7 +69,7 @@ def read(path):
 
 
 def _imports(binary, libraries):
-    # What the loader reads; of the symbol table it does not.
+    """Returns {symbol: library} from the bindings, which are what the loader reads."""
     ordinals = dict(enumerate(libraries, 1)) | {_FLAT: ANYWHERE}
     rebased = {relocation.address for relocation in binary.relocations}
     imports = {}
@@ -76,11 +78,12 @@ def _imports(binary, libraries):
             continue
         symbol = binding.symbol
         if getattr(binding, "binding_class", 0) == _DYLD_WEAK:
-            # What the file points to itself stays, if there is no other.
+            # A rebased address already points to a definition in this file, which
+            # stays if no other file has one.
             if binding.address not in rebased:
                 imports.setdefault(symbol.name, COALESCED)
         elif binding.library_ordinal == _WEAK:
-            # The symbol table has the library that the linker found it in.
+            # The linker recorded in the symbol table where it found the symbol.
             source = ordinals.get(symbol.library_ordinal, COALESCED)
             imports.setdefault(symbol.name, source)
         else:
@@ -89,16 +92,17 @@ def _imports(binary, libraries):
 
 
 def _signature_faults(binary, data):
-    """Why a Mac would kill a process that maps this file; empty if it would not.
+    """Returns the reasons for which a Mac would kill a process that maps this file.
 
-    An arm64 Mac wants every page's hash in the file, by whomever it is signed.
+    An arm64 Mac requires a signature with the hash of each page of the file. The
+    signature may be ad hoc, that is, without a signer.
     """
     if not binary.has_code_signature:
         return ["no code signature"]
     start = binary.code_signature.data_offset
     magic, _, count = struct.unpack_from(">3I", data, start)
     if magic != _SIGNATURE:
-        return ["no signature where one is announced"]
+        return ["no signature at the offset that LC_CODE_SIGNATURE gives"]
     for slot in range(count):
         _, offset = struct.unpack_from(">2I", data, start + 12 + 8 * slot)
         (magic,) = struct.unpack_from(">I", data, start + offset)
@@ -108,17 +112,22 @@ def _signature_faults(binary, data):
 
 
 def _code_directory_faults(data, signature, at):
+    """Compares the file with the hashes in its code directory.
+
+    signature, at: the offsets of the signature and of the code directory in `data`.
+    """
     fields = struct.unpack_from(">9I4B", data, at)
     flags, hashes, count, limit = fields[3], fields[4], fields[7], fields[8]
     size, kind, _, page_bits = fields[9:]
     if (size, kind) != (32, 2):
-        return ["hashes other than SHA-256"]
+        return [f"hash type {kind} of {size} bytes; expected SHA-256"]
     if limit != signature:
-        return [f"{limit} bytes signed, of {signature}"]
-    faults = [] if flags & _ADHOC else ["signed by someone, not ad hoc"]
+        return [f"{limit} bytes are signed; expected {signature}"]
+    faults = [] if flags & _ADHOC else ["the signature is not ad hoc"]
     page = 1 << page_bits
-    if count != -(-limit // page):
-        return [*faults, f"{count} hashes for {limit} bytes"]
+    expected = -(-limit // page)
+    if count != expected:
+        return [*faults, f"{count} hashes of pages; expected {expected}"]
     for number in range(count):
         code = data[number * page : min((number + 1) * page, limit)]
         found = at + hashes + number * size

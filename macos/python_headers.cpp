@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // The bindings for macOS are compiled with the headers of a Python for Linux.
-// This refuses to compile where those would describe another ABI.
+// This file compiles only if those headers describe the ABI of Python on macOS.
 
 #include <Python.h>
 #include <time.h>
@@ -21,8 +21,8 @@ static_assert(ALIGNOF_LONG == alignof(long));
 static_assert(sizeof(Py_ssize_t) == 8 && sizeof(Py_UCS4) == 4);
 
 #if defined(Py_DEBUG) || defined(Py_TRACE_REFS) || defined(Py_GIL_DISABLED)
-#error "These headers are those of a Python whose objects differ from macOS's."
+#error "Python's headers are of a debug, traced or free-threaded build."
 #endif
 #if defined(WORDS_BIGENDIAN)
-#error "These headers are those of a big-endian machine."
+#error "Python's headers are for a big-endian machine; macOS is little-endian."
 #endif

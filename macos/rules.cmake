@@ -1,9 +1,8 @@
-# How Zig archives and links for macOS. Read after CMake's own rules for Apple's
-# tools.
+# CMake's rules for archiving and linking, with Zig's commands instead of
+# Apple's. toolchain.cmake has CMake read this file after its own rules.
 
-# "zig c++" would link a libc++ of its own, a second one in the process; "zig cc"
-# takes the system's.
-# -S: no paths of this machine in the symbol table.
+# Link with "zig cc". "zig c++" would link in a second libc++ beside the system's.
+# -S keeps paths of the build machine out of the symbol table.
 string(JOIN " " link
        "${ZIG} cc ${MACOS_TARGET} -shared -Wl,-dead_strip -Wl,-S <LINK_FLAGS>"
        "-o <TARGET> <OBJECTS> <LINK_LIBRARIES>"
@@ -11,7 +10,8 @@ string(JOIN " " link
 
 set(CMAKE_CXX_CREATE_SHARED_LIBRARY
     "${link} <SONAME_FLAG> <TARGET_INSTALLNAME_DIR><TARGET_SONAME>")
-# What is missing then is Python's, and check.py sees to it that nothing else is.
+# Python's symbols are undefined when the module is linked. check.py checks that
+# no others are.
 set(CMAKE_CXX_CREATE_SHARED_MODULE "${link} -Wl,-undefined,dynamic_lookup")
 set(CMAKE_CXX_ARCHIVE_CREATE "${ZIG} ar qc <TARGET> <OBJECTS>")
 set(CMAKE_CXX_ARCHIVE_FINISH "")

@@ -1,5 +1,6 @@
-# Zig as the compiler for macOS on arm64. cross.py says where ZIG is, and the
-# folder MACOS_STUBS with what stands for the system's libraries.
+# CMake's toolchain file: Zig as the compiler for macOS on arm64. cross.py passes
+# two paths: ZIG is the compiler, MACOS_STUBS the folder with the text stubs of
+# macOS's system libraries.
 
 set(CMAKE_SYSTEM_NAME Darwin)
 set(CMAKE_SYSTEM_PROCESSOR arm64)
@@ -10,8 +11,9 @@ set(CMAKE_USER_MAKE_RULES_OVERRIDE ${CMAKE_CURRENT_LIST_DIR}/rules.cmake)
 set(MACOS_TARGET "-target aarch64-macos.14.0")
 set(CMAKE_CXX_COMPILER ${ZIG} c++)
 
-# Zig's libc++ is newer than the one of macOS 14. The first makes its headers
-# use what that one exports, the second is a delete that it lacks.
+# Zig's libc++ is newer than that of macOS 14. The macro makes its headers use
+# only what the older library exports; -fno-sized-deallocation avoids a delete
+# operator that the older library lacks.
 string(
   JOIN
   " "
@@ -23,7 +25,8 @@ string(
   -isystem
   ${CMAKE_CURRENT_LIST_DIR}/stubs)
 
-# Apple's tools, which would change paths at install: they are right when linked.
+# CMake would have Apple's tools change rpaths when installing. There are none
+# here, and the linker already writes the final rpaths.
 set(CMAKE_INSTALL_NAME_TOOL "install-name-tool-is-not-needed")
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

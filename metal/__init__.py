@@ -1,1 +1,1 @@
-"""Metal kernels, and what runs them without a Mac."""
+"""Metal kernels, and the emulator that runs them on machines without Metal."""

@@ -1,4 +1,7 @@
-"""The Metal kernels, built for the emulator once and put to work for a test."""
+"""For tests: builds the Metal kernels for the emulator and has MLX's CPU ops use them.
+
+Also re-exports the emulator's modules, so that tests need not change sys.path.
+"""
 
 import contextlib
 import functools
@@ -26,6 +29,7 @@ from metal.emulator.check import check as check_source  # noqa: E402, F401
 
 @functools.cache
 def library(tracked=False):
+    """Returns the emulator's Library of SOURCE."""
     return emulator.build(ROOT / SOURCE, tracked=tracked, include_dirs=[ROOT])
 
 
@@ -51,10 +55,15 @@ def write_kernels(folder, old="", new="", dtypes=()):
 
 @contextlib.contextmanager
 def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
-    """Until its end, what the CPU selects is selected by the Metal kernels.
+    """A context in which selections on the CPU device run the Metal kernels.
 
-    Arrays have to be evaluated inside. Raises if the emulator found anything wrong.
-    path: of another library than that of SOURCE.
+    An array uses the kernels if it is evaluated inside the context. On exit, fails if
+    the emulator found a mistake or a kernel could not be used.
+
+    kernel: a member of hooks.MetalKernel to use; None to use the planned one.
+    seed: of a random order of threads; 0 for threads in order.
+    missing: kernels whose names begin so fail to compile.
+    path: the emulator's library, if not that of SOURCE.
     """
     path = str(path or library(tracked).path)
     hooks.force_metal_kernel(kernel)
@@ -66,6 +75,6 @@ def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
         hooks.emulate_metal("")
         hooks.force_metal_kernel(None)
         errors = hooks.take_emulated_errors()
-    assert not errors, errors
+    assert not errors, f"the emulator reports:\n{errors}"
     _, broken = hooks.metal_kernel_report()
-    assert missing or not broken, broken
+    assert missing or not broken, f"kernels that could not be used: {broken}"

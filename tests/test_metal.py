@@ -1,4 +1,4 @@
-"""The Metal kernels in the emulator: what is selected, and what a GPU would pay."""
+"""The Metal kernels in the emulator: their results, their work and their host code."""
 
 import json
 import os
@@ -30,19 +30,22 @@ DTYPES = ["--dtypes", "float32", "int64"]
 KERNELS = list(hooks.MetalKernel)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
 KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
-# A simdgroup, registers, ranked candidates, room for candidates, a block of what
-# 256 threads read, and rows that are split.
+# Around the sizes at which kernels change what they do: a simdgroup's 32 lanes, what
+# registers hold, how many candidates are ranked and how many are kept, the elements
+# that 256 threads read at a time, and the size from which rows are split.
 SIZES = [1, 31, 33, 160, 512, 513, 1024, 1025, 2049, 8193]
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 
 
 def counts_of(n):
+    """The k to test with rows of n elements."""
     most = {1, 2, 8, 31, 32, 33, 64, 65, 512, 513, 2048, n - 1, n}
     return sorted(k for k in most if 0 < k <= min(n, 2048))
 
 
 def check(a, k, largest, order):
+    """Checks topk of `a`, sorted and not, against the order of its whole rows."""
     values, indices = mx.topk(a, k, largest=largest, sorted=True, return_indices=True)
     other = mx.topk(a, k, largest=largest, return_indices=True).indices
     mx.eval(values, indices, other)
@@ -69,7 +72,7 @@ def test_every_kind_of_row(kind, kernel):
 
 @every_kernel
 @pytest.mark.parametrize("dtype", KERNEL_TYPES)
-def test_every_access_is_in_bounds_in_order_and_to_what_was_written(dtype, kernel):
+def test_accesses_are_in_bounds_ordered_and_initialised(dtype, kernel):
     rng = np.random.default_rng(1)
     with emulated(kernel, tracked=True, seed=3):
         for kind in ("pool", "spread"):
@@ -89,7 +92,7 @@ def test_every_access_is_in_bounds_in_order_and_to_what_was_written(dtype, kerne
 
 @pytest.mark.parametrize("tracked", [False, True])
 @every_kernel
-def test_partitions_of_both_sides_and_both_results(kernel, tracked):
+def test_partitions_at_either_end_to_indices_and_values(kernel, tracked):
     rng = np.random.default_rng(2)
     sizes = (1, 2, 33, 700, 2049) if tracked else SIZES
     for dtype in (mx.float32, mx.uint8, mx.int64):
@@ -143,8 +146,8 @@ def test_any_strides(layout, axis, kernel):
             )
 
 
-def test_a_row_is_where_it_is_even_beyond_four_billion_elements():
-    """Rows 2^30 elements apart, in memory that is promised and never touched."""
+def test_rows_begin_beyond_four_billion_elements():
+    """The rows are 2^30 elements apart. Memory between them is reserved, not used."""
     import mmap
 
     rows, stride, n, k = 6, 1 << 30, 300, 5
@@ -166,20 +169,21 @@ def test_a_row_is_where_it_is_even_beyond_four_billion_elements():
     for name in ("topk_register_float32_16", "topk_resident_float32"):
         best = np.zeros((rows, k), np.float32)
         indices = np.zeros((rows, k), np.uint32)
-        simds = 8 if "register" in name else 1
+        # The register kernel has 8 rows per threadgroup, the resident one has one.
+        one_row = "resident" in name
         library().launch(
             name,
             {0: whole, 1: best, 2: indices, 3: arguments, 4: axes},
-            threadgroups=(1, rows, 1) if simds == 1 else (1, 1, 1),
+            threadgroups=(1, rows, 1) if one_row else (1, 1, 1),
             threads=256,
             outputs={1, 2},
-            threadgroup_memory={0: 4096, 1: 4096} if simds == 1 else {},
+            threadgroup_memory={0: 4096, 1: 4096} if one_row else {},
         )
         np.testing.assert_array_equal(indices, expected)
         np.testing.assert_array_equal(best, np.take_along_axis(values, expected, 1))
 
 
-# metal/topk_arguments.h, as NumPy says it.
+# The structure of metal/topk_arguments.h as a NumPy type.
 ARGUMENTS = np.dtype(
     [
         ("rows", "u8"),
@@ -193,25 +197,26 @@ ARGUMENTS = np.dtype(
 )
 
 
-# ---- what a GPU would pay ------------------------------------------------------
+# ---- counts of work ------------------------------------------------------------
 
 
-def test_no_slower_than_a_sort_on_paper(tmp_path):
+@pytest.mark.slow
+def test_top_k_moves_fewer_bytes_than_a_sort_in_no_more_launches(tmp_path):
     file = tmp_path / "counts.json"
     command = [sys.executable, ROOT / "benchmarks" / "metal_counts.py"]
     subprocess.run([*command, "--json", file], check=True, capture_output=True)
     results = json.loads(file.read_text())
     assert len(results) > 12
     for result in results:
-        ours, theirs = result["ours"], result["upstream"]
-        whole = result["n"] <= 8192
-        assert ours["launches"] == (1 if whole else 2), result["case"]
-        most = (1.1 if whole else 1.5) * result["least_bytes"]
+        ours, stock = result["ours"], result["stock"]
+        is_split = result["n"] > 8192
+        assert ours["launches"] == (2 if is_split else 1), result["case"]
+        most = (1.5 if is_split else 1.1) * result["least_bytes"]
         assert ours["bytes"] <= most, result["case"]
         if result["n"] <= 1024:
             assert ours["barriers"] == 0, result["case"]
-        assert ours["launches"] <= theirs["launches"], result["case"]
-        assert ours["bytes"] < theirs["bytes"], result["case"]
+        assert ours["launches"] <= stock["launches"], result["case"]
+        assert ours["bytes"] < stock["bytes"], result["case"]
 
 
 def test_a_partition_reads_a_long_row_twice_and_writes_it_once():
@@ -225,7 +230,7 @@ def test_a_partition_reads_a_long_row_twice_and_writes_it_once():
     assert counts["bytes_written"] < 1.2 * a.nbytes
 
 
-def test_what_a_sort_does_better_is_left_to_it():
+def test_selections_that_a_sort_does_better_do_not_run_the_kernels():
     a = mx.array(np.random.default_rng(0).standard_normal((2, 1500)).astype(np.float32))
     long = mx.array(np.random.default_rng(0).standard_normal(9000).astype(np.float32))
     with emulated():
@@ -263,7 +268,7 @@ def test_stock_primitives_select_and_partition_the_same(dtype, layout):
 
 
 def run(code, **environment):
-    """In a new process, for what is read or said once."""
+    """Runs code in a new process, because MLX reads the environment only once."""
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, **environment}
     return subprocess.run(
@@ -271,7 +276,7 @@ def run(code, **environment):
     )
 
 
-def test_a_kernel_that_does_not_compile_is_said_once_and_sorted_around():
+def test_a_kernel_that_does_not_compile_is_reported_once_and_replaced_by_a_sort():
     code = """
 import mlx.core as mx, numpy as np
 import hooks
@@ -295,7 +300,7 @@ print(hooks.metal_kernel_report())
     assert "topk_resident_float32" in done.stdout
 
 
-def test_the_environment_turns_the_kernels_off_and_moves_their_limits():
+def test_the_environment_turns_the_kernels_off_and_sets_their_limits():
     code = """
 import mlx.core as mx
 import hooks
@@ -318,7 +323,7 @@ print(counts["launches"], counts["barriers"])
 @pytest.mark.parametrize(
     "text", ["yes", "register=3", "register_size", "register_k=-1", "register_k=4x"]
 )
-def test_a_bad_environment_is_refused_with_the_good_names(text):
+def test_an_invalid_environment_is_refused_with_the_valid_names(text):
     done = run("import mlx.core", MLX_TOPK_METAL=text)
     assert done.returncode != 0
     assert "MLX_TOPK_METAL must be 0, 1 or a list" in done.stderr
@@ -340,7 +345,7 @@ def test_there_is_no_source_where_there_is_no_kernel():
         hooks.metal_sources(mx.zeros((2, 20000)), 3000)
 
 
-def test_the_kernels_pass_a_strict_front_end():
+def test_the_kernels_pass_the_front_end_check():
     assert not check_source(ROOT / SOURCE, [ROOT])
 
 
@@ -382,16 +387,17 @@ def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
     assert "in_registers" in done.stdout
 
 
-def test_another_compiler_takes_the_same_source(tmp_path):
+def test_nvcc_compiles_the_same_source(tmp_path):
     if shutil.which("nvcc") is None:
-        pytest.skip("nvcc is not here")
+        pytest.skip("nvcc is not installed")
     cubin = tmp_path / "topk.cubin"
-    # One type of each width of key.
+    # One type with 32-bit keys and one with 64-bit keys.
     dtypes = ["float32", "int64"]
     source = write_kernels(tmp_path, dtypes=dtypes)
     cuda.compile_kernels(source, cubin, [tmp_path])
     for name in ("topk_register_float32_32", "topk_rest_int64"):
         assert name.encode() in cubin.read_bytes()
+    # A mistake in the source is an error of nvcc, too.
     source = write_kernels(tmp_path, "simd_min(", "simd_least(", dtypes)
     with pytest.raises(emulator.BuildError, match="simd_least"):
         cuda.compile_kernels(source, cubin, [tmp_path])

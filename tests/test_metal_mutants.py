@@ -1,4 +1,5 @@
-"""Five mistakes in each Metal kernel, or in what it is made of: all are noticed."""
+"""Mistakes made in the Metal kernels on purpose, five or more in each part of them: the
+checks of this file notice every one."""
 
 import hooks
 import mlx.core as mx
@@ -12,7 +13,7 @@ from metal_kernels import emulated, emulator, write_kernels
 K = hooks.MetalKernel
 GROUP_BARRIER = "    threadgroup_barrier(mem_flags::mem_threadgroup);\n"
 
-# What kernel is made wrong, and how: text of the kernels, and what replaces it.
+# For each part of the kernels: a text in them, and the wrong text to replace it.
 MUTANTS = {
     "register": [
         ("better = slot == N || keys[i] > key", "better = slot == N || keys[i] >= key"),
@@ -78,22 +79,27 @@ MUTANTS = {
 
 
 def build(folder, old="", new=""):
-    """Only float32, which is enough to go wrong."""
+    """Returns the path of a library of the kernels with `new` for `old`.
+
+    It has the kernels for float32 only, which is enough to notice mistakes.
+    """
     source = write_kernels(folder, old, new, ["float32"])
     return emulator.build(source, tracked=True, include_dirs=[folder]).path
 
 
 def data(kind, shape):
+    """Rows of float32, of a kind that the mistakes get wrong."""
     rng = np.random.default_rng(0)
-    if kind == "dense":  # one number is next to the other
+    if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
         return (1 + steps * 2.0**-23).astype(np.float32)
-    if kind == "neighbours":  # few are the next greater number
+    if kind == "neighbours":  # mostly 1, and some of the next greater float
         return (1 + (rng.random(shape) < 0.01) * 2.0**-23).astype(np.float32)
     return values_of(mx.float32, shape, kind, rng).astype(np.float32)
 
 
 def check_topk(path, kernel, shape, k):
+    """Checks topk with the library at `path`, forced to use one kernel."""
     for kind in ("pool", "spread", "dense", "neighbours"):
         values = data(kind, shape)
         a = mx.array(values)
@@ -111,9 +117,11 @@ def check_topk(path, kernel, shape, k):
 
 
 def check_partition(path, kernel, shape, kth):
+    """The same for argpartition."""
     for kind in ("pool", "spread"):
         values = data(kind, shape)
-        # Where the second of three segments begins.
+        # A long row is divided into three segments. The least value is the first of the
+        # second segment, and the first segment has none of the smallest values.
         values[:, shape[1] // 3] = -np.inf
         values[:, : shape[1] // 3] = np.maximum(values[:, : shape[1] // 3], -3)
         with emulated(kernel, path=path):
@@ -126,6 +134,7 @@ def check_partition(path, kernel, shape, kth):
 
 
 def check_all(path):
+    """Runs every kernel of the library at `path`. Fails if a result is wrong."""
     check_topk(path, K.in_registers, (3, 2, 45), 5)
     check_topk(path, K.in_registers, (131, 33), 32)
     check_topk(path, K.resident, (2, 3000), 40)
@@ -139,10 +148,12 @@ def check_all(path):
     check_partition(path, K.resident, (1, 20000), 9)
 
 
-def test_the_kernels_as_they_are_pass(tmp_path):
+@pytest.mark.slow
+def test_the_kernels_without_a_mistake_pass(tmp_path):
     check_all(build(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "old, new",
     [mutant for mutants in MUTANTS.values() for mutant in mutants],

@@ -1,4 +1,4 @@
-"""Runs Metal kernel source, unchanged, on a CPU. See README.md beside this file."""
+"""Runs Metal kernel source, unchanged, on a CPU. README.md in this folder tells how."""
 
 from functools import cache
 
@@ -15,12 +15,12 @@ def _load(path):
 
 
 def build(path, tracked=False, include_dirs=(), defines=()):
-    """The library of a Metal source file, built unless it was before.
+    """Returns the Library of a Metal source file. Builds it if no earlier build fits.
 
     path: a .metal file.
-    tracked: whether each access to memory is checked and counted: much slower.
-    include_dirs, defines: as the Metal compiler's -I and -D.
+    tracked: whether to check and count each memory access, which is much slower.
+    include_dirs, defines: like the Metal compiler's -I and -D.
 
-    Raises SourceError or BuildError for source that cannot be built.
+    Raises SourceError or BuildError if the source cannot be built.
     """
     return _load(build_library(path, tracked, tuple(include_dirs), tuple(defines)))

@@ -1,4 +1,7 @@
-"""python -m metal.emulator build FILE [--tracked]: prints the library's path."""
+"""Builds a library from Metal source and prints the library's path:
+
+python -m metal.emulator build FILE [--tracked] [-I DIRECTORY] [-D NAME=VALUE]
+"""
 
 import argparse
 import sys
@@ -12,9 +15,9 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build a library from Metal source")
     build.add_argument("file")
-    build.add_argument("--tracked", action="store_true", help="check each access")
+    build.add_argument("--tracked", action="store_true", help="check memory accesses")
     build.add_argument("-I", action="append", default=[], help="include directory")
-    build.add_argument("-D", action="append", default=[], help="define")
+    build.add_argument("-D", action="append", default=[], help="macro definition")
     options = parser.parse_args()
     try:
         print(build_library(options.file, options.tracked, options.I, options.D))

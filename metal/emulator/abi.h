@@ -1,6 +1,8 @@
 /* Copyright © 2026 the mlx-topk authors. MIT licence. */
 
-/* The C interface of a library that metal.emulator built from Metal source. */
+/* The C interface of a library that metal.emulator built from Metal source.
+ * Numbers of buffers and of threadgroup memory are those in the kernel's
+ * attributes [[buffer(N)]] and [[threadgroup(N)]]. */
 
 #ifndef METAL_EMULATOR_ABI_H
 #define METAL_EMULATOR_ABI_H
@@ -13,11 +15,11 @@ extern "C" {
 
 typedef struct {
   int index;
-  void* data; /* the whole allocation, used in place */
-  uint64_t bytes;
-  uint64_t offset; /* of the kernel's pointer, which may go back from there */
-  int writable; /* whether the kernel may write it; tracked builds look */
-  int uninitialised; /* whether its content counts as never written */
+  void* data; /* the start of the memory, which the kernel uses in place */
+  uint64_t bytes; /* the size of the memory at data */
+  uint64_t offset; /* bytes from data to where the kernel's pointer points */
+  int writable; /* whether the kernel may write it; tracked builds check */
+  int uninitialised; /* whether reads before a write are errors; likewise */
 } emulator_buffer;
 
 typedef struct {
@@ -31,35 +33,40 @@ typedef struct {
   int buffer_count;
   const emulator_threadgroup_memory* threadgroup_memory;
   int threadgroup_memory_count;
-  uint32_t threadgroups[3];
+  uint32_t threadgroups[3]; /* in the grid */
   uint32_t threads[3]; /* per threadgroup */
-  uint64_t seed; /* of the schedule; 0: threads and threadgroups in order */
+  uint64_t seed; /* of a random order of threads and threadgroups; 0 runs them
+                    one after the other */
 } emulator_dispatch;
 
-/* Bytes are counted by tracked builds only. Buffers that the kernel declares as
- * constant are in emulator_buffer_counts, not in device_bytes_read. */
+/* The work of launches. Plain builds leave the bytes at 0. device_bytes_read
+ * excludes buffers in the constant address space. */
 typedef struct {
   uint64_t device_bytes_read, device_bytes_written;
   uint64_t threadgroup_bytes_read, threadgroup_bytes_written;
-  uint64_t barriers; /* threadgroup barriers, each once per threadgroup */
-  uint64_t simdgroup_barriers, collectives; /* once per simdgroup */
-  uint64_t atomics; /* once per thread */
+  uint64_t barriers; /* threadgroup barriers, summed over threadgroups */
+  uint64_t simdgroup_barriers; /* summed over simdgroups */
+  uint64_t collectives; /* simdgroup functions, summed over simdgroups */
+  uint64_t atomics; /* atomic operations, summed over threads */
   uint64_t threadgroups, launches;
 } emulator_counts;
 
-/* Runs a kernel to its end. 0: clean; otherwise emulator_error says what is
- * wrong. counts are added to, and may be null. Two calls do not run at once. */
+/* Runs a kernel to its end. Returns 0 if no mistake was found; otherwise
+ * emulator_error describes the mistakes. Adds to *counts unless it is null. A
+ * second call from another thread waits until the first has returned. */
 int emulator_launch(const emulator_dispatch* dispatch, emulator_counts* counts);
 
-/* Of the last launch; valid until the next. */
+/* Returns the mistakes of the last launch, "" if there were none. The text is
+ * valid until the next launch. */
 const char* emulator_error(void);
 
-/* Bytes that the last launch moved through one buffer index (tracked builds).
- */
+/* Sets *read and *written to the bytes that the last launch accessed in one
+ * buffer, constant buffers included. Plain builds report 0. */
 void emulator_buffer_counts(int index, uint64_t* read, uint64_t* written);
 
-/* The kernels' names, sorted, one per line; returns the size of the text with
- * its terminating zero, of which at most size bytes are written. */
+/* Writes the names of the kernels to out, sorted, one per line, with a
+ * terminating zero, cut off after size bytes. Returns the bytes that the whole
+ * text needs. */
 int emulator_kernel_names(char* out, int size);
 
 #ifdef __cplusplus

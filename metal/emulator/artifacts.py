@@ -1,4 +1,8 @@
-"""What is built once: files in build/emulator/ of the repository, named by content."""
+"""The cache of built files: build/emulator/ in the repository.
+
+The name of each file holds a hash of all that its content depends on, so that nothing
+is built twice and nothing outdated is used.
+"""
 
 import hashlib
 import os
@@ -10,7 +14,7 @@ CACHE = HERE.parent.parent / "build" / "emulator"
 
 
 def digest(*parts):
-    """A name for what these parts determine."""
+    """Returns a hash of `parts` (bytes, or values hashed as text), for a file name."""
     result = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -19,9 +23,9 @@ def digest(*parts):
 
 
 def make(path, build):
-    """Calls build(temporary path) and moves the result to path, unless it is there.
+    """Returns path. If no such file exists, first makes it with build(temporary path).
 
-    Two processes may do it at once: each moves a whole file.
+    Several processes may do so at once: each moves a complete file into place.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Builds a shared library from Metal source: pre-pass, g++, and the executor.
+"""Builds a shared library from Metal source.
 
-Whatever was built before from the same source, flags and emulator is taken from
-build/emulator/ in the repository.
+The pre-pass (prepass.py) translates the source to C++, g++ compiles it, and the result
+is linked with the executor (runtime/). artifacts.py keeps what was built.
 """
 
 import subprocess
@@ -20,13 +20,14 @@ COMMON = [
     "-fsigned-char",
     "-w",
 ]
-# Level 1 halves the time that many instantiations take; kernels run fast enough.
-# Each operation on halves rounds to a half.
+# No fused multiply-add, and each operation on halves rounds to half.
 NUMBERS = ["-ffp-contract=off", "-fexcess-precision=16"]
+# -O1 halves the time to compile many instantiations, and kernels run fast enough.
 KERNEL = ["-std=gnu++17", "-O1", *NUMBERS, *COMMON]
 PLAIN_KERNEL = ["-fwrapv"]
-# GCC's calls at each access and each undefined operation, to functions of ours: its
-# own libraries are not linked.
+# With these flags g++ inserts a call at each memory access and before each operation
+# that may be undefined. The sanitizers' own libraries are not linked: the functions
+# called are those of runtime/callbacks.cpp and runtime/call_path.cpp.
 TRACKED_KERNEL = [
     "-fsanitize=thread",
     "-fsanitize=shift,signed-integer-overflow,integer-divide-by-zero",
@@ -34,13 +35,20 @@ TRACKED_KERNEL = [
     "-fno-tree-loop-distribute-patterns",
 ]
 RUNTIME = ["-std=c++20", "-O2", *COMMON]
-SHARED = ["fiber.cpp", "launch.cpp", "memory.cpp", "report.cpp", "scheduler.cpp"]
+SHARED = [
+    "divergence.cpp",
+    "fiber.cpp",
+    "launch.cpp",
+    "memory.cpp",
+    "report.cpp",
+    "scheduler.cpp",
+]
 PLAIN = ["in_place.cpp"]
 TRACKED = ["call_path.cpp", "callbacks.cpp", "placed.cpp", "tracker.cpp"]
 
 
 class BuildError(Exception):
-    """Metal source that the executor's compiler refuses."""
+    """g++ refused the C++ that Metal source was translated to."""
 
 
 def _run(command):
@@ -59,7 +67,7 @@ def _emulator_digest():
 
 @cache
 def _runtime(tracked):
-    """The executor's object files, one library's worth."""
+    """Returns the paths of the executor's object files, compiled if needed."""
     names = SHARED + (TRACKED if tracked else PLAIN)
     folder = CACHE / f"runtime-{digest(_emulator_digest(), tracked, RUNTIME)}"
     objects = []
@@ -72,13 +80,9 @@ def _runtime(tracked):
 
 
 def build_library(path, tracked=False, include_dirs=(), defines=()):
-    """The path of the library for one Metal source file."""
+    """Returns the path of the library for one Metal source file."""
     path = Path(path).resolve()
-    return build_text(prepass.preprocess(path, include_dirs, defines), tracked)
-
-
-def build_text(preprocessed, tracked=False):
-    translation = prepass.translate_text(preprocessed, "cpu")
+    translation = prepass.translate(path, "cpu", include_dirs, defines)
     prepass.require_clean(translation)
     flags = KERNEL + (TRACKED_KERNEL if tracked else PLAIN_KERNEL)
     name = digest(_emulator_digest(), translation.text, flags, RUNTIME)

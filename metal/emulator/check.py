@@ -1,9 +1,13 @@
-"""A strict front end for Metal source: python -m metal.emulator.check FILE...
+"""Checks Metal source without a Metal compiler:
 
-The source is compiled, for nothing, as C++ for OpenCL, which has Metal's address
-spaces and most of its restrictions, by the clang that the package ziglang brings.
-What that compiler lets pass is looked for in what it makes: pointers without an
-address space in its syntax tree, recursion in its calls.
+    python -m metal.emulator.check FILE... [-I DIRECTORY] [-D NAME=VALUE]
+
+The clang of the package ziglang compiles the source as C++ for OpenCL, a language with
+Metal's address spaces and most of Metal's restrictions. The result is never run.
+
+Some mistakes are errors in Metal and not in OpenCL. They are found in clang's output:
+pointers without an address space and conversions to bfloat in the syntax tree,
+recursion in the LLVM assembly.
 """
 
 import argparse
@@ -20,17 +24,19 @@ FRONTEND = Path(__file__).resolve().parent / "frontend"
 CLANG = [sys.executable, "-m", "ziglang", "clang"]
 LANGUAGE = [
     *["-x", "cl", "-cl-std=clc++2021", "-cl-no-stdinc", "--target=x86_64"],
-    # Without -Xclang the driver drops it.
+    # clang's driver would drop this option without -Xclang.
     *["-Xclang", "-cl-ext=-all,+cl_khr_fp16,+__opencl_c_generic_address_space"],
     *["-ferror-limit=0", "-fno-caret-diagnostics", "-fno-color-diagnostics"],
     f"-I{FRONTEND}",
 ]
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow"]
 WARNINGS += ["-Wno-unused-parameter", "-Wno-unused-function"]
-# Metal's half and float suffixes and its lack of double are not OpenCL's.
+# Diagnostics to ignore. OpenCL reads 1.0 as a double and warns, in Metal it is a float.
+# And clang warns of options that have no effect on a run.
 HARMLESS = re.compile(r"double precision constant requires|unused-command-line")
 PROBLEM = re.compile(r"(\S+?:\d+):(?:\d+:)? (?:fatal )?(?:error|warning): (.*)")
 INSTANTIATION = re.compile(r"(\S+?:\d+):\d+: note: in instantiation")
+# One line of clang's syntax tree: indentation, kind, address, source range, position.
 NODE = re.compile(
     r"[ |`\-]*(\w+) 0x[0-9a-f]+ (?:parent 0x\w+ )?(?:prev 0x\w+ )?<([^>]*)> ?(\S*)"
 )
@@ -39,8 +45,11 @@ SPECIAL_MEMBERS = {"CXXConstructorDecl", "CXXMethodDecl", "CXXDestructorDecl"}
 
 
 def _diagnostics(text):
-    """The compiler's errors and warnings, which are errors here. What is wrong in our
-    headers is told of the line in the kernel that asked for it."""
+    """Yields clang's errors and warnings, each as an error "FILE:LINE: error: TEXT".
+
+    An error inside a template of frontend/ gets the line of the kernel that
+    instantiated the template.
+    """
     lines = text.splitlines()
     for at, line in enumerate(lines):
         problem = PROBLEM.match(line)
@@ -48,15 +57,18 @@ def _diagnostics(text):
             continue
         place = problem[1]
         for note in lines[at + 1 :]:
-            asked = INSTANTIATION.match(note)
+            caller = INSTANTIATION.match(note)
             if not place.startswith(str(FRONTEND)) or PROBLEM.match(note):
                 break
-            place = asked[1] if asked else place
+            place = caller[1] if caller else place
         yield f"{place}: error: {problem[2]}"
 
 
 class _Location:
-    """Follows the places in a syntax tree, which are told only where they change."""
+    """The file and line of the current node of a syntax tree.
+
+    clang prints a file or a line only where it differs from the node before.
+    """
 
     def __init__(self):
         self.file, self.line = "?", 0
@@ -68,34 +80,41 @@ class _Location:
                 self.file = name
 
 
-def _is_generic_method(line, kind):
-    # Of a template's method, more stands between its type and that word.
-    if " static" in line.rsplit("'", 1)[-1] or ")" not in kind:
+def _is_generic_method(line, method_type):
+    """Whether a method's object has no address space. `line` declares the method."""
+    # " static" stands after the last quoted type, with other words before it.
+    if " static" in line.rsplit("'", 1)[-1] or ")" not in method_type:
         return False
-    # The method's own space comes last; its parameters are told apart.
-    return "__generic" in kind.rsplit(")", 1)[1]
+    # The object's space stands after the last ")". What stands before it belongs to
+    # the parameters, which are checked on their own.
+    return "__generic" in method_type.rsplit(")", 1)[1]
 
 
 def _finding(node, line):
-    """What is wrong with one node of the syntax tree, if anything."""
+    """Returns what is wrong with one node of the syntax tree, or None."""
     types = re.findall(r"'([^']*)'", line)
+    spaces = "expected device, constant, threadgroup or thread"
     if node == "CXXMethodDecl":
         if types and _is_generic_method(line, types[0]):
-            return f"method without an address space: '{types[0]}'"
+            return f"method without an address space: '{types[0]}'; {spaces} after ')'"
     elif node in WITH_A_TYPE and types and "__generic" in types[0]:
-        return f"pointer or reference without an address space: '{types[0]}'"
-    # The type, and what it is short for, come right before the kind of cast.
+        return f"pointer or reference without an address space: '{types[0]}'; {spaces}"
+    # clang prints the resulting type just before the kind of cast, as an alias of
+    # __bf16 or as __bf16 itself.
     to_bfloat = re.search(r"'(?:__\w+ )?__bf16' <(?:Floating|IntegralTo)", line)
     if node == "ImplicitCastExpr" and to_bfloat and "part_of_explicit" not in line:
-        return "implicit conversion to bfloat"
+        return "implicit conversion to bfloat; expected bfloat(...)"
     return None
 
 
 def tree_errors(tree):
-    """What clang's syntax tree shows and clang lets pass: pointers, references and
-    methods without an address space, which it calls __generic and Metal does not have;
-    and conversions to bfloat that nobody asked for."""
-    place, skipped = _Location(), None
+    """Yields an error for each construct that clang accepts and Metal does not.
+
+    These are pointers, references and methods without an address space (clang gives
+    them the space __generic, which Metal lacks) and implicit conversions to bfloat.
+    """
+    place = _Location()
+    skipped = None  # the depth of an implicit member function, while inside of it
     for line in tree.splitlines():
         match = NODE.match(line)
         if not match:
@@ -113,7 +132,7 @@ def tree_errors(tree):
 
 
 def recursive_functions(assembly):
-    """Names (mangled) of functions that can come to call themselves."""
+    """Yields the mangled names of functions that call themselves, if indirectly."""
     calls, current = {}, None
     for line in assembly.splitlines():
         match = re.match(r'define .*?@"?([\w.$]+)"?\(', line)
@@ -145,6 +164,7 @@ def _clang(*arguments):
 
 
 def _compile_errors(path, text):
+    """Returns the errors of translated source. path: of the original, for recursion."""
     with tempfile.TemporaryDirectory(prefix="metal-check-") as folder:
         source, assembly = Path(folder, "source.cl"), Path(folder, "source.ll")
         source.write_text(f'#include "functions.h"\n{text}')
@@ -153,14 +173,17 @@ def _compile_errors(path, text):
         if done.returncode:
             return errors or [done.stderr]
         for name in recursive_functions(assembly.read_text()):
-            errors.append(f"{path}: error: recursion through {_readable(name)}")
+            message = f"recursion through {_readable(name)}, which Metal forbids"
+            errors.append(f"{path}: error: {message}")
         done = _clang("-w", "-fsyntax-only", "-Xclang", "-ast-dump", source)
         return errors + list(tree_errors(done.stdout))
 
 
 def check(path, include_dirs=(), defines=()):
-    """What Metal would refuse in a source file, as far as this can tell: a list of
-    errors that name files and lines, empty if there are none."""
+    """Returns a list of the errors found in a Metal source file, each with its place.
+
+    include_dirs, defines: like the Metal compiler's -I and -D.
+    """
     try:
         translation = prepass.translate(path, "opencl", include_dirs, defines)
     except SourceError as error:
@@ -173,7 +196,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m metal.emulator.check")
     parser.add_argument("files", nargs="+")
     parser.add_argument("-I", action="append", default=[], help="include directory")
-    parser.add_argument("-D", action="append", default=[], help="define")
+    parser.add_argument("-D", action="append", default=[], help="macro definition")
     options = parser.parse_args()
     count = 0
     for file in options.files:

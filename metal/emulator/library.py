@@ -1,4 +1,4 @@
-"""A built library in this process: its kernels, on NumPy arrays."""
+"""Loads a library that builder.py built and launches its kernels on NumPy arrays."""
 
 import ctypes
 from dataclasses import dataclass, field, fields
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-MOST_BUFFERS = 31
-
 
 class KernelError(Exception):
-    """What the executor found wrong with a kernel, all findings in one text."""
+    """The mistakes that the executor found in one launch, all in one text."""
+
+
+# The classes derived from ctypes.Structure repeat those of abi.h, member by member.
 
 
 class _Buffer(ctypes.Structure):
@@ -43,19 +44,20 @@ class _Dispatch(ctypes.Structure):
 
 @dataclass
 class Counts:
-    """What a GPU would pay for a launch. Bytes are counted in tracked builds only."""
+    """The work of one launch. Only tracked builds count bytes; the others report 0."""
 
     device_bytes_read: int = 0
     device_bytes_written: int = 0
     threadgroup_bytes_read: int = 0
     threadgroup_bytes_written: int = 0
-    barriers: int = 0  # each once per threadgroup
-    simdgroup_barriers: int = 0  # each once per simdgroup
-    collectives: int = 0  # each once per simdgroup
-    atomics: int = 0  # each once per thread
+    barriers: int = 0  # threadgroup barriers passed, summed over threadgroups
+    simdgroup_barriers: int = 0  # summed over simdgroups
+    collectives: int = 0  # simdgroup functions called, summed over simdgroups
+    atomics: int = 0  # atomic operations, summed over threads
     threadgroups: int = 0
     launches: int = 0
-    # By buffer index; unlike the totals, with buffers in the constant address space.
+    # {buffer index: bytes}. Buffers in the constant address space are included here
+    # and excluded from device_bytes_read.
     buffer_bytes_read: dict = field(default_factory=dict)
     buffer_bytes_written: dict = field(default_factory=dict)
 
@@ -67,29 +69,34 @@ class _Counts(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in _TOTALS)
 
 
-def _memory(value, writable):
-    """Address and size of an array or of anything with a buffer."""
+def _memory(value, index, writable):
+    """Returns address and bytes of the memory for buffer `index`.
+
+    value: an array, or another object that exports a Python buffer. A one-dimensional
+        array may be strided: its memory reaches from its first to its last element.
+    """
     if not isinstance(value, np.ndarray):
         value = np.frombuffer(value, np.uint8)
     if value.size and not (value.flags.c_contiguous or value.ndim == 1):
-        raise ValueError("a buffer must be contiguous")
+        raise ValueError(f"buffer({index}): the array must be contiguous")
     if writable and not value.flags.writeable:
-        raise ValueError("an output must be writeable")
+        raise ValueError(f"buffer({index}) is an output: its memory must be writeable")
     size = value.nbytes
     if value.ndim == 1 and not value.flags.c_contiguous:
         size = (value.size - 1) * value.strides[0] + value.itemsize
         if size < value.itemsize:
-            raise ValueError("a buffer must begin at its lowest address")
+            raise ValueError(f"buffer({index}): the stride must not be negative")
     return value.ctypes.data, size
 
 
 def _triple(size):
+    """Returns one to three sizes as three, of which the missing are 1."""
     size = (size,) if np.isscalar(size) else tuple(size)
     return (ctypes.c_uint32 * 3)(*size, *[1] * (3 - len(size)))
 
 
 class Library:
-    """One .so; `kernels` are the names that `launch` takes."""
+    """A loaded library. `kernels` lists the names that `launch` accepts."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -116,23 +123,27 @@ class Library:
     ):
         """Runs a kernel over a grid of threadgroups and returns its Counts.
 
-        buffers: by index, arrays or other memory, used in place; or pairs of memory
-            and the offset in bytes at which the kernel's pointer begins.
-        threadgroups, threads: how many, and of how many threads each; up to 3 numbers.
-        outputs: the indices that the kernel may write.
-        uninitialised: the indices whose content counts as never written.
-        threadgroup_memory: by index, the bytes of the kernel's threadgroup arguments.
-        seed: of a random order of threads and threadgroups; None: in order.
+        buffers: {index: memory} or {index: (memory, offset)}. Memory is an array or
+            exports a Python buffer; the kernel works on it in place. The kernel's
+            pointer begins `offset` bytes after the start, by default 0.
+        threadgroups: the number of threadgroups, one to three sizes.
+        threads: the number of threads per threadgroup, one to three sizes.
+        outputs: indices of the buffers that the kernel may write.
+        uninitialised: indices of the buffers that count as never written before.
+        threadgroup_memory: {index: bytes}, the sizes of threadgroup arguments.
+        seed: threads and threadgroups run in a random order that the seed determines;
+            None or 0 runs them one after the other.
 
-        Raises KernelError if anything is wrong.
+        Raises KernelError if the launch is invalid or the kernel makes a mistake,
+        ValueError if the memory of a buffer cannot be used.
         """
         described = (_Buffer * max(1, len(buffers)))()
         for at, (index, value) in enumerate(sorted(buffers.items())):
             memory, offset = value if isinstance(value, tuple) else (value, 0)
             writable = index in outputs
-            data, size = _memory(memory, writable)
-            unread = index in uninitialised
-            described[at] = _Buffer(index, data, size, offset, writable, unread)
+            data, size = _memory(memory, index, writable)
+            unwritten = index in uninitialised
+            described[at] = _Buffer(index, data, size, offset, writable, unwritten)
         sizes = (threadgroup_memory or {}).items()
         lengths = [_ThreadgroupMemory(*item) for item in sizes]
         dispatch = _Dispatch(

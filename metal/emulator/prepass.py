@@ -1,10 +1,13 @@
-"""The token pre-pass: Metal source in, C++ out, with the same line numbers.
+"""The pre-pass: translates Metal source to C++ and keeps each token on its line.
 
-What is Metal's own syntax becomes plain C++: attributes of parameters become default
-arguments, threadgroup variables become references to memory that the executor owns,
-kernels and `[[host_name]]` instantiations become registrations. Names such as simd_sum
-stay: a header of the chosen target declares them. What a C++ front end would not see
-(attributes, where threadgroup variables may stand) is checked here.
+It rewrites the syntax that only Metal has:
+- attributes of kernel parameters become default arguments;
+- threadgroup variables become references to memory that the executor owns;
+- a kernel or a `[[host_name]]` instantiation is followed by code that registers it.
+Names such as simd_sum stay: a header of the chosen target declares them.
+
+It also checks what a C++ compiler does not: attributes, and that threadgroup variables
+stand in kernels.
 """
 
 import re
@@ -28,11 +31,11 @@ THREADGROUP_LIMIT = 32768
 class Kernel:
     parameters: list
     template: bool
-    most_threads: int  # 0 if the source does not say
+    most_threads: int  # max_total_threads_per_threadgroup, 0 if the source has none
 
     @property
     def constants(self):
-        """Which buffers are in the constant address space, as a mask."""
+        """A bit mask of the buffer indices in the constant address space."""
         return sum(1 << p.index for p in self.parameters if p.is_constant)
 
 
@@ -40,14 +43,15 @@ class Kernel:
 class Translation:
     text: str
     errors: list
-    kernels: dict = field(default_factory=dict)  # function name: Kernel
-    host_names: dict = field(default_factory=dict)  # host name: expression
+    kernels: dict = field(default_factory=dict)  # {function name: Kernel}
+    host_names: dict = field(default_factory=dict)  # {host name: instantiated function}
 
 
 class Prepass:
-    """One pass over one translation unit; target is "cpu", "cuda" or "opencl".
+    """Translates one translation unit for a target: "cpu", "cuda" or "opencl".
 
-    Of the two that run, no parameter is left; the third is only looked at.
+    "cpu" and "cuda" produce kernels that run, called without arguments. "opencl"
+    produces source that is only checked, so it keeps parameters and address spaces.
     """
 
     def __init__(self, tokens, target):
@@ -55,17 +59,18 @@ class Prepass:
         self.out = []
         self.result = Translation("", [])
         self.variables = 0
-        # Sizes of the threadgroup variables in scope, one list per open brace.
+        # The names of the threadgroup variables in scope, a list per open brace.
+        # None outside of kernels.
         self.scopes = None
-        # What follows the closing brace of the function at hand.
-        self.pending = ""
 
     def run(self):
+        """Returns the Translation of all tokens."""
         self._range(0, len(self.stream))
         self.result.text = "".join(self.out)
         return self.result
 
     def _report(self, token, message):
+        """Adds an error at the token's place, unless that line has the same one."""
         error = f"{token.file}:{token.line}: error: {message}"
         if error not in self.result.errors:
             self.result.errors.append(error)
@@ -75,7 +80,7 @@ class Prepass:
             index = self._step(index)
 
     def _step(self, i):
-        """Handles what starts at token i; returns the index of what is next."""
+        """Translates what starts at token i and returns the index behind it."""
         stream, token = self.stream, self.stream[i]
         if token.kind == "operator":
             if stream.is_attribute(i):
@@ -96,6 +101,7 @@ class Prepass:
         return i + 1
 
     def _brace(self, text):
+        """Opens or closes a scope if `text` is a brace inside a kernel."""
         if self.scopes is None:
             return
         if text == "{":
@@ -106,6 +112,7 @@ class Prepass:
     # ---- functions ----------------------------------------------------------
 
     def _attributes(self, i):
+        """Translates what follows the attributes that start at token i."""
         stream, first, before = self.stream, i, self.stream.next(i, -1)
         attributes = []
         while stream.is_attribute(i):
@@ -114,7 +121,9 @@ class Prepass:
             i = stream.next(i - 1)
         for name, _ in attributes:
             if name not in FUNCTION_ATTRIBUTES | KNOWN:
-                self._report(stream[first], f"unknown attribute [[{name}]]")
+                expected = f"expected one of {', '.join(sorted(FUNCTION_ATTRIBUTES))}"
+                message = f"unknown attribute [[{name}]]; {expected}"
+                self._report(stream[first], message)
         self.out.append(stream.newlines(first, i))
         names = {name for name, _ in attributes}
         if stream.text_at(i) == "kernel":
@@ -127,33 +136,38 @@ class Prepass:
         return self._kernel(i, attributes)
 
     def _host_name(self, token, attributes):
+        """Returns the name in [[host_name("name")]], None without that attribute."""
         texts = [argument for name, argument in attributes if name == "host_name"]
         if not texts:
             return None
         name = "".join(re.findall(r'"([^"]*)"', texts[0] or ""))
         if not name:
-            self._report(token, "host_name needs a string")
+            self._report(token, 'host_name needs a string, as in [[host_name("f")]]')
         return name
 
     def _instantiation(self, first, i, attributes, names):
-        """template [[host_name("x")]] [[kernel]] decltype(f<...>) f<...>;"""
+        """Translates `template [[host_name("x")]] [[kernel]] decltype(f<...>) f<...>;`.
+
+        first: the token of the first "[["; i: the token behind the last "]]".
+        """
         stream, token, end = self.stream, self.stream[first], i
         while stream[end].text != ";":
             end += 1
         match = re.match(r"decltype\s*\((.*)\)\s*(.*)$", stream.flat(i, end))
         name = self._host_name(token, attributes)
         if "kernel" not in names:
-            self._report(token, "host_name without [[kernel]]")
+            self._report(token, "an instantiation with host_name needs [[kernel]]")
         if not name:
             self._report(token, "a kernel's instantiation needs a host_name")
         if not match:
-            self._report(token, "instantiate as decltype(f<...>) f<...>")
+            self._report(token, "an instantiation must be 'decltype(f<...>) f<...>'")
             return end + 1
         function = re.match(r"[\w:]+", match[2].replace(" ", ""))[0].split("::")[-1]
         kernel = self.result.kernels.get(function)
         if kernel is None:
-            self._report(token, f"instantiation of '{function}', which is no kernel")
-        if self.target == "cuda":  # the entry instantiates it
+            message = f"instantiation of '{function}', which is not a kernel above"
+            self._report(token, message)
+        if self.target == "cuda":  # EMULATOR_ENTRY instantiates it: drop "template"
             self.out[len(self.out) - 1 - self.out[::-1].index("template")] = ""
         else:
             self.out.append(stream.text(i, end) + ";")
@@ -162,8 +176,10 @@ class Prepass:
         return end + 1
 
     def _registration(self, token, name, expression, kernel):
+        """Returns the code that makes the function `expression` known as `name`."""
         if name in self.result.host_names:
-            self._report(token, f'host name "{name}" used twice')
+            message = f'host name "{name}" used twice; expected a unique name'
+            self._report(token, message)
         self.result.host_names[name] = expression
         if self.target == "opencl":
             return ""
@@ -176,7 +192,7 @@ class Prepass:
         )
 
     def _kernel(self, i, attributes):
-        """At the return type of a kernel's definition."""
+        """Translates the definition of a kernel whose return type is token i."""
         stream, name = self.stream, self.stream.next(i)
         opening = stream.next(name)
         if stream.text_at(i) != "void" or stream.text_at(opening) != "(":
@@ -196,7 +212,8 @@ class Prepass:
         self.out.append(stream.text(closing + 1, body))
         host_name = self._host_name(stream[i], attributes)
         if stream.text_at(body) != "{":
-            self._report(stream[name], f"kernel '{function}' has no body here")
+            message = f"kernel '{function}' has no body; expected a definition"
+            self._report(stream[name], message)
             return body
         self._body(body)
         if not kernel.template:
@@ -204,29 +221,33 @@ class Prepass:
             text = self._registration(stream[name], host_name, function, kernel)
             self.out.append(text)
         elif host_name:
-            self._report(stream[name], "host_name on a template")
+            message = "a template has no host_name; expected it on instantiations"
+            self._report(stream[name], message)
         return stream.closing(body) + 1
 
     def _body(self, opening):
+        """Translates a kernel's body, whose "{" is token `opening`."""
         self.scopes = []
         self._range(opening, self.stream.closing(opening) + 1)
         self.scopes = None
 
     def _parameter(self, parameter):
+        """Returns the parameter's declaration for the target."""
         if self.target == "opencl":
             return parameter.declaration
         spaces = "|".join(SPACES)
         text = re.sub(rf"\b(?:{spaces})\b", "", parameter.declaration)
-        return f"{text} = {parameter.source}" if parameter.attribute else text
+        return f"{text} = {parameter.default}" if parameter.attribute else text
 
     def _threads(self, attributes):
+        """Returns the kernel's limit of threads per threadgroup, 0 without one."""
         for name, argument in attributes:
             if name == "max_total_threads_per_threadgroup":
                 return int(argument) if (argument or "").strip().isdigit() else 0
         return 0
 
     def _is_template(self, i):
-        """Whether the declaration that holds token i begins with 'template <'."""
+        """Whether "template" stands between the last statement and token i."""
         while i >= 0 and self.stream[i].text not in (";", "}", "{"):
             if self.stream[i].text == "template":
                 return True
@@ -236,7 +257,10 @@ class Prepass:
     # ---- threadgroup variables ------------------------------------------------
 
     def _threadgroup_variable(self, i):
-        """'threadgroup T x[N];' becomes a reference; other uses return None."""
+        """Translates `threadgroup T x[N];` at token i and returns the index behind it.
+
+        Returns None if `threadgroup` at i does not begin such a declaration.
+        """
         stream = self.stream
         if stream.text_at(stream.next(i, -1)) not in ("", ";", "{", "}", ":"):
             return None
@@ -249,7 +273,8 @@ class Prepass:
             return None
         token, name = stream[i], body[name_at].text
         if self.scopes is None:
-            self._report(token, f"threadgroup variable '{name}' outside a kernel")
+            message = f"threadgroup variable '{name}' outside a kernel's body"
+            self._report(token, message)
             return None
         self.variables += 1
         kind = " ".join(t.text for t in body[:name_at])
@@ -266,7 +291,10 @@ class Prepass:
         return end + 1
 
     def _declaration_end(self, i):
-        """The ';' that ends the declaration, or None inside a parameter list."""
+        """Returns the index of the ";" that ends the declaration at token i.
+
+        Returns None if a bracket closes first, as it does in a parameter list.
+        """
         depth = 0
         while i < len(self.stream):
             token = self.stream[i]
@@ -280,7 +308,10 @@ class Prepass:
         return None
 
     def _declared_name(self, body):
-        """Where in the declaration its name is; None for pointers and functions."""
+        """Returns the index of the declared name; None for pointers and functions.
+
+        body: the declaration's tokens without blanks, which the index counts.
+        """
         depth, name = 0, None
         for at, token in enumerate(body):
             if token.kind == "name" and depth == 0:
@@ -290,10 +321,11 @@ class Prepass:
             if depth == 0 and token.text in ("*", "&", "("):
                 return None
             if depth == 0 and token.text in ("=", "{"):
-                self._report(token, "a threadgroup variable has no initialiser")
+                self._report(token, "a threadgroup variable cannot have an initialiser")
                 return None
             if depth == 0 and token.text == ",":
-                self._report(token, "one threadgroup variable per declaration")
+                message = "expected one threadgroup variable per declaration"
+                self._report(token, message)
                 return None
             depth += (token.text in "<[") - (token.text in ">]")
             depth -= 2 * (token.text == ">>")
@@ -301,15 +333,16 @@ class Prepass:
 
 
 def translate(path, target, include_dirs=(), defines=()):
-    """What `path` becomes for the target; lints are in the result's errors."""
-    return translate_text(preprocess(path, include_dirs, defines), target)
+    """Returns the Translation of a Metal source file for the target.
 
-
-def translate_text(text, target):
+    Raises SourceError if the preprocessor refuses the file. What the pre-pass itself
+    refuses is in the result's errors.
+    """
+    text = preprocess(path, include_dirs, defines)
     return Prepass(tokenize(text), target).run()
 
 
 def require_clean(translation):
+    """Raises SourceError if the translation has errors."""
     if translation.errors:
         raise SourceError("\n".join(translation.errors))
-    return translation

@@ -1,4 +1,7 @@
-"""Tokens of preprocessed Metal source, each with the file and line it came from."""
+"""Runs the preprocessor on Metal source and splits the result into tokens.
+
+Each token knows the file and line that it came from.
+"""
 
 import re
 import subprocess
@@ -14,9 +17,11 @@ TOKEN = re.compile(
     |(?P<operator>::|->|\+\+|--|<<=|>>=|<<|&&|\|\||[-+*/%&|^!=<>]=|.)""",
     re.X | re.M,
 )
+# A line marker of the preprocessor: the line number and file of the next line.
 MARKER = re.compile(r'#\s*(?:line\s+)?(\d+)\s+"([^"]*)"')
 
-# Metal's own headers: what they declare is in shim/ and opencl.h.
+# Metal's own headers. An empty file stands in for each: shim/, frontend/ and cuda/
+# declare their content and are included in another way.
 METAL_HEADERS = [
     "metal_atomic",
     "metal_common",
@@ -38,7 +43,7 @@ METAL_HEADERS = [
 
 
 class SourceError(Exception):
-    """Metal source that cannot be read or that a lint refused."""
+    """Metal source that the preprocessor or a check of the pre-pass refused."""
 
 
 @dataclass(slots=True)
@@ -50,10 +55,12 @@ class Token:
 
     @property
     def blank(self):
+        """Whether this is white space or a line marker."""
         return self.kind in ("space", "newline", "directive")
 
 
 def tokenize(text):
+    """Returns the tokens of preprocessed source, white space included."""
     tokens, file, line = [], "?", 0
     for match in TOKEN.finditer(text):
         kind, lexeme = match.lastgroup, match.group()
@@ -66,7 +73,11 @@ def tokenize(text):
 
 @cache
 def _empty_headers():
-    """A folder of them; always the same, because its name is in what is built."""
+    """Returns the folder of empty headers.
+
+    Its path appears in the preprocessed source, which decides what is rebuilt, so the
+    path must not change.
+    """
     folder = CACHE / "headers"
     folder.mkdir(parents=True, exist_ok=True)
     for name in METAL_HEADERS:
@@ -75,7 +86,7 @@ def _empty_headers():
 
 
 def preprocess(path, include_dirs=(), defines=()):
-    """The text that Metal's preprocessor would hand to its compiler."""
+    """Returns the text that Metal's preprocessor would hand to the compiler."""
     command = ["g++", "-E", "-x", "c++", "-std=c++17", "-nostdinc", "-undef"]
     command += ["-D__METAL__=1", "-D__METAL_VERSION__=310", "-D__APPLE_CC__=1"]
     command += [f"-I{_empty_headers()}", *(f"-I{d}" for d in include_dirs)]
@@ -87,7 +98,7 @@ def preprocess(path, include_dirs=(), defines=()):
 
 
 class Stream:
-    """A token list with the few questions that the pre-pass asks of it."""
+    """A list of tokens with the look-ups that the pre-pass needs."""
 
     def __init__(self, tokens):
         self.tokens = tokens
@@ -99,27 +110,33 @@ class Stream:
         return len(self.tokens)
 
     def next(self, index, step=1):
-        """The nearest token after (or before) that is not white space."""
+        """Returns the index of the next token that is not blank; step -1 searches back.
+
+        If there is none, the index is past the end, or negative when searching back.
+        """
         index += step
         while 0 <= index < len(self.tokens) and self.tokens[index].blank:
             index += step
         return index
 
     def text_at(self, index):
+        """Returns the text of one token, "" past either end."""
         return self.tokens[index].text if 0 <= index < len(self.tokens) else ""
 
     def text(self, begin, end):
+        """Returns the text of a range of tokens as it was written."""
         return "".join(token.text for token in self.tokens[begin:end])
 
     def flat(self, begin, end):
-        """The same on one line: no directives, single spaces."""
+        """Returns the text on one line, with a space between tokens."""
         return " ".join(t.text for t in self.tokens[begin:end] if not t.blank)
 
     def newlines(self, begin, end):
+        """Returns the line breaks of a range. They keep line numbers as they were."""
         return "".join(t.text for t in self.tokens[begin:end] if t.kind == "newline")
 
     def closing(self, index):
-        """The index of the bracket that closes the one at index."""
+        """Returns the index of the bracket that closes the one at index."""
         opening = self.tokens[index].text
         closing = {"(": ")", "{": "}", "[": "]"}[opening]
         depth = 0
@@ -130,13 +147,18 @@ class Stream:
                 if depth == 0:
                     return i
         token = self.tokens[index]
-        raise SourceError(f"{token.file}:{token.line}: error: unbalanced {opening}")
+        place = f"{token.file}:{token.line}"
+        raise SourceError(f"{place}: error: no '{closing}' closes this '{opening}'")
 
     def is_attribute(self, index):
+        """Whether "[[" stands at index."""
         return self.text_at(index) == "[" and self.text_at(index + 1) == "["
 
     def attributes(self, index):
-        """At '[[': ([(name, arguments or None)], the index after ']]')."""
+        """Returns the attributes between "[[" at index and "]]", and the index behind.
+
+        An attribute is a pair of its name and the text between parentheses, or None.
+        """
         end = self.closing(index)
         found = []
         for begin, stop in self.split(index + 2, end - 1):
@@ -146,7 +168,7 @@ class Stream:
         return found, end + 1
 
     def split(self, begin, end):
-        """Ranges between commas that no bracket encloses."""
+        """Returns the ranges (begin, end) between commas outside of brackets."""
         depth, start, ranges = 0, begin, []
         for i in range(begin, end):
             if self.tokens[i].kind != "operator":

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// A simdgroup per row of 32: the values whose flag is set, moved to the front, reversed
-// by way of threadgroup memory, and how many they are.
+// Each simdgroup takes a row of 32: it moves the values whose flag is set to the front
+// of the row, in reverse order, by way of threadgroup memory, and counts them.
 
 #include <metal_simdgroup>
 #include <metal_stdlib>
@@ -24,7 +24,7 @@ using namespace metal;
   threadgroup uint line[8 * 32];
   uint row = group * simdgroups + simdgroup;
   if (row >= rows) {
-    return; // all lanes do
+    return; // all lanes of the simdgroup return
   }
   uint at = row * 32 + lane;
   bool flag = flags[at];

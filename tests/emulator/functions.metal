@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// One call of each function of Metal's that the emulator has, for NumPy to repeat.
+// Calls each of Metal's functions that the emulator has, with results that
+// tests/test_emulator_functions.py compares with NumPy's.
 
 #include <metal_integer>
 #include <metal_simdgroup>
@@ -9,29 +10,6 @@ using namespace metal;
 
 #define instantiate(name, ...) \
   template [[host_name(name)]] [[kernel]] decltype(__VA_ARGS__) __VA_ARGS__;
-
-// Rows of one result per thread.
-template <typename T>
-[[kernel]] void simd_functions(
-    const device T* in [[buffer(0)]],
-    device T* out [[buffer(1)]],
-    uint index [[thread_index_in_threadgroup]],
-    uint size [[threads_per_threadgroup]],
-    uint lane [[thread_index_in_simdgroup]]) {
-  T value = in[index];
-  device T* at = out + index;
-  at[0 * size] = simd_sum(value);
-  at[1 * size] = simd_max(value);
-  at[2 * size] = simd_min(value);
-  at[3 * size] = simd_prefix_exclusive_sum(value);
-  at[4 * size] = simd_prefix_inclusive_sum(value);
-  at[5 * size] = simd_shuffle(value, ushort((lane * 5 + 3) % 32));
-  at[6 * size] = simd_shuffle_xor(value, 5);
-  at[7 * size] = simd_shuffle_up(value, 3);
-  at[8 * size] = simd_shuffle_down(value, 7);
-  at[9 * size] = simd_broadcast(value, 17);
-  at[10 * size] = simd_broadcast_first(value);
-}
 
 [[kernel]] void votes(
     const device bool* in [[buffer(0)]],
@@ -70,7 +48,8 @@ template <typename T>
   at[8 * size] = clamp(value, T(3), T(100));
 }
 
-// A number's bits, as a bfloat, as a half, and what they are as floats again.
+// Converts floats to bfloat and half: writes their bits, and what they are when
+// converted or computed with and converted back.
 [[kernel]] void small_floats(
     const device float* in [[buffer(0)]],
     device ushort* bfloats [[buffer(1)]],
@@ -84,11 +63,12 @@ template <typename T>
   halves[index] = as_type<ushort>(h);
   back[index] = b;
   back[index + size] = h;
-  back[index + 2 * size] = h * h + half(1.5h) - h; // rounds thrice
+  back[index + 2 * size] = h * h + half(1.5h) - h; // three roundings to half
   back[index + 3 * size] = float(bfloat(b * b));
 }
 
-// Where each thread is, by the grid's own account.
+// Writes each thread's index in its threadgroup, or ~0 if its positions contradict
+// each other.
 [[kernel]] void positions(
     device uint* out [[buffer(0)]],
     uint3 in_grid [[thread_position_in_grid]],
@@ -111,7 +91,7 @@ template <typename T>
   out[at] = same && right ? index : ~0u;
 }
 
-// From where the pointer begins, and back; in place if both are one buffer.
+// Adds 1 along strides, which may be negative. in and out may be one buffer.
 [[kernel]] void shift_back(
     const device int* in [[buffer(0)]],
     device int* out [[buffer(1)]],
@@ -120,7 +100,7 @@ template <typename T>
   out[long(index) * strides[0]] = in[long(index) * strides[1]] + 1;
 }
 
-// The order in which threads come is the schedule's.
+// Writes for each thread how many threads ran before it.
 [[kernel]] void tickets(
     device atomic_uint* next [[buffer(0)]],
     device uint* mine [[buffer(1)]],
@@ -128,12 +108,6 @@ template <typename T>
   mine[index] = atomic_fetch_add_explicit(next, 1u, memory_order_relaxed);
 }
 
-instantiate("simd_functions_float", simd_functions<float>)
-instantiate("simd_functions_half", simd_functions<half>)
-instantiate("simd_functions_int", simd_functions<int>)
-instantiate("simd_functions_uint", simd_functions<uint>)
-instantiate("simd_functions_short", simd_functions<short>)
-instantiate("simd_functions_uchar", simd_functions<uchar>)
 instantiate("bits_uint8", bits<uchar>)
 instantiate("bits_int16", bits<short>)
 instantiate("bits_uint32", bits<uint>)

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Counts of bytes: in threadgroup memory, then added to the grid's. Each threadgroup
-// also notes its greatest count.
+// Counts bytes: each threadgroup in threadgroup memory, then adds its counts to those
+// of the grid. Each threadgroup also writes its greatest count.
 
 #include <metal_atomic>
 #include <metal_stdlib>
@@ -34,7 +34,7 @@ using namespace metal;
   uint count = atomic_load_explicit(&bins[index], memory_order_relaxed);
   atomic_fetch_add_explicit(&out[index], count, memory_order_relaxed);
   atomic_fetch_max_explicit(&most, count, memory_order_relaxed);
-  threadgroup_barrier(mem_flags::mem_threadgroup); // the most is known
+  threadgroup_barrier(mem_flags::mem_threadgroup); // the greatest count is known
   if (index == 0) {
     greatest[group] = atomic_load_explicit(&most, memory_order_relaxed);
   }

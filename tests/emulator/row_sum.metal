@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// A threadgroup per row: the sum of its values and of their squares.
+// Each threadgroup takes a row: it writes the sum of its values and of their squares.
 
 #include <metal_simdgroup>
 #include <metal_stdlib>

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Constructs of Metal that the emulator must take as they are, in one kernel.
+// One kernel with all constructs of Metal that the emulator must accept unchanged.
 
 #include <metal_atomic>
 #include <metal_integer>

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What metal-cpp's headers use of Apple's IOSurface: declarations only.
+// Declares the part of Apple's IOSurface that metal-cpp's headers use. The
+// macOS wheel is built without Apple's SDK.
 
 #pragma once
 

@@ -1,8 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's library for nvcc, as far as the selection kernels use it: a second
-// opinion on their source, from the compiler of another GPU with simdgroups of
-// 32. A kernel of that name is launched with one emulator_arguments.
+// A part of Metal's library in CUDA, whose warps have 32 lanes like Metal's
+// simdgroups: what the selection kernels use, and the simdgroup functions of
+// numbers. cuda.py includes this header before a translated kernel. Each kernel
+// becomes a __global__ function under its host name, with one argument:
+// emulator_arguments.
 
 #pragma once
 
@@ -11,15 +13,17 @@
 
 #define METAL_FUNC __device__ __forceinline__
 #define EMULATOR_KERNEL __device__ __forceinline__
+// Defines the __global__ function of a kernel. `kernel` is in parentheses,
+// because its template arguments contain commas.
 #define EMULATOR_UNPACK(...) __VA_ARGS__
-#define EMULATOR_ENTRY(name, most_threads, kernel)                       \
-  extern "C" __global__ void __launch_bounds__(most_threads)             \
-      name(const __grid_constant__ emulator_arguments arguments) {       \
-    if (threadIdx.x == 0) {                                              \
-      emulator::arguments() = arguments;                                 \
-    }                                                                    \
-    __syncthreads();                                                     \
-    (EMULATOR_UNPACK kernel)();                                          \
+#define EMULATOR_ENTRY(name, most_threads, kernel)                 \
+  extern "C" __global__ void __launch_bounds__(most_threads)       \
+      name(const __grid_constant__ emulator_arguments arguments) { \
+    if (threadIdx.x == 0) {                                        \
+      emulator::arguments() = arguments;                           \
+    }                                                              \
+    __syncthreads();                                               \
+    (EMULATOR_UNPACK kernel)();                                    \
   }
 
 typedef unsigned char uchar;
@@ -27,9 +31,11 @@ typedef unsigned short ushort;
 typedef unsigned int uint;
 typedef unsigned long ulong;
 
+#include "../shim/mem_flags.h" // needs METAL_FUNC
+
 struct emulator_arguments {
-  void* buffers[31];
-  // Where the threadgroup arguments begin in dynamic shared memory.
+  void* buffers[31]; // by index
+  // The offset of each threadgroup argument in dynamic shared memory.
   uint32_t threadgroup_offsets[31];
 };
 
@@ -38,12 +44,60 @@ namespace metal {
 template <bool condition, typename T, typename F>
 using conditional_t = std::conditional_t<condition, T, F>;
 
-// CUDA has min and max of its own.
+// min and max need no definition: CUDA has functions of the same name.
 __device__ inline uint popcount(uint x) {
   return __popc(x);
 }
 
+// ---- simdgroup functions ----------------------------------------------------
+
+// All lanes of a warp must call these together. They take integers of 16 or 32
+// bits and float. nvcc compiles the overloads for uint to one instruction each.
+
 constexpr uint all_lanes = ~0u;
+
+template <typename T>
+using Simd = std::enable_if_t<
+    std::is_arithmetic_v<T> && (sizeof(T) == 2 || sizeof(T) == 4),
+    T>;
+
+#define EMULATOR_SHUFFLE(name, intrinsic)                        \
+  template <typename T>                                          \
+  __device__ inline Simd<T> name(T value, ushort operand) {      \
+    return static_cast<T>(intrinsic(all_lanes, value, operand)); \
+  }
+EMULATOR_SHUFFLE(simd_shuffle, __shfl_sync)
+EMULATOR_SHUFFLE(simd_shuffle_xor, __shfl_xor_sync)
+EMULATOR_SHUFFLE(simd_shuffle_up, __shfl_up_sync)
+EMULATOR_SHUFFLE(simd_shuffle_down, __shfl_down_sync)
+#undef EMULATOR_SHUFFLE
+
+template <typename T>
+__device__ inline Simd<T> simd_broadcast(T value, ushort lane) {
+  return simd_shuffle(value, lane);
+}
+template <typename T>
+__device__ inline Simd<T> simd_broadcast_first(T value) {
+  return simd_shuffle(value, 0);
+}
+
+#define EMULATOR_REDUCTION(name, expression)                  \
+  template <typename T>                                       \
+  __device__ inline Simd<T> name(T value) {                   \
+    for (ushort distance = 1; distance < 32; distance *= 2) { \
+      T other = simd_shuffle_xor(value, distance);            \
+      value = static_cast<T>(expression);                     \
+    }                                                         \
+    return value;                                             \
+  }
+EMULATOR_REDUCTION(simd_max, value < other ? other : value)
+EMULATOR_REDUCTION(simd_min, other < value ? other : value)
+EMULATOR_REDUCTION(simd_sum, value + other)
+EMULATOR_REDUCTION(simd_product, value* other)
+EMULATOR_REDUCTION(simd_or, value | other)
+EMULATOR_REDUCTION(simd_and, value& other)
+EMULATOR_REDUCTION(simd_xor, value ^ other)
+#undef EMULATOR_REDUCTION
 
 __device__ inline uint simd_max(uint x) {
   return __reduce_max_sync(all_lanes, x);
@@ -54,17 +108,29 @@ __device__ inline uint simd_min(uint x) {
 __device__ inline uint simd_sum(uint x) {
   return __reduce_add_sync(all_lanes, x);
 }
-__device__ inline uint simd_prefix_exclusive_sum(uint x) {
+
+template <typename T>
+__device__ inline Simd<T> simd_prefix_inclusive_sum(T value) {
   uint lane = threadIdx.x % 32;
-  uint sum = x;
-  for (uint step = 1; step < 32; step *= 2) {
-    uint before = __shfl_up_sync(all_lanes, sum, step);
-    sum += lane >= step ? before : 0;
+  for (ushort distance = 1; distance < 32; distance *= 2) {
+    T before = simd_shuffle_up(value, distance);
+    value = static_cast<T>(value + (lane >= distance ? before : T(0)));
   }
-  return sum - x;
+  return value;
+}
+template <typename T>
+__device__ inline Simd<T> simd_prefix_exclusive_sum(T value) {
+  // Exact for integers. A sum of floats must not be undone by a difference.
+  if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(simd_prefix_inclusive_sum(value) - value);
+  }
+  T before = simd_shuffle_up(simd_prefix_inclusive_sum(value), 1);
+  return threadIdx.x % 32 == 0 ? T(0) : before;
 }
 
-enum class mem_flags { mem_none = 0, mem_device = 1, mem_threadgroup = 2 };
+// ---- barriers ---------------------------------------------------------------
+
+// CUDA's barriers order all memory.
 __device__ inline void threadgroup_barrier(mem_flags) {
   __syncthreads();
 }
@@ -87,9 +153,11 @@ __device__ inline T* threadgroup_variable(const char*) {
   return &variable;
 }
 
-/** The values of kernel parameters, as default arguments of the kernel. */
+/** The values of kernel parameters. Kernels are called without arguments: the
+ * pre-pass gives each parameter the function of its attribute as default. */
 namespace argument {
 
+/** Converts to the pointer or reference that the parameter is. */
 struct Memory {
   void* start;
   template <typename T>
@@ -114,9 +182,12 @@ __device__ inline uint3 threadgroup_position_in_grid() {
 __device__ inline uint3 threadgroups_per_grid() {
   return make_uint3(gridDim.x, gridDim.y, gridDim.z);
 }
-// Threadgroups have one dimension.
+// The functions below assume threadgroups of one dimension, a multiple of 32.
 __device__ inline uint thread_index_in_threadgroup() {
   return threadIdx.x;
+}
+__device__ inline uint threads_per_threadgroup() {
+  return blockDim.x;
 }
 __device__ inline uint thread_index_in_simdgroup() {
   return threadIdx.x % 32;

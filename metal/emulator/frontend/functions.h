@@ -1,12 +1,19 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Declarations of Metal's functions: each overload that there is, so that calls
-// of mixed types are ambiguous and calls of types that Metal lacks are refused.
+// Declares Metal's functions for check.py, which includes this header before
+// the kernel and compiles it as C++ for OpenCL. Nothing here is ever run, so
+// only few functions have bodies.
+//
+// Each overload that Metal has is declared by itself, without templates, so
+// that calls with mixed types or with types that Metal lacks are errors.
 
 #pragma once
 #pragma clang system_header
 
+// mem_flags.h needs METAL_FUNC from types.h.
 #include "types.h"
+
+#include "../shim/mem_flags.h"
 
 namespace metal {
 
@@ -20,10 +27,10 @@ namespace metal {
   SMALL_INTEGERS(F) \
   SMALL_INTEGER_VECTORS(F) F(long) F(ulong) VECTORS(F, long) VECTORS(F, ulong)
 #define FLOATS(F) F(half) F(float) VECTORS(F, half) VECTORS(F, float)
-// No bool, no 64-bit integers, no bfloat.
+// The integers that simdgroup functions take: neither bool nor 64-bit ones.
 #define SIMD_INTEGERS(F) SMALL_INTEGERS(F) SMALL_INTEGER_VECTORS(F)
 
-// ---- numbers ---------------------------------------------------------------
+// ---- numbers ----------------------------------------------------------------
 
 #define F(T)   \
   T min(T, T); \
@@ -88,7 +95,7 @@ F(float)
 F(bfloat)
 #undef F
 
-// ---- simdgroups ------------------------------------------------------------
+// ---- simdgroups -------------------------------------------------------------
 
 #define F(T)                      \
   T simd_sum(T);                  \
@@ -113,8 +120,8 @@ FLOATS(F)
 SIMD_INTEGERS(F)
 #undef F
 
-// Without these deletions, such operands would convert and nobody would
-// know.
+// Without these deleted overloads, an operand of a type for which Metal has no
+// simdgroup functions would silently convert to another type.
 template <class T>
 constexpr constant bool has_no_simd = is_same_v<T, bool> ||
     is_same_v<T, long> || is_same_v<T, ulong> || is_same_v<T, bfloat>;
@@ -155,19 +162,10 @@ simd_vote simd_ballot(bool);
 bool simd_all(bool);
 bool simd_any(bool);
 
-enum class mem_flags {
-  mem_none = 0,
-  mem_device = 1,
-  mem_threadgroup = 2,
-  mem_texture = 4
-};
-constexpr mem_flags operator|(mem_flags a, mem_flags b) {
-  return (mem_flags)((int)a | (int)b);
-}
 void threadgroup_barrier(mem_flags);
 void simdgroup_barrier(mem_flags);
 
-// ---- atomics: opaque, relaxed, in device and threadgroup memory -------------
+// ---- atomics: relaxed, in device and threadgroup memory ---------------------
 
 enum memory_order { memory_order_relaxed };
 template <class T>
@@ -214,7 +212,7 @@ EXCHANGES(__local, bool)
 
 } // namespace metal
 
-// uint2(a, b) is Metal's; OpenCL writes (uint2)(a, b).
+// Metal constructs a vector with uint2(a, b), OpenCL with (uint2)(a, b).
 #define char2(...) ((char2)(__VA_ARGS__))
 #define char4(...) ((char4)(__VA_ARGS__))
 #define uchar2(...) ((uchar2)(__VA_ARGS__))

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's words, types and traits in C++ for OpenCL, whose address spaces the
-// compiler checks. Nothing here is ever run.
+// Declares Metal's keywords, types and type traits for check.py, which compiles
+// kernels as C++ for OpenCL: clang then checks address spaces. functions.h
+// includes this header. Nothing here is ever run.
 
 #pragma once
 #pragma clang system_header
@@ -13,7 +14,7 @@
 #define thread __private
 #define METAL_FUNC inline __attribute__((__always_inline__))
 
-// OpenCL has these names already, and they mean something else.
+// Renames Metal's names that OpenCL uses for something else.
 #define atomic_int metal_atomic_int
 #define atomic_uint metal_atomic_uint
 #define atomic_long metal_atomic_long
@@ -67,6 +68,7 @@ constexpr METAL_FUNC To as_type(From from) {
   return __builtin_bit_cast(To, from);
 }
 
+// What the pre-pass writes for a threadgroup variable.
 namespace emulator {
 template <int id, class T>
 __local T* threadgroup_variable(__constant const char* name);
@@ -78,7 +80,7 @@ using ::as_type;
 template <class T, int size>
 using vec = T __attribute__((ext_vector_type(size)));
 
-// ---- traits ----------------------------------------------------------------
+// ---- traits -----------------------------------------------------------------
 
 template <class T, T v>
 struct integral_constant {

@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Calls are followed by what g++ calls at the begin and end of each function. A
-// compiler may copy code, so addresses that differ are compared by the lines
-// that they stand for.
+// Records call paths from the calls that `g++ -fsanitize=thread` inserts at the
+// begin and end of each function. The compiler may copy code, so two addresses
+// in a path count as equal if they stand for the same source lines.
 
 #include "call_path.h"
 
@@ -11,37 +11,42 @@
 
 namespace emulator {
 
+/** Return addresses as offsets into this library, the outermost call first.
+ * Calls deeper than most_calls are counted in `depth` but not recorded. */
 struct Path {
   static constexpr uint32_t most_calls = 64;
-  uint32_t
-      calls[most_calls + 1]; // offsets of the code after them, outermost first
+  uint32_t calls[most_calls + 1]; // the last is the call to the executor
   uint32_t depth;
 };
 static Path paths[most_threads];
 static Path first_paths[whole_threadgroup + 1];
 
-void forget_calls(uint32_t thread) {
+void reset_call_path(uint32_t thread) {
   paths[thread].depth = 0;
 }
 
-static uint32_t kept_calls(const Path& path) {
+static uint32_t recorded_calls(const Path& path) {
   return path.depth < Path::most_calls ? path.depth : Path::most_calls;
 }
 
-/** The running thread's calls, the last of which is to the executor. */
-static void note_path(Path& out, const void* code) {
+/** Returns the running thread's calls, ending in the one that returns to
+ * `code`. */
+static Path path_to(const void* code) {
   const Path& path = paths[current->index];
-  uint32_t depth = kept_calls(path);
+  uint32_t depth = recorded_calls(path);
+  Path result;
   for (uint32_t i = 0; i < depth; ++i) {
-    out.calls[i] = path.calls[i];
+    result.calls[i] = path.calls[i];
   }
-  out.calls[depth] = code_offset(code);
-  out.depth = depth + 1;
+  result.calls[depth] = code_offset(code);
+  result.depth = depth + 1;
+  return result;
 }
 
-static bool is_running_path(const Path& other, const void* code) {
+/** Whether path_to(code) equals `other`, address by address. */
+static bool is_path_to(const void* code, const Path& other) {
   const Path& path = paths[current->index];
-  uint32_t depth = kept_calls(path);
+  uint32_t depth = recorded_calls(path);
   bool same =
       other.depth == depth + 1 && other.calls[depth] == code_offset(code);
   for (uint32_t i = 0; same && i < depth; ++i) {
@@ -50,39 +55,41 @@ static bool is_running_path(const Path& other, const void* code) {
   return same;
 }
 
-static std::string lines_of(const Path& path) {
+static std::string source_lines(const Path& path) {
   std::string lines;
   for (uint32_t i = 0; i < path.depth; ++i) {
+    // The address is where the call returns to; the call stands before it.
     std::string next = lines_at(path.calls[i] - 1);
     lines += (lines.empty() || next.empty() ? "" : " > ") + next;
   }
   return lines;
 }
 
-bool came_the_same_way(uint32_t group, bool first, const void* code) {
-  Path& other = first_paths[group];
-  if (first) {
-    note_path(other, code);
+bool same_call_path(uint32_t group, bool is_first, const void* code) {
+  Path& first = first_paths[group];
+  if (is_first) {
+    first = path_to(code);
     return true;
   }
-  if (is_running_path(other, code)) {
+  if (is_path_to(code, first)) {
     return true;
   }
-  Path path;
-  note_path(path, code);
-  std::string mine = lines_of(path), theirs = lines_of(other);
+  std::string mine = source_lines(path_to(code));
+  std::string theirs = source_lines(first);
+  // Without debug information a difference cannot be told from copied code.
   bool unknown = (mine + theirs).find('?') != std::string::npos;
   return unknown || mine == theirs;
 }
 
-std::string two_ways(uint32_t group, const void* code) {
-  Path path;
-  note_path(path, code);
-  return "\n    one way: " + lines_of(first_paths[group]) +
-      "\n    another: " + lines_of(path);
+std::string describe_call_paths(uint32_t group, const void* code) {
+  return "\n    call path of the first thread: " +
+      source_lines(first_paths[group]) +
+      "\n    call path of this thread: " + source_lines(path_to(code));
 }
 
 } // namespace emulator
+
+// ---- called by kernels of tracked builds ------------------------------------
 
 extern "C" {
 

@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// By which calls threads come to where they wait. One line of a helper is two
-// places if two callers call it, and on a GPU those do not meet. Tracked builds
-// can tell.
+// The call path by which a thread reaches a simdgroup function or a barrier. On
+// a GPU, threads do not meet at a barrier in a helper function that two
+// different lines call. Only tracked builds record call paths.
 
 #pragma once
 
@@ -11,15 +11,19 @@
 
 namespace emulator {
 
-/** Who waits together: a simdgroup, by number, or the threadgroup. */
+// A group of threads that wait for each other is named by the number of a
+// simdgroup, or by this number for the whole threadgroup.
 constexpr uint32_t whole_threadgroup = 32;
 
-/** Whether the running thread came to this code as the first of its group did;
- * the first one's way is remembered. */
-bool came_the_same_way(uint32_t group, bool first, const void* code);
-/** The two ways, for people, after came_the_same_way said no. */
-std::string two_ways(uint32_t group, const void* code);
-/** A thread starts anew. */
-void forget_calls(uint32_t thread);
+/** Whether the running thread reached `code` by the same call path as the first
+ * thread of its group did. If `is_first`, records the path for the others. */
+bool same_call_path(uint32_t group, bool is_first, const void* code);
+
+/** Lines of text that show the first thread's call path and the running
+ * thread's, for an error after same_call_path returned false. */
+std::string describe_call_paths(uint32_t group, const void* code);
+
+/** Empties a thread's call path, before the thread starts. */
+void reset_call_path(uint32_t thread);
 
 } // namespace emulator

@@ -1,18 +1,19 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The functions that GCC calls in code compiled with -fsanitize=thread and
-// undefined. Its own libraries are not linked: what an access means here is the
-// tracker's to say.
+// Defines the functions that g++ calls from code compiled with
+// -fsanitize=thread and -fsanitize=undefined: at each memory access, and where
+// an operation is undefined. They replace the sanitizers' own libraries and
+// hand each access to the tracker.
 
 #include "tracker.h"
 
 using emulator::check_access;
 using emulator::Kind;
 
+// The kernel's code that called the function using this macro.
 #define CODE __builtin_return_address(0)
 
-// ---- accesses
-// ----------------------------------------------------------------
+// ---- accesses ---------------------------------------------------------------
 
 static void read(void* address, size_t bytes, const void* code) {
   check_access(address, bytes, false, Kind::plain, code);
@@ -51,8 +52,7 @@ void __tsan_write_range(void* address, size_t bytes) {
   write(address, bytes, CODE);
 }
 
-// ---- atomics
-// -----------------------------------------------------------------
+// ---- atomics ----------------------------------------------------------------
 
 static void atomic(
     const volatile void* address,
@@ -107,21 +107,21 @@ static void atomic(
 ATOMICS(8)
 ATOMICS(32)
 
-// ---- undefined operations
-// ----------------------------------------------------
+// ---- undefined operations ---------------------------------------------------
 
-// Each is also told where in the source it is, which its address tells as well.
+// The first argument describes the source line. It is not used: CODE leads to
+// the same line.
 #define UNDEFINED(name, what, ...)                         \
   void __ubsan_handle_##name(const void*, ##__VA_ARGS__) { \
-    emulator::note(what, "", CODE);                        \
+    emulator::report_once(what, "", CODE);                 \
   }
 UNDEFINED(shift_out_of_bounds, "shift by the width or more", void*, void*)
-UNDEFINED(add_overflow, "signed overflow", void*, void*)
-UNDEFINED(sub_overflow, "signed overflow", void*, void*)
-UNDEFINED(mul_overflow, "signed overflow", void*, void*)
-UNDEFINED(negate_overflow, "signed overflow", void*)
+UNDEFINED(add_overflow, "signed overflow in a sum", void*, void*)
+UNDEFINED(sub_overflow, "signed overflow in a difference", void*, void*)
+UNDEFINED(mul_overflow, "signed overflow in a product", void*, void*)
+UNDEFINED(negate_overflow, "signed overflow in a negation", void*)
 UNDEFINED(divrem_overflow, "division by zero or overflow", void*, void*)
-UNDEFINED(out_of_bounds, "out of bounds: index of an array", void*)
+UNDEFINED(out_of_bounds, "out of bounds: array index", void*)
 UNDEFINED(type_mismatch_v1, "misaligned access", void*)
 UNDEFINED(load_invalid_value, "a bool that is neither 0 nor 1", void*)
 

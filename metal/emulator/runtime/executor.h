@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What a compiled kernel sees of the executor: who it is, where its memory is,
-// and the points at which threads wait for each other. Threads are fibers of
-// one OS thread.
+// The executor's interface to a compiled kernel: the position of the running
+// thread, the kernel's memory, and the functions in which threads wait for each
+// other. Each GPU thread is a fiber (a stack of its own); one OS thread runs
+// them all and switches between them.
 
 #pragma once
 
@@ -17,64 +18,76 @@ struct Size {
 
 struct Thread {
   Size position_in_grid, position_in_threadgroup;
-  uint32_t index, lane, simdgroup;
+  uint32_t index; // in the threadgroup
+  uint32_t lane; // in the simdgroup
+  uint32_t simdgroup; // in the threadgroup
 };
 
 struct Threadgroup {
-  Size position, count, threads, grid;
+  Size position, count; // in threadgroups
+  Size threads, grid; // in threads
   uint32_t thread_count, simdgroups;
 };
 
-/** Where in the kernel's source something is called. */
+/** A call of a simdgroup function or barrier in the kernel's source. */
 struct Site {
   const char* operation;
   const char* file;
   int line;
 };
 
-/** One operand or result per lane. */
+/** The operands of a simdgroup function, later its results: 16 bytes per lane,
+ * of which a value of a smaller type uses the first. */
 struct Lanes {
   alignas(16) unsigned char values[32][16];
   uint32_t count;
 };
 
-/** Run once for a simdgroup, by its last lane: turns operands into results. */
+/** Replaces the operands of a simdgroup by the results. */
 using Combine = void (*)(Lanes&);
 
-extern Thread* current;
-extern Threadgroup threadgroup;
+extern Thread* current; // the running thread
+extern Threadgroup threadgroup; // that of the running thread
 
-/** Waits for the whole simdgroup; combine may be null. */
+/** Waits until all lanes of the simdgroup have given an operand, applies
+ * `combine` once unless it is null, and returns all results. They are valid
+ * until the thread's next collective. */
 const Lanes*
 collective(const void* operand, size_t bytes, Combine combine, Site site);
-/** Says that a lane which is not there was asked for its value; ends the
- * launch. */
+/** Ends the launch: the running thread reads the value of a lane that the
+ * simdgroup does not have. */
 [[noreturn]] void missing_lane(int lane, Site site);
 
-/** flags: 1 device memory, 2 threadgroup memory. */
+/** Both barriers wait for the whole group. flags: the sum of 1 to order device
+ * memory and 2 to order threadgroup memory. */
 void threadgroup_barrier(int flags, Site site);
 void simdgroup_barrier(int flags, Site site);
-/** Counts, and under a random schedule lets another thread go first. */
+/** Counts an atomic operation. In a random order, may first run another thread.
+ */
 void atomic_operation();
-/** An atomic update of one word by a function of it and the operand. */
+/** Atomically sets *word to function(*word, operand); returns the old word. */
 uint32_t atomic_update(
     volatile void* word,
     uint32_t operand,
     uint32_t (*function)(uint32_t word, uint32_t operand));
 
+/** Returns the memory of [[buffer(index)]]. */
 void* buffer(int index);
+/** Returns the memory of [[threadgroup(index)]]. */
 void* threadgroup_argument(int index);
-void* threadgroup_memory(int id, size_t bytes, size_t align, const char* name);
+/** Returns the running threadgroup's memory for the kernel's threadgroup
+ * variable number `id`, aligned to 16 bytes. */
+void* threadgroup_memory(int id, size_t bytes, const char* name);
 
 struct Kernel {
   const char* name;
   void (*entry)();
-  uint32_t constants; // a mask: which buffers are in the constant address space
-  uint32_t most_threads; // 0: as many as there can be
-  Kernel* next;
+  uint32_t constants; // bit N is set if buffer N is in the constant space
+  uint32_t most_threads; // per threadgroup; 0 if the source sets no limit
+  Kernel* next; // in the list of all kernels
 };
 
-/** A static one of these puts a kernel on the list. */
+/** Adds a kernel to the list of all kernels while the library is loaded. */
 struct Registration {
   Kernel kernel;
   Registration(

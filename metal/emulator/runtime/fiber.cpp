@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Stacks are kept between launches: making them costs more than a small launch.
+// Implements fiber.h, in assembly on x86-64 and with ucontext elsewhere. Stacks
+// are kept between launches: allocating them takes longer than a small launch.
 
 #include "fiber.h"
 
@@ -35,7 +36,8 @@ void reserve_stacks(uint32_t threads) {
     }
     stacks = static_cast<char*>(memory);
   }
-  // A guard below each stack: what overruns it must not be the next thread's.
+  // Protect the lowest page of each stack, so that an overflow faults instead
+  // of writing to the next thread's stack.
   auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   for (; stacks_ready < threads; ++stacks_ready) {
     mprotect(stacks + stacks_ready * stack_bytes, page, PROT_NONE);
@@ -47,10 +49,12 @@ bool on_a_stack(const void* address) {
   return at >= stacks && at < stacks + most_threads * stack_bytes;
 }
 
-// Stacks that begin at the same offset of a page would fight for cache lines.
+/** Where a thread's stack begins; it grows down. Each thread has another offset
+ * within a page. With equal offsets, the stacks would compete for few sets of
+ * the cache. */
 static char* stack_top(uint32_t thread) {
-  size_t colour = thread * 832 % 16384;
-  return stacks + (thread + 1) * stack_bytes - 64 - colour;
+  size_t offset = thread * 832 % 16384;
+  return stacks + (thread + 1) * stack_bytes - 64 - offset;
 }
 
 #ifdef EMULATOR_UCONTEXT
@@ -78,9 +82,11 @@ extern "C" void emulator_switch_stack(void** from, void* to) {
 
 void* fresh_stack(uint32_t thread, void (*entry)()) {
   auto top = reinterpret_cast<void**>(stack_top(thread));
-  *--top = nullptr; // keeps the stack aligned as if entry had been called
-  *--top = reinterpret_cast<void*>(entry);
-  constexpr int saved_registers = 6;
+  // The unused return address of `entry`, which also aligns the stack as a call
+  // would.
+  *--top = nullptr;
+  *--top = reinterpret_cast<void*>(entry); // where the switch returns to
+  constexpr int saved_registers = 6; // as popped by emulator_switch_stack
   for (int i = 0; i < saved_registers; ++i) {
     *--top = nullptr;
   }

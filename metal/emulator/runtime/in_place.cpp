@@ -1,13 +1,15 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Memory in the plain build: the caller's, as it is.
+// Memory in the plain build: kernels use the caller's buffers in place, and no
+// access is checked. placed.cpp is the tracked build's version.
 
 #include "call_path.h"
 #include "memory.h"
 
 namespace emulator {
 
-// Room beyond the limit, so that the limit is a finding and not a crash.
+// Threadgroup memory. Larger than the limit of 32 KiB, so that a kernel that
+// exceeds the limit gets an error and does not overrun the pool.
 alignas(256) static char pool[1 << 20];
 
 void place_buffers(const Kernel&) {
@@ -25,19 +27,19 @@ char* place_threadgroup_memory(
     uint64_t used,
     const ThreadgroupMemory& memory) {
   if (used + memory.bytes > sizeof(pool)) {
-    fail("threadgroup memory over 32 KiB");
+    fail(threadgroup_memory_error(used, memory));
   }
   return pool + used;
 }
 
-// Calls are not followed, so one way is as good as another.
-bool came_the_same_way(uint32_t, bool, const void*) {
+// Plain builds do not record call paths, so all count as equal.
+bool same_call_path(uint32_t, bool, const void*) {
   return true;
 }
-std::string two_ways(uint32_t, const void*) {
+std::string describe_call_paths(uint32_t, const void*) {
   return "";
 }
-void forget_calls(uint32_t) {}
+void reset_call_path(uint32_t) {}
 
 } // namespace emulator
 

@@ -1,13 +1,17 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The C interface: finds the kernel, walks the grid, reports.
+// The C interface of abi.h: checks a launch, runs its threadgroups one after
+// another, and returns what was found.
 
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "memory.h"
 #include "report.h"
@@ -15,7 +19,7 @@
 
 namespace emulator {
 
-static Kernel* kernels;
+static Kernel* kernels; // the list of all kernels
 static std::string error_text;
 static std::mutex one_at_a_time;
 
@@ -28,7 +32,7 @@ Registration::Registration(
   kernels = &kernel;
 }
 
-static const Kernel* find(const char* name) {
+static const Kernel* find_kernel(const char* name) {
   for (const Kernel* kernel = kernels; kernel; kernel = kernel->next) {
     if (!strcmp(kernel->name, name)) {
       return kernel;
@@ -37,19 +41,18 @@ static const Kernel* find(const char* name) {
   return nullptr;
 }
 
-// ---- faults
-// ------------------------------------------------------------------
+// ---- faults -----------------------------------------------------------------
 
-/** While it lives, a kernel's bad address is a finding, not the process's end.
- */
+/** While it exists, a fault in a kernel (an unmapped address, a division by
+ * zero) becomes a finding and does not end the process. */
 class FaultGuard {
  public:
   FaultGuard() {
     static char stack[1 << 16];
-    stack_t ours = {};
-    ours.ss_sp = stack;
-    ours.ss_size = sizeof(stack);
-    sigaltstack(&ours, &stack_before_);
+    stack_t handler_stack = {};
+    handler_stack.ss_sp = stack;
+    handler_stack.ss_size = sizeof(stack);
+    sigaltstack(&handler_stack, &stack_before_);
     struct sigaction action = {};
     action.sa_sigaction = &FaultGuard::caught;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
@@ -67,48 +70,90 @@ class FaultGuard {
  private:
   static constexpr int signals[3] = {SIGSEGV, SIGBUS, SIGFPE};
 
+  static std::string fault_text(int number, const siginfo_t& info) {
+    if (number == SIGFPE) {
+      return "division by zero";
+    }
+    if (on_a_stack(info.si_addr)) {
+      return "private memory over 256 KiB: the thread's stack overflowed";
+    }
+    // An address that no memory can have (a non-canonical one): the processor
+    // does not report it.
+    if (info.si_code == SI_KERNEL) {
+      return "out of bounds: the address is outside of all address space";
+    }
+    char address[32];
+    snprintf(address, sizeof(address), "%p", info.si_addr);
+    return std::string("out of bounds: nothing is mapped at ") + address;
+  }
+
   static void caught(int number, siginfo_t* info, void*) {
     if (!state.fiber) {
-      signal(number, SIG_DFL); // not the kernel's doing: let it happen again
+      // No kernel caused it. Returning repeats the fault, which then ends the
+      // process.
+      signal(number, SIG_DFL);
       return;
     }
-    std::string what = "division by zero";
-    if (number != SIGFPE) {
-      what = on_a_stack(info->si_addr)
-          ? "private memory over 256 KiB"
-          : "out of bounds: an address that is nobody's memory";
-    }
-    fail(what + ", by " + who());
+    fail(fault_text(number, *info) + ", by " + running_thread_name());
   }
 
   struct sigaction before_[3];
   stack_t stack_before_;
 };
 
-// ---- the grid
-// ----------------------------------------------------------------
+// ---- the grid ---------------------------------------------------------------
 
 static uint64_t volume(const uint32_t size[3]) {
   return uint64_t(size[0]) * size[1] * size[2];
 }
 
-static bool fits(const emulator_dispatch& dispatch, const Kernel* kernel) {
+static std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (auto kernel = kernels; kernel; kernel = kernel->next) {
+    names.push_back(kernel->name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/** Returns up to eight of the kernels' names, for an error. */
+static std::string some_kernel_names() {
+  constexpr size_t most = 8;
+  std::string text;
+  for (const std::string& name : kernel_names()) {
+    if (std::count(text.begin(), text.end(), ' ') == most) {
+      return text + " ...";
+    }
+    text += (text.empty() ? " " : ", ") + name;
+  }
+  return text;
+}
+
+/** Adds a finding and returns false if there is no such kernel or it cannot run
+ * with so many threads per threadgroup. */
+static bool check_kernel(
+    const emulator_dispatch& dispatch,
+    const Kernel* kernel) {
   if (!kernel) {
-    findings.push_back(std::string("no kernel is called ") + dispatch.kernel);
+    findings.push_back(
+        std::string("no kernel is called ") + dispatch.kernel +
+        "; expected one of" + some_kernel_names());
     return false;
   }
   uint64_t threads = volume(dispatch.threads);
   uint64_t most = kernel->most_threads ? kernel->most_threads : most_threads;
-  if (threads == 0 || threads > std::min<uint64_t>(most, most_threads)) {
+  most = std::min<uint64_t>(most, most_threads);
+  if (threads == 0 || threads > most) {
     findings.push_back(
-        std::to_string(threads) +
-        " threads per threadgroup; there can be 1 to " + std::to_string(most));
+        std::to_string(threads) + " threads per threadgroup; expected 1 to " +
+        std::to_string(most));
     return false;
   }
   return true;
 }
 
-static void describe(const emulator_dispatch& dispatch) {
+/** Sets the parts of `threadgroup` that all threadgroups of a launch share. */
+static void set_sizes(const emulator_dispatch& dispatch) {
   const uint32_t* count = dispatch.threadgroups;
   const uint32_t* size = dispatch.threads;
   threadgroup.count = {count[0], count[1], count[2]};
@@ -119,18 +164,20 @@ static void describe(const emulator_dispatch& dispatch) {
   threadgroup.simdgroups = (threadgroup.thread_count + 31) / 32;
 }
 
+/** Runs threadgroup number `index` of the grid, x varying fastest. */
 static void run_one(uint64_t index) {
   const Size& count = threadgroup.count;
   threadgroup.position = {
       static_cast<uint32_t>(index % count.x),
       static_cast<uint32_t>(index / count.x % count.y),
       static_cast<uint32_t>(index / count.x / count.y)};
-  forget_threadgroup_memory();
+  reset_threadgroup_memory();
   state.serial++;
   state.counts.threadgroups++;
   run_threadgroup();
 }
 
+/** Runs all threadgroups, or those before the first finding. */
 static void run_grid(const emulator_dispatch& dispatch) {
   uint64_t count = volume(dispatch.threadgroups);
   if (!state.random) {
@@ -162,6 +209,7 @@ static void add(emulator_counts& total, const emulator_counts& launch) {
   total.launches += launch.launches;
 }
 
+/** Sets error_text from the findings. */
 static void write_error(const emulator_dispatch& dispatch) {
   error_text.clear();
   if (findings.empty()) {
@@ -178,19 +226,19 @@ static int launch(const emulator_dispatch& dispatch, emulator_counts* counts) {
   findings.clear();
   state.counts = {};
   state.counts.launches = 1;
-  // A xorshift never leaves zero, which means in order here.
+  // Spread the seed's bits. The state must not be 0, which means in order.
   state.random = dispatch.seed ? dispatch.seed * 0x9e3779b97f4a7c15ull | 1 : 0;
-  const Kernel* kernel = find(dispatch.kernel);
-  if (fits(dispatch, kernel) && bind(dispatch)) {
+  const Kernel* kernel = find_kernel(dispatch.kernel);
+  if (check_kernel(dispatch, kernel) && bind(dispatch)) {
     FaultGuard guard;
     state.entry = kernel->entry;
-    describe(dispatch);
+    set_sizes(dispatch);
     try {
       place_buffers(*kernel);
       run_grid(dispatch);
       return_buffers();
-    } catch (const GivenUp&) {
-      // The finding says why.
+    } catch (const LaunchFailed&) {
+      // fail() has added the finding.
     }
   }
   if (counts) {
@@ -216,13 +264,8 @@ EMULATOR_EXPORT const char* emulator_error(void) {
 }
 
 EMULATOR_EXPORT int emulator_kernel_names(char* out, int size) {
-  std::vector<std::string> names;
-  for (auto kernel = emulator::kernels; kernel; kernel = kernel->next) {
-    names.push_back(kernel->name);
-  }
-  std::sort(names.begin(), names.end());
   std::string text;
-  for (const std::string& name : names) {
+  for (const std::string& name : emulator::kernel_names()) {
     text += name + "\n";
   }
   if (size > 0) {

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Buffers by index, and threadgroup memory: made when a thread first asks for
-// it.
+// Checks and keeps the buffers of a launch. Allocates threadgroup memory when a
+// thread first uses it.
 
 #include "memory.h"
 
@@ -9,40 +9,59 @@ namespace emulator {
 
 Buffer buffers[most_arguments];
 
-static uint64_t argument_bytes[most_arguments];
+static uint64_t argument_bytes[most_arguments]; // 0 where the launch gave none
 static ThreadgroupMemory arguments[most_arguments];
-static std::vector<ThreadgroupMemory> variables;
+static std::vector<ThreadgroupMemory> variables; // by id
+// In the running threadgroup:
 static uint32_t allocations;
-static uint64_t used;
+static uint64_t used; // bytes
 
 static bool refuse(const std::string& finding) {
   findings.push_back(finding);
   return false;
 }
 
+static std::string argument_name(const char* attribute, int index) {
+  return std::string(attribute) + "(" + std::to_string(index) + ")";
+}
+
+static bool check_index(const std::string& name, int index) {
+  return (index >= 0 && index < most_arguments) ||
+      refuse(name + ": the index is out of range 0 to 30");
+}
+
+static bool bind_buffer(const emulator_buffer& given) {
+  std::string name = argument_name("buffer", given.index);
+  if (!check_index(name, given.index)) {
+    return false;
+  }
+  if (buffers[given.index].bound) {
+    return refuse(name + " is bound twice; expected once");
+  }
+  std::string bytes = std::to_string(given.bytes);
+  if (given.bytes && !given.data) {
+    return refuse(name + " has " + bytes + " bytes at a null address");
+  }
+  if (given.offset > given.bytes) {
+    return refuse(
+        name + ": the offset " + std::to_string(given.offset) +
+        " is past the end at " + bytes + " bytes");
+  }
+  buffers[given.index] = {true, given, nullptr};
+  return true;
+}
+
 bool bind(const emulator_dispatch& dispatch) {
   unbind();
   for (int i = 0; i < dispatch.buffer_count; ++i) {
-    const emulator_buffer& given = dispatch.buffers[i];
-    std::string name = "buffer(" + std::to_string(given.index) + ")";
-    if (given.index < 0 || given.index >= most_arguments) {
-      return refuse(name + ": no such index");
+    if (!bind_buffer(dispatch.buffers[i])) {
+      return false;
     }
-    if (buffers[given.index].bound) {
-      return refuse(name + " is given twice");
-    }
-    if (given.bytes && !given.data) {
-      return refuse(name + ": no memory");
-    }
-    if (given.offset > given.bytes) {
-      return refuse(name + ": the offset is past the end");
-    }
-    buffers[given.index] = {true, given, nullptr};
   }
   for (int i = 0; i < dispatch.threadgroup_memory_count; ++i) {
     const auto& given = dispatch.threadgroup_memory[i];
-    if (given.index < 0 || given.index >= most_arguments) {
-      return refuse("threadgroup memory: no such index");
+    if (!check_index(argument_name("threadgroup", given.index), given.index)) {
+      return false;
     }
     argument_bytes[given.index] = given.bytes;
   }
@@ -58,7 +77,7 @@ void unbind() {
   variables.clear();
 }
 
-void forget_threadgroup_memory() {
+void reset_threadgroup_memory() {
   allocations = 0;
   used = 0;
 }
@@ -66,10 +85,18 @@ void forget_threadgroup_memory() {
 void* buffer(int index) {
   if (!buffers[index].bound) {
     fail(
-        "the kernel takes buffer(" + std::to_string(index) +
-        "), which is not bound");
+        "the kernel takes " + argument_name("buffer", index) +
+        ", which the launch does not bind");
   }
   return buffers[index].start;
+}
+
+std::string threadgroup_memory_error(
+    uint64_t used,
+    const ThreadgroupMemory& memory) {
+  return "threadgroup memory over 32 KiB: '" + std::string(memory.name) +
+      "' takes " + std::to_string(memory.bytes) + " bytes, after " +
+      std::to_string(used) + " in use; expected at most 32768 in total";
 }
 
 static void*
@@ -77,13 +104,13 @@ allocate(ThreadgroupMemory& memory, uint64_t bytes, const char* name) {
   constexpr uint64_t align = 16;
   memory = {nullptr, bytes, name, state.serial};
   memory.start = place_threadgroup_memory(allocations++, used, memory);
+  uint64_t before = used;
   used += (bytes + align - 1) / align * align;
   if (used > most_threadgroup_bytes) {
-    fail(
-        "threadgroup memory over 32 KiB: " + std::to_string(used) +
-        " bytes with '" + name + "'");
+    fail(threadgroup_memory_error(before, memory));
   }
-  // What a kernel finds there if it does not write first should not look right.
+  // Fill it with garbage, so that a kernel that reads before it writes is
+  // wrong.
   for (uint64_t i = 0; i < bytes; ++i) {
     memory.start[i] = static_cast<char>(0xa5 + i * 37);
   }
@@ -96,14 +123,16 @@ void* threadgroup_argument(int index) {
   if (memory.serial == state.serial) {
     return memory.start;
   }
-  names[index] = "threadgroup(" + std::to_string(index) + ")";
+  names[index] = argument_name("threadgroup", index);
   if (!argument_bytes[index]) {
-    fail("the kernel takes " + names[index] + ", which has no length");
+    fail(
+        "the kernel takes " + names[index] +
+        ", for which the launch gives no length");
   }
   return allocate(memory, argument_bytes[index], names[index].c_str());
 }
 
-void* threadgroup_memory(int id, size_t bytes, size_t, const char* name) {
+void* threadgroup_memory(int id, size_t bytes, const char* name) {
   auto at = static_cast<size_t>(id);
   if (at >= variables.size()) {
     variables.resize(at + 1);

@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where the memory of a launch is. The plain build uses the caller's buffers in
-// place; the tracked build (tracker.cpp) may put them where overruns touch
-// nothing else.
+// The memory of a launch: buffers by index, and threadgroup memory. memory.cpp
+// is the part common to both builds. The plain build uses the caller's buffers
+// in place (in_place.cpp). The tracked build copies them far apart, so that an
+// access out of bounds hits no other buffer (placed.cpp).
 
 #pragma once
 
@@ -10,43 +11,49 @@
 
 namespace emulator {
 
-constexpr int most_arguments = 31; // of buffers and of threadgroup memory, each
+constexpr int most_arguments = 31; // indices of buffers; likewise threadgroup
 constexpr uint64_t most_threadgroup_bytes = 32768;
 
 struct Buffer {
-  bool bound;
+  bool bound; // whether the launch has a buffer with this index
   emulator_buffer given;
   char* start; // where the kernel's pointer points
 };
 extern Buffer buffers[most_arguments];
 
-/** Notes what a launch was given; false, with a finding, if it cannot be. */
+/** Fills `buffers` and the sizes of threadgroup arguments. Returns false, after
+ * adding a finding, if the launch's memory is invalid. */
 bool bind(const emulator_dispatch& dispatch);
 void unbind();
-/** Threadgroup memory of the threadgroup before is gone. */
-void forget_threadgroup_memory();
+/** Frees the threadgroup memory before the next threadgroup starts. */
+void reset_threadgroup_memory();
 
+/** One threadgroup variable or argument. */
 struct ThreadgroupMemory {
   char* start;
   uint64_t bytes;
   const char* name;
-  uint32_t serial; // of the threadgroup that it belongs to
+  uint32_t serial; // the number of the threadgroup that it was allocated for
 };
 
-// ---- what differs between the builds
-// -----------------------------------------
+/** Returns the finding that `memory` exceeds the limit after `used` bytes. */
+std::string threadgroup_memory_error(
+    uint64_t used,
+    const ThreadgroupMemory& memory);
 
-/** Sets the buffers' starts. */
+// ---- defined by each build for itself ---------------------------------------
+
+/** Sets `start` of each bound buffer. */
 void place_buffers(const Kernel& kernel);
-/** Brings the results back to the caller. */
+/** Copies outputs back to the caller if place_buffers copied them. */
 void return_buffers();
-/** Memory for threadgroup memory number `number`, `used` bytes after the first.
- */
+/** Returns the place of the threadgroup's allocation number `number`, before
+ * which `used` bytes are allocated. */
 char* place_threadgroup_memory(
     uint32_t number,
     uint64_t used,
     const ThreadgroupMemory& memory);
-/** Looks at what atomic_update is about to do. */
+/** Checks the access that atomic_update, called by `code`, is about to make. */
 void check_atomic_update(volatile void* word, const void* code);
 
 } // namespace emulator

@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Memory in the tracked build: buffers are copied to places far apart, so that
-// what overruns one meets nothing, and back afterwards. Huge buffers stay where
-// they are.
+// Memory in the tracked build: buffers are copied to addresses far apart before
+// a launch, so that an access out of bounds hits no other buffer, and copied
+// back after it. Buffers that do not fit in 1 GiB stay in place. in_place.cpp
+// is the plain build's version.
 
 #include <link.h>
 #include <sys/mman.h>
@@ -14,14 +15,19 @@
 
 namespace emulator {
 
+// In bytes: the distance between copies of buffers, and their total size.
 constexpr uint64_t gap = uint64_t(256) << 20;
 constexpr uint64_t most_copied = uint64_t(1) << 30;
 constexpr uint64_t device_room = gap * (most_arguments + 1) + most_copied;
+// The distance between threadgroup variables, and how many there can be.
 constexpr uint64_t threadgroup_gap = 1 << 20;
 constexpr uint32_t most_allocations = 64;
 constexpr uint64_t threadgroup_room = threadgroup_gap * (most_allocations + 1);
+// Threadgroup memory that has cells: twice the limit, so that a kernel that
+// exceeds the limit gets an error and does not overrun the cells.
+constexpr uint64_t most_tracked_bytes = 2 * most_threadgroup_bytes;
 
-/** Address space that costs nothing until it is touched. */
+/** Reserves address space, which takes memory only where it is written. */
 static char* reserve(uint64_t bytes) {
   void* memory = mmap(
       nullptr,
@@ -31,34 +37,37 @@ static char* reserve(uint64_t bytes) {
       -1,
       0);
   if (memory == MAP_FAILED) {
-    fail("no address space for the tracker");
+    fail(
+        "the tracker cannot reserve " + std::to_string(bytes) +
+        " bytes of address space");
   }
   return static_cast<char*>(memory);
 }
 
+/** The address space in which buffers are copied. */
 static char* device_arena() {
   static char* arena = reserve(device_room);
   return arena;
 }
+/** The address space of threadgroup memory. */
 static char* threadgroup_arena() {
   static char* arena = reserve(threadgroup_room);
   return arena;
 }
+/** The cells of all copied buffers. */
 static Cell* device_cells() {
   static char* cells = reserve(most_copied * sizeof(Cell));
   return reinterpret_cast<Cell*>(cells);
 }
 static Cell* threadgroup_cells() {
-  static char* cells = reserve(2 * most_threadgroup_bytes * sizeof(Cell));
+  static char* cells = reserve(most_tracked_bytes * sizeof(Cell));
   return reinterpret_cast<Cell*>(cells);
 }
 
-void wipe_cells() {
+void clear_cells() {
   madvise(device_cells(), most_copied * sizeof(Cell), MADV_DONTNEED);
-  madvise(
-      threadgroup_cells(),
-      2 * most_threadgroup_bytes * sizeof(Cell),
-      MADV_DONTNEED);
+  size_t bytes = most_tracked_bytes * sizeof(Cell);
+  madvise(threadgroup_cells(), bytes, MADV_DONTNEED);
 }
 
 bool is_reserved(const void* address) {
@@ -98,24 +107,24 @@ bool in_this_library(const void* address) {
   return at >= range.begin && at < range.end;
 }
 
-// ---- device memory
-// -----------------------------------------------------------
+// ---- device memory ----------------------------------------------------------
 
-/** Buffers that share memory, and so a region. */
+/** A buffer, or several that overlap in memory. */
 struct Allocation {
   char* original;
   uint64_t bytes;
-  std::vector<int> indices;
-  char* place;
-  Cell* mapped_cells; // of its own, if it was not copied
+  std::vector<int> indices; // of the buffers
+  char* place; // of the copy, or `original` if there is none
+  Cell* mapped_cells; // allocated for it if there is no copy, else null
 };
 static std::vector<Allocation> allocations;
-static uint32_t constants;
+static uint32_t constants; // bit N: buffer N is in the constant space
 struct IndexCount {
   uint64_t read, written;
 };
 static IndexCount index_counts[most_arguments];
 
+/** Sets `allocations` from the bound buffers. */
 static void gather_allocations() {
   allocations.clear();
   std::vector<int> order;
@@ -131,9 +140,9 @@ static void gather_allocations() {
   for (int i : order) {
     uint64_t bytes = buffers[i].given.bytes;
     Allocation* last = allocations.empty() ? nullptr : &allocations.back();
-    bool same = last &&
+    bool overlaps = last &&
         (start(i) < last->original + last->bytes || start(i) == last->original);
-    if (!same) {
+    if (!overlaps) {
       allocations.push_back({start(i), bytes, {i}, nullptr, nullptr});
       continue;
     }
@@ -143,11 +152,13 @@ static void gather_allocations() {
   }
 }
 
+/** Returns "buffer(1)", or "buffer(1) overlapping buffer(2)" for two that do.
+ */
 static std::string name_of(const Allocation& allocation) {
   std::string name;
   for (int index : allocation.indices) {
-    name +=
-        (name.empty() ? "buffer(" : " = buffer(") + std::to_string(index) + ")";
+    name += (name.empty() ? "buffer(" : " overlapping buffer(") +
+        std::to_string(index) + ")";
   }
   return name;
 }
@@ -181,14 +192,14 @@ void place_buffers(const Kernel& kernel) {
       allocation.mapped_cells = reinterpret_cast<Cell*>(reserve(bytes));
       add_region_of(allocation, allocation.mapped_cells);
     } else {
-      // As aligned as the original is.
+      // The copy has the original's offset in a page, hence its alignment.
       constexpr uint64_t page = 1 << 14;
-      auto skew = reinterpret_cast<uintptr_t>(allocation.original) % page;
-      allocation.place = next + skew;
+      auto offset = reinterpret_cast<uintptr_t>(allocation.original) % page;
+      allocation.place = next + offset;
       memcpy(allocation.place, allocation.original, allocation.bytes);
       add_region_of(allocation, device_cells() + copied);
       copied += allocation.bytes;
-      next += (gap + skew + allocation.bytes) / page * page + page;
+      next += (gap + offset + allocation.bytes) / page * page + page;
     }
     for (int index : allocation.indices) {
       Buffer& buffer = buffers[index];
@@ -203,7 +214,7 @@ void return_buffers() {
     Allocation& allocation = allocations[i];
     if (allocation.mapped_cells) {
       munmap(allocation.mapped_cells, allocation.bytes * sizeof(Cell));
-    } else if (all_regions()[i].writable) {
+    } else if (buffer_regions[i].writable) {
       memcpy(allocation.original, allocation.place, allocation.bytes);
     }
   }
@@ -211,7 +222,7 @@ void return_buffers() {
 }
 
 void count_buffer(const char* address, size_t bytes, bool write) {
-  // Of buffers that share an allocation, the one that begins last before it.
+  // The buffer whose start is the nearest at or before the address.
   int best = -1;
   for (int i = 0; i < most_arguments; ++i) {
     const Buffer& buffer = buffers[i];
@@ -221,7 +232,7 @@ void count_buffer(const char* address, size_t bytes, bool write) {
     }
   }
   for (int i = 0; best < 0 && i < most_arguments; ++i) {
-    best = buffers[i].bound ? i : best; // before them all
+    best = buffers[i].bound ? i : best; // the address is before all starts
   }
   (write ? index_counts[best].written : index_counts[best].read) += bytes;
   if (constants >> best & 1) {
@@ -231,16 +242,19 @@ void count_buffer(const char* address, size_t bytes, bool write) {
   (write ? counts.device_bytes_written : counts.device_bytes_read) += bytes;
 }
 
-// ---- threadgroup memory
-// ------------------------------------------------------
+// ---- threadgroup memory -----------------------------------------------------
 
 char* place_threadgroup_memory(
     uint32_t number,
     uint64_t used,
     const ThreadgroupMemory& memory) {
-  bool fits = used + memory.bytes <= 2 * most_threadgroup_bytes;
-  if (number >= most_allocations || !fits) {
-    fail("threadgroup memory over 32 KiB");
+  if (number >= most_allocations) {
+    fail(
+        "too many threadgroup variables and arguments: expected at most " +
+        std::to_string(most_allocations));
+  }
+  if (used + memory.bytes > most_tracked_bytes) {
+    fail(threadgroup_memory_error(used, memory));
   }
   if (number == 0) {
     clear_threadgroup_regions();

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Lines come from binutils' addr2line, which is there wherever g++ is.
+// Asks addr2line for source lines. It is part of binutils, which g++ needs too.
 
 #include "report.h"
 
@@ -13,6 +13,7 @@
 
 namespace emulator {
 
+/** Returns name and address of the library that this code is in. */
 static Dl_info library() {
   Dl_info info = {};
   dladdr(reinterpret_cast<const void*>(&code_offset), &info);
@@ -30,12 +31,8 @@ std::string code_mark(uint32_t offset) {
   return mark;
 }
 
-std::string code_mark(const void* address) {
-  return code_mark(code_offset(address));
-}
-
-/** The lines of code at an offset, innermost first; "?" where it is not known.
- */
+/** Returns the lines "FILE:LINE" of the code at an offset, the innermost
+ * inlined call first. A line without debug information contains "?". */
 static const std::vector<std::string>& frames(uint32_t offset) {
   static std::map<uint32_t, std::vector<std::string>> known;
   auto [entry, is_new] = known.try_emplace(offset);
@@ -61,7 +58,7 @@ static const std::vector<std::string>& frames(uint32_t offset) {
   return entry->second;
 }
 
-static bool is_ours(const std::string& line) {
+static bool is_in_emulator(const std::string& line) {
   return line.find("/emulator/shim/") != std::string::npos ||
       line.find("/emulator/runtime/") != std::string::npos;
 }
@@ -70,18 +67,18 @@ std::string lines_at(uint32_t offset) {
   const auto& lines = frames(offset);
   std::string text;
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-    if (!is_ours(*line)) {
+    if (!is_in_emulator(*line)) {
       text += (text.empty() ? "" : " > ") + *line;
     }
   }
   return text;
 }
 
-/** The line of the innermost function that is the kernel's, not the emulator's.
- */
-static std::string look_up(const std::string& offset) {
+/** Returns the innermost line that is in the kernel's source. offset:
+ * hexadecimal digits. */
+static std::string kernel_line(const std::string& offset) {
   for (const std::string& line : frames(std::stoul(offset, nullptr, 16))) {
-    if (!is_ours(line) && line[0] != '?') {
+    if (!is_in_emulator(line) && line[0] != '?') {
       return line;
     }
   }
@@ -94,7 +91,7 @@ std::string with_lines(const std::string& text) {
   for (size_t mark; (mark = text.find("<@", at)) != std::string::npos;) {
     size_t end = text.find('>', mark);
     std::string offset = text.substr(mark + 2, end - mark - 2);
-    result += text.substr(at, mark - at) + look_up(offset);
+    result += text.substr(at, mark - at) + kernel_line(offset);
     at = end + 1;
   }
   return result + text.substr(at);

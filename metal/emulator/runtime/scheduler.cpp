@@ -1,12 +1,13 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which thread runs when, and where threads wait for each other. Every lane of
-// a simdgroup must come to each collective, and every thread of a threadgroup
-// to each barrier: whoever returns, waits elsewhere or never arrives is named.
-
-#include <map>
+// Runs the threads of one threadgroup: decides which thread runs when, and
+// makes threads wait in simdgroup functions and barriers. All lanes of a
+// simdgroup must reach the same simdgroup function, and all threads of a
+// threadgroup the same barrier. If some return or wait elsewhere, the launch
+// ends with an error that lists where each thread is.
 
 #include "call_path.h"
+#include "divergence.h"
 #include "memory.h"
 #include "state.h"
 
@@ -17,65 +18,10 @@ Thread* current;
 Threadgroup threadgroup;
 std::vector<std::string> findings;
 
-// ---- reports
-// -----------------------------------------------------------------
-
-std::string text(const Site& site) {
-  return std::string(site.operation) + " at " + site.file + ":" +
-      std::to_string(site.line);
-}
-
-static std::string place() {
-  const Size& p = threadgroup.position;
-  return "threadgroup (" + std::to_string(p.x) + ", " + std::to_string(p.y) +
-      ", " + std::to_string(p.z) + ")";
-}
-
-std::string who() {
-  std::string thread = current ? std::to_string(current->index) : "?";
-  return "thread " + thread + " of " + place();
-}
-
-static std::string doing(const Fiber& fiber) {
-  switch (fiber.wait) {
-    case Wait::running:
-      return "running";
-    case Wait::returned:
-      return "returned";
-    default:
-      return "in " + text(fiber.site);
-  }
-}
-
-/** What each of these threads does, threads that do the same together. */
-static std::string roll_call(uint32_t first, uint32_t last) {
-  std::map<std::string, std::vector<uint32_t>> groups;
-  for (uint32_t i = first; i < last; ++i) {
-    groups[doing(state.fibers[i])].push_back(i);
-  }
-  std::string lines;
-  for (const auto& [what, threads] : groups) {
-    lines +=
-        "\n    " + std::to_string(threads.size()) + " thread(s) " + what + ":";
-    for (size_t i = 0; i < threads.size() && i < 4; ++i) {
-      lines += " " + std::to_string(threads[i]);
-    }
-    lines += threads.size() > 4 ? " ..." : "";
-  }
-  return lines;
-}
-
-static std::string roll_call(uint32_t simdgroup) {
-  uint32_t first = simdgroup * 32;
-  uint32_t last = first + state.simdgroups[simdgroup].lanes[0].count;
-  return " in simdgroup " + std::to_string(simdgroup) + " of " + place() + ":" +
-      roll_call(first, last);
-}
-
 void fail(const std::string& finding) {
   findings.push_back(finding);
   if (!state.fiber) {
-    throw GivenUp();
+    throw LaunchFailed();
   }
   state.fiber = nullptr;
   current = nullptr;
@@ -84,21 +30,10 @@ void fail(const std::string& finding) {
   __builtin_unreachable();
 }
 
-[[noreturn]] static void fail_divergent_simdgroup(
-    uint32_t simdgroup,
-    const std::string& more = "") {
-  fail("divergent simdgroup operation" + roll_call(simdgroup) + more);
-}
+// ---- which thread runs ------------------------------------------------------
 
-[[noreturn]] static void fail_divergent_barrier(const std::string& more = "") {
-  fail(
-      "divergent threadgroup barrier in " + place() + ":" +
-      roll_call(0, threadgroup.thread_count) + more);
-}
-
-// ---- turns
-// -------------------------------------------------------------------
-
+/** Runs another thread, or returns to the launching thread if `next` is null.
+ */
 static void switch_to(Fiber* next) {
   Fiber* before = state.fiber;
   if (before == next) {
@@ -110,6 +45,7 @@ static void switch_to(Fiber* next) {
   emulator_switch_stack(from, next ? next->stack : state.main_stack);
 }
 
+/** Returns the position of a random bit among those set in `mask`. */
 static uint32_t random_bit(uint32_t mask) {
   uint32_t skip = next_random() % __builtin_popcount(mask);
   while (skip--) {
@@ -118,8 +54,9 @@ static uint32_t random_bit(uint32_t mask) {
   return __builtin_ctz(mask);
 }
 
-/** Takes a thread that can run off the list; null if there is none. In order, a
- * simdgroup goes on as far as it can: its stacks stay in the cache. */
+/** Chooses a thread that can run and removes it from the ready masks. Returns
+ * null if there is none. In order, the lanes of the running simdgroup come
+ * first, because their stacks are in the cache. */
 static Fiber* take_ready() {
   if (!state.ready_simdgroups) {
     return nullptr;
@@ -140,6 +77,7 @@ static Fiber* take_ready() {
   return &state.fibers[at * 32 + lane];
 }
 
+/** Marks lanes, given as a mask, as able to run. */
 static void make_ready(uint32_t simdgroup, uint32_t lanes) {
   if (lanes) {
     state.simdgroups[simdgroup].ready |= lanes;
@@ -147,8 +85,9 @@ static void make_ready(uint32_t simdgroup, uint32_t lanes) {
   }
 }
 
-/** Nobody can run, and somebody waits: for threads that wait elsewhere. */
-[[noreturn]] static void fail_stuck() {
+/** Ends the launch when no thread can run and some have not returned. These
+ * wait for threads that wait in another place. */
+[[noreturn]] static void fail_deadlock() {
   for (uint32_t i = 0; i < threadgroup.simdgroups; ++i) {
     if (state.simdgroups[i].arrived) {
       fail_divergent_simdgroup(i);
@@ -157,21 +96,24 @@ static void make_ready(uint32_t simdgroup, uint32_t lanes) {
   fail_divergent_barrier();
 }
 
+/** Runs another thread that can run. Returns when this thread is chosen again.
+ * If all have returned, goes back to the launching thread. */
 static void run_others() {
   Fiber* next = take_ready();
   if (!next && state.returned != threadgroup.thread_count) {
-    fail_stuck();
+    fail_deadlock();
   }
   switch_to(next);
 }
 
+/** Runs other threads until one of them lets this thread go on. */
 static void wait(Wait kind, const Site& site) {
   state.fiber->wait = kind;
   state.fiber->site = site;
   run_others();
 }
 
-/** Goes to the end of the queue, if the schedule is random. */
+/** Lets a random thread run next, which may be this one. */
 static void yield() {
   Thread& thread = state.fiber->thread;
   make_ready(thread.simdgroup, 1u << thread.lane);
@@ -184,27 +126,43 @@ void maybe_yield(uint32_t odds) {
   }
 }
 
-// ---- simdgroups
-// --------------------------------------------------------------
+// ---- simdgroups -------------------------------------------------------------
 
-/** Whether this lane is the last of its simdgroup to come to the site. */
+static bool is_same(const Site& a, const Site& b) {
+  return a.line == b.line && a.operation == b.operation && a.file == b.file;
+}
+
+/** Counts a barrier at `site` in the epoch of each space that `flags` names. */
+static void count_epochs(uint32_t epoch[2], int flags, const Site& site) {
+  for (int space : {device_space, threadgroup_space}) {
+    if (flags >> space & 1) {
+      epoch[space]++;
+    } else {
+      state.other_space_barrier[space] = site;
+    }
+  }
+}
+
+/** Records that the running lane called the function at `site`, which returns
+ * to `code`. Returns whether it is the last lane of its simdgroup to do so.
+ * Ends the launch if other lanes wait elsewhere. */
 static bool arrive(Simdgroup& group, const Site& site, const void* code) {
   Fiber& fiber = *state.fiber;
   uint32_t simdgroup = fiber.thread.simdgroup;
-  bool elsewhere = group.arrived &&
-      (group.site.line != site.line || group.site.operation != site.operation ||
-       group.site.file != site.file);
-  bool same = came_the_same_way(simdgroup, !group.arrived, code);
+  bool elsewhere = group.arrived && !is_same(group.site, site);
+  bool same_path = same_call_path(simdgroup, !group.arrived, code);
   group.arrived |= 1u << fiber.thread.lane;
-  if (elsewhere || !same) {
+  if (elsewhere || !same_path) {
     fiber.wait = Wait::simdgroup;
     fiber.site = site;
-    fail_divergent_simdgroup(simdgroup, same ? "" : two_ways(simdgroup, code));
+    fail_divergent_simdgroup(
+        simdgroup, same_path ? "" : describe_call_paths(simdgroup, code));
   }
   group.site = site;
   return group.arrived == group.all;
 }
 
+/** Lets the other lanes of the running thread's simdgroup go on. */
 static void release(Simdgroup& group) {
   Thread& thread = state.fiber->thread;
   uint32_t others = group.all & ~(1u << thread.lane);
@@ -242,32 +200,25 @@ void simdgroup_barrier(int flags, Site site) {
     wait(Wait::simdgroup, site);
     return;
   }
-  for (int space : {device_space, threadgroup_space}) {
-    group.epoch[space] += flags >> space & 1;
-    if (!(flags >> space & 1)) {
-      state.unordered[space] = site;
-    }
-  }
+  count_epochs(group.epoch, flags, site);
   state.counts.simdgroup_barriers++;
   release(group);
 }
 
 void missing_lane(int lane, Site site) {
+  uint32_t lanes =
+      state.simdgroups[state.fiber->thread.simdgroup].lanes[0].count;
   fail(
-      text(site) + " asks for lane " + std::to_string(lane) +
-      ", which is not there; by " + who());
+      site_name(site) + " reads the value of lane " + std::to_string(lane) +
+      "; expected 0 to " + std::to_string(lanes - 1) + ", by " +
+      running_thread_name());
 }
 
-// ---- threadgroups
-// ------------------------------------------------------------
+// ---- threadgroups -----------------------------------------------------------
 
-static void pass_barrier(int flags, const Site& site) {
-  for (int space : {device_space, threadgroup_space}) {
-    state.epoch[space] += flags >> space & 1;
-    if (!(flags >> space & 1)) {
-      state.unordered[space] = site;
-    }
-  }
+/** Lets all other threads go on after the last one has reached the barrier. */
+static void open_barrier(int flags, const Site& site) {
+  count_epochs(state.epoch, flags, site);
   state.waiting = 0;
   state.counts.barriers++;
   for (uint32_t i = 0; i < threadgroup.thread_count; ++i) {
@@ -281,29 +232,32 @@ static void pass_barrier(int flags, const Site& site) {
 }
 
 void threadgroup_barrier(int flags, Site site) {
-  bool elsewhere = state.waiting &&
-      (state.barrier.line != site.line || state.barrier.file != site.file);
+  bool elsewhere = state.waiting && !is_same(state.barrier, site);
   const void* code = __builtin_return_address(0);
-  bool same = came_the_same_way(whole_threadgroup, !state.waiting, code);
-  if (elsewhere || state.returned || !same) {
+  bool same_path = same_call_path(whole_threadgroup, !state.waiting, code);
+  if (elsewhere || state.returned || !same_path) {
     state.fiber->wait = Wait::threadgroup;
     state.fiber->site = site;
-    fail_divergent_barrier(same ? "" : two_ways(whole_threadgroup, code));
+    fail_divergent_barrier(
+        same_path ? "" : describe_call_paths(whole_threadgroup, code));
   }
   state.barrier = site;
   if (++state.waiting < threadgroup.thread_count) {
     wait(Wait::threadgroup, site);
     return;
   }
-  pass_barrier(flags, site);
-  // The last to arrive must not always be the first to go on.
+  open_barrier(flags, site);
+  // In a random order, the last thread to arrive must not always go on first.
   maybe_yield(2);
 }
 
 void atomic_operation() {
   constexpr uint64_t most = 1u << 24;
   if (++state.counts.atomics - state.atomics_before > most) {
-    fail("no progress: " + who() + " waits for what no thread does");
+    fail(
+        "no progress: more than 16777216 atomic operations in one threadgroup, "
+        "which may wait for a later one; the last by " +
+        running_thread_name());
   }
   maybe_yield(4);
 }
@@ -320,6 +274,7 @@ uint32_t atomic_update(
   return before;
 }
 
+/** Ends the running thread, whose kernel has returned. */
 static void finish() {
   Fiber& fiber = *state.fiber;
   fiber.wait = Wait::returned;
@@ -339,7 +294,9 @@ static void fiber_main() {
   finish();
 }
 
-static void place_thread(Fiber& fiber, uint32_t index) {
+/** Sets up thread `index` of the threadgroup, to start when first switched to.
+ */
+static void start_thread(Fiber& fiber, uint32_t index) {
   const Size& size = threadgroup.threads;
   const Size& at = threadgroup.position;
   Thread& thread = fiber.thread;
@@ -351,7 +308,7 @@ static void place_thread(Fiber& fiber, uint32_t index) {
   thread.position_in_grid = {
       at.x * size.x + in.x, at.y * size.y + in.y, at.z * size.z + in.z};
   fiber.wait = Wait::running;
-  forget_calls(index);
+  reset_call_path(index);
   fiber.stack = fresh_stack(index, fiber_main);
 }
 
@@ -363,7 +320,7 @@ void run_threadgroup() {
   state.atomics_before = state.counts.atomics;
   for (int space : {device_space, threadgroup_space}) {
     state.epoch[space] = 0;
-    state.unordered[space] = Site{};
+    state.other_space_barrier[space] = Site{};
   }
   for (uint32_t i = 0; i < threadgroup.simdgroups; ++i) {
     Simdgroup& group = state.simdgroups[i];
@@ -375,7 +332,7 @@ void run_threadgroup() {
     make_ready(i, group.all);
   }
   for (uint32_t i = 0; i < count; ++i) {
-    place_thread(state.fibers[i], i);
+    start_thread(state.fibers[i], i);
   }
   switch_to(take_ready());
 }

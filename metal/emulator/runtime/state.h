@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the parts of the executor share. One launch runs at a time, on one OS
-// thread, so this is plain global state.
+// The state of the running launch, shared by the parts of the executor. It is
+// global and has no locks, because one launch runs at a time, on one OS thread.
 
 #pragma once
 
@@ -14,55 +14,66 @@
 
 namespace emulator {
 
+/** The memory that barriers order. The value is also the number of the bit that
+ * names it in a barrier's flags. */
 enum Space { device_space, threadgroup_space };
 
+/** What a thread waits for: nothing, the rest of its simdgroup or of its
+ * threadgroup, or nothing any more because it has returned. */
 enum class Wait : uint8_t { running, simdgroup, threadgroup, returned };
 
 struct Fiber {
   Thread thread;
-  void* stack;
+  void* stack; // for emulator_switch_stack
   Wait wait;
-  Site site; // where it waits
+  Site site; // of the call in which it waits
 };
 
 struct Simdgroup {
-  Lanes lanes[2]; // in turn: slow lanes still read the results before these
-  Site site; // where the lanes that have arrived wait for the others
-  uint32_t arrived, ready, all; // masks of lanes
-  uint32_t turn;
-  uint32_t epoch[2]; // barriers so far that order a space, within the simdgroup
+  // Successive collectives alternate between two sets, because slow lanes may
+  // still read the results of one when fast lanes have called the next.
+  Lanes lanes[2];
+  uint32_t turn; // the index in `lanes` for the next collective
+  Site site; // of the call in which the lanes in `arrived` wait
+  uint32_t arrived, ready, all; // masks of lanes; `ready` can run
+  uint32_t epoch[2]; // simdgroup barriers so far that order each space
 };
 
 struct State {
   Fiber fibers[most_threads];
   Simdgroup simdgroups[most_threads / 32];
-  Fiber* fiber; // the one that runs; null outside a kernel
-  void* main_stack;
-  void (*entry)();
-  uint32_t waiting, returned; // threads at the threadgroup barrier; at the end
-  Site barrier;
-  uint32_t ready_simdgroups; // a mask
-  uint32_t epoch[2]; // barriers so far that order a space, in the threadgroup
-  Site unordered[2]; // the last barrier that did not name a space
-  uint32_t serial; // of the threadgroup, over all launches
-  uint64_t random; // the schedule's; 0: in order
-  uint64_t atomics_before; // this threadgroup
+  Fiber* fiber; // the running one; null outside of a kernel
+  void* main_stack; // the launching thread's
+  void (*entry)(); // the kernel
+  uint32_t waiting; // threads at the threadgroup barrier
+  uint32_t returned; // threads
+  Site barrier; // the call in which the `waiting` threads wait
+  uint32_t ready_simdgroups; // a mask: those with lanes that can run
+  uint32_t epoch[2]; // threadgroup barriers so far that order each space
+  Site other_space_barrier[2]; // the last barrier that did not order the space
+  uint32_t serial; // the number of the threadgroup, counted over all launches
+  uint64_t random; // the random generator's state; 0: run threads in order
+  uint64_t atomics_before; // counts.atomics when the threadgroup started
   emulator_counts counts; // of this launch
 };
 extern State state;
 
-/** What is wrong, one finding each; empty if nothing. */
+/** The findings: the mistakes found in this launch, one text each. */
 extern std::vector<std::string> findings;
 
-/** Thrown by fail where no thread runs. */
-struct GivenUp {};
+/** Thrown to end a launch when no thread is running. */
+struct LaunchFailed {};
 
-/** Notes a finding and gives the launch up. */
+/** Adds a finding and ends the launch: leaves the running thread for good and
+ * returns to the launching thread, or throws LaunchFailed if none is running.
+ */
 [[noreturn]] void fail(const std::string& finding);
-/** "thread 3 of threadgroup (1, 0, 0)", the one that runs. */
-std::string who();
-std::string text(const Site& site);
+/** Returns the running thread: "thread 3 of threadgroup (1, 0, 0)". */
+std::string running_thread_name();
+/** Returns operation, file and line: "simd_sum at kernel.metal:12". */
+std::string site_name(const Site& site);
 
+/** Returns the next number of the launch's random order (xorshift). */
 inline uint32_t next_random() {
   state.random ^= state.random << 13;
   state.random ^= state.random >> 7;
@@ -72,8 +83,7 @@ inline uint32_t next_random() {
 
 /** Runs all threads of the threadgroup that `threadgroup` describes. */
 void run_threadgroup();
-/** Under a random schedule, one time in `odds`, lets another thread go first.
- */
+/** In a random order, lets another thread run first, one time in `odds`. */
 void maybe_yield(uint32_t odds);
 
 } // namespace emulator

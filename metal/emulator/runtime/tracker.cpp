@@ -1,8 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Happens-before, for one schedule, of all that barriers order: within a
-// threadgroup by the barriers that name the space, between threadgroups of a
-// launch by nothing.
+// Checks each access: is it within a region, may it be written, has it been
+// written, and is it ordered after the accesses to the same byte that conflict
+// with it? Accesses of one thread are ordered. Those of two threads of one
+// threadgroup are ordered if there is a barrier between them that names the
+// space. Those of two threadgroups in one launch are not ordered.
 
 #include "tracker.h"
 
@@ -12,29 +14,30 @@
 
 namespace emulator {
 
-static std::vector<Region> device_regions, threadgroup_regions;
-static uint32_t first_serial; // of this launch
-static std::set<std::pair<std::string, const void*>> noted;
+std::vector<Region> buffer_regions;
+static std::vector<Region> threadgroup_regions;
+static uint32_t first_serial; // of this launch's threadgroups
+static std::set<std::pair<std::string, const void*>> reported;
 
 void begin_tracking() {
   const Size& grid = threadgroup.count;
   uint64_t threadgroups = uint64_t(grid.x) * grid.y * grid.z;
   constexpr uint64_t most_serials = (1 << 24) - 1;
   if (state.serial + threadgroups > most_serials) {
-    wipe_cells();
+    clear_cells();
     state.serial = 0;
   }
   first_serial = state.serial + 1;
-  noted.clear();
+  reported.clear();
 }
 
 void add_region(const Region& region) {
   bool device = region.space == device_space;
-  (device ? device_regions : threadgroup_regions).push_back(region);
+  (device ? buffer_regions : threadgroup_regions).push_back(region);
 }
 
 void clear_regions() {
-  device_regions.clear();
+  buffer_regions.clear();
   threadgroup_regions.clear();
 }
 
@@ -42,50 +45,50 @@ void clear_threadgroup_regions() {
   threadgroup_regions.clear();
 }
 
-std::vector<Region>& all_regions() {
-  return device_regions;
-}
-
-void note(
+void report_once(
     const std::string& what,
     const std::string& where,
     const void* code,
     const std::string& details) {
   constexpr size_t most_findings = 20;
-  if (findings.size() < most_findings && noted.insert({what, code}).second) {
-    // The instruction itself, not the one after it.
-    auto at = static_cast<const char*>(code) - 1;
+  if (findings.size() < most_findings && reported.insert({what, code}).second) {
+    // `code` is the instruction after the access; the one before has its line.
     findings.push_back(
-        what + where + " at " + code_mark(at) + ", by " + who() + details);
+        what + where + " at " + code_mark(code_offset(code) - 1) + ", by " +
+        running_thread_name() + details);
   }
 }
 
-// ---- who came before whom
-// ----------------------------------------------------
+// ---- the order of accesses --------------------------------------------------
 
+/** Returns an access by the running thread at this moment. */
 static Access access_now(Space space, Kind kind) {
   const Simdgroup& group = state.simdgroups[current->simdgroup];
   Access access;
   access.serial = state.serial;
   access.epoch = state.epoch[space];
-  // Barriers of the threadgroup order a simdgroup's lanes, too.
+  // A threadgroup barrier also orders the lanes of a simdgroup.
   access.simdgroup_epoch = group.epoch[space] + state.epoch[space];
   access.thread = current->index;
   access.kind = static_cast<uint64_t>(kind);
   constexpr uint32_t most_epochs = (1 << 14) - 1;
   if (group.epoch[space] + state.epoch[space] > most_epochs) {
-    fail("more barriers than the tracker can count, by " + who());
+    fail(
+        "too many barriers for the tracker: it counts up to " +
+        std::to_string(most_epochs) + " per threadgroup, exceeded by " +
+        running_thread_name());
   }
   return access;
 }
 
-/** Whether the old access is of this launch or, in its memory, this
- * threadgroup. */
+/** Whether `old` counts: it is of this launch and, for threadgroup memory, of
+ * this threadgroup. */
 static bool is_live(const Access& old, Space space) {
   return space == device_space ? old.serial >= first_serial
                                : old.serial == state.serial;
 }
 
+/** Whether `old` is ordered before `now`. */
 static bool is_before(const Access& old, const Access& now) {
   if (old.serial != now.serial) {
     return false;
@@ -97,11 +100,13 @@ static bool is_before(const Access& old, const Access& now) {
       old.simdgroup_epoch < now.simdgroup_epoch;
 }
 
-static bool may_meet(const Access& a, const Access& b) {
-  auto both = static_cast<uint64_t>(Kind::read_modify_write);
-  return a.kind == both && b.kind == both;
+/** Whether two accesses that are not ordered are allowed. */
+static bool may_overlap(const Access& a, const Access& b) {
+  auto update = static_cast<uint64_t>(Kind::read_modify_write);
+  return a.kind == update && b.kind == update;
 }
 
+/** Returns 2 for accesses of two threadgroups, 1 of two simdgroups, else 0. */
 static int distance(const Access& a, const Access& b) {
   if (a.serial != b.serial) {
     return 2;
@@ -109,28 +114,30 @@ static int distance(const Access& a, const Access& b) {
   return a.thread / 32 != b.thread / 32;
 }
 
-/** An old access that nothing orders before this one and that may not meet it.
- */
+/** Returns which access of the pair races with `now`, or -1. */
 static int conflict(const Pair& pair, const Access& now, Space space) {
   for (int i = 0; i < 2; ++i) {
     const Access& old = pair.access[i];
-    if (is_live(old, space) && !is_before(old, now) && !may_meet(old, now)) {
+    if (is_live(old, space) && !is_before(old, now) && !may_overlap(old, now)) {
       return i;
     }
   }
   return -1;
 }
 
-/** Two are enough: whoever comes later is ordered after both or after neither,
- * except for what is of its own thread, simdgroup or threadgroup, so keep them
- * far apart. */
+/** Adds `now` to the pair, if need be in place of another access.
+ *
+ * Two accesses are enough to find a race if they are as far apart as possible.
+ * A later access may be ordered after one because it is of the same thread,
+ * simdgroup or threadgroup; then it still conflicts with the other. */
 static void
 remember(Pair& pair, const Access& now, uint32_t code, Space space) {
   for (int i = 0; i < 2; ++i) {
     Access& old = pair.access[i];
     bool same_thread = old.serial == now.serial && old.thread == now.thread;
     if (!is_live(old, space) || is_before(old, now)) {
-      // A thread's plain access stays plain if an atomic one follows at once.
+      // Keep a plain access if the same thread's atomic access follows without
+      // a barrier: the plain one races with more accesses of other threads.
       bool keep = is_live(old, space) && same_thread &&
           old.epoch == now.epoch &&
           old.simdgroup_epoch == now.simdgroup_epoch && old.kind < now.kind;
@@ -148,16 +155,17 @@ remember(Pair& pair, const Access& now, uint32_t code, Space space) {
   }
 }
 
-// ---- findings
-// ----------------------------------------------------------------
+// ---- reports ----------------------------------------------------------------
 
+/** Returns " of buffer(1), byte 4 of 64" for an address in or near a region. */
 static std::string at_byte(const Region& region, const char* address) {
   long offset = address - region.begin;
   return " of " + region.name + ", byte " + std::to_string(offset) + " of " +
       std::to_string(region.end - region.begin);
 }
 
-static std::string with_whom(const Access& old, uint32_t code, bool write) {
+/** Returns the line of a report that describes the older access of a race. */
+static std::string older_access(const Access& old, uint32_t code, bool write) {
   std::string text = "\n    not ordered after the ";
   text += old.kind ? "atomic " : "";
   text += write ? "write" : "read";
@@ -168,7 +176,7 @@ static std::string with_whom(const Access& old, uint32_t code, bool write) {
   return text + " at " + code_mark(code);
 }
 
-static void note_race(
+static void report_race(
     const Region& region,
     const char* address,
     bool write,
@@ -179,19 +187,21 @@ static void note_race(
   bool between = pair.access[old].serial != state.serial;
   std::string what = between ? "race between threadgroups: " : "race: ";
   what += write ? "write" : "read";
-  std::string details = with_whom(pair.access[old], pair.code[old], old_write);
-  const Site& barrier = state.unordered[region.space];
+  std::string details =
+      older_access(pair.access[old], pair.code[old], old_write);
+  const Site& barrier = state.other_space_barrier[region.space];
   if (!between && barrier.operation) {
-    details += "\n    " + text(barrier) + " does not name " +
+    details += "\n    " + site_name(barrier) + " does not name " +
         (region.space == device_space ? "mem_device" : "mem_threadgroup");
   }
-  note(what, at_byte(region, address), code, details);
+  report_once(what, at_byte(region, address), code, details);
 }
 
+/** Returns the region nearest to an address, null if there are no regions. */
 static const Region* nearest(const char* address) {
   const Region* best = nullptr;
   long least = 0;
-  for (auto regions : {&device_regions, &threadgroup_regions}) {
+  for (auto regions : {&buffer_regions, &threadgroup_regions}) {
     for (const Region& region : *regions) {
       long before = region.begin - address;
       long after = address - region.end + 1;
@@ -205,35 +215,38 @@ static const Region* nearest(const char* address) {
   return best;
 }
 
-static void note_outside(const char* address, bool write, const void* code) {
+static void report_outside(const char* address, bool write, const void* code) {
   std::string what =
       std::string("out of bounds: ") + (write ? "write" : "read");
   const Region* region = nearest(address);
-  note(what, region ? at_byte(*region, address) : "", code);
+  report_once(what, region ? at_byte(*region, address) : "", code);
   if (!is_reserved(address)) {
-    // The access itself would hit memory that is not the kernel's.
-    fail("given up: the access is far outside");
+    // The kernel will now make the access. It must not hit memory of the
+    // process that is not for kernels.
+    fail(
+        "launch stopped: the access is far outside, by " +
+        running_thread_name());
   }
 }
 
-// ---- the check
-// ---------------------------------------------------------------
+// ---- the check --------------------------------------------------------------
 
-static Region* find(const char* address) {
-  static size_t last;
-  if (last < device_regions.size() && address >= device_regions[last].begin &&
-      address < device_regions[last].end) {
-    return &device_regions[last];
+/** Returns the region that holds an address, null if none does. */
+static Region* find_region(const char* address) {
+  static size_t last; // the index of the buffer found last, likely this one
+  if (last < buffer_regions.size() && address >= buffer_regions[last].begin &&
+      address < buffer_regions[last].end) {
+    return &buffer_regions[last];
   }
   for (Region& region : threadgroup_regions) {
     if (address >= region.begin && address < region.end) {
       return &region;
     }
   }
-  for (size_t i = 0; i < device_regions.size(); ++i) {
-    if (address >= device_regions[i].begin && address < device_regions[i].end) {
+  for (size_t i = 0; i < buffer_regions.size(); ++i) {
+    if (address >= buffer_regions[i].begin && address < buffer_regions[i].end) {
       last = i;
-      return &device_regions[i];
+      return &buffer_regions[i];
     }
   }
   return nullptr;
@@ -251,15 +264,15 @@ static void check_byte(
   bool written =
       region.initialised || is_live(cell.writes.access[0], region.space);
   if (reads && !written) {
-    note("uninitialised read", at_byte(region, address), code);
+    report_once("uninitialised read", at_byte(region, address), code);
   }
   int old = conflict(cell.writes, now, region.space);
   if (old >= 0) {
-    note_race(region, address, write, cell.writes, old, true, code);
+    report_race(region, address, write, cell.writes, old, true, code);
   }
   old = write ? conflict(cell.reads, now, region.space) : -1;
   if (old >= 0) {
-    note_race(region, address, write, cell.reads, old, false, code);
+    report_race(region, address, write, cell.reads, old, false, code);
   }
   uint32_t where = code_offset(code) - 1;
   remember(write ? cell.writes : cell.reads, now, where, region.space);
@@ -292,17 +305,20 @@ void check_access(
   if (kind == Kind::plain) {
     maybe_yield(16);
   }
-  Region* region = find(at);
+  Region* region = find_region(at);
   if (!region) {
-    note_outside(at, write, code);
+    report_outside(at, write, code);
     return;
   }
   if (at + bytes > region->end) {
-    note_outside(region->end, write, code);
+    report_outside(region->end, write, code);
     bytes = static_cast<size_t>(region->end - at);
   }
   if (write && !region->writable) {
-    note("write to what is no output: write", at_byte(*region, at), code);
+    report_once(
+        "write to a buffer that is not an output: write",
+        at_byte(*region, at),
+        code);
   }
   count(*region, at, bytes, write);
   if (kind == Kind::read_modify_write) {

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's functions of numbers that need no other thread. Both operands have
-// one type, as in Metal, where a mixed call is ambiguous.
+// Part of the shim (metal.h): Metal's mathematical functions. The operands of
+// one call must have one type, as in Metal, where min(1, 2u) is an error.
 
 #pragma once
 #pragma GCC system_header
@@ -17,7 +17,7 @@ template <typename T>
 using Integer =
     std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, T>;
 
-// Of a NaN and a number, the number.
+// If one operand is NaN, min and max return the other.
 template <typename T>
 constexpr Number<T> min(T a, T b) {
   return b < a || a != a ? b : a;
@@ -75,36 +75,21 @@ constexpr Number<T> abs(T value) {
   return value < T(0) ? static_cast<T>(-value) : value;
 }
 
-inline bool isnan(float value) {
-  return value != value;
-}
-inline bool isnan(half value) {
-  return value != value;
-}
-inline bool isnan(bfloat value) {
-  return isnan(static_cast<float>(value));
-}
-inline bool isinf(float value) {
-  return __builtin_isinf(value);
-}
-inline bool isinf(half value) {
-  return __builtin_isinf(static_cast<float>(value));
-}
-inline bool isinf(bfloat value) {
-  return __builtin_isinf(static_cast<float>(value));
-}
-inline bool isfinite(float value) {
-  return __builtin_isfinite(value);
-}
-inline bool isfinite(half value) {
-  return __builtin_isfinite(static_cast<float>(value));
-}
-inline bool signbit(float value) {
-  return __builtin_signbit(value);
-}
-inline bool signbit(half value) {
-  return __builtin_signbit(static_cast<float>(value));
-}
+#define EMULATOR_PREDICATE(name, T)                     \
+  inline bool name(T value) {                           \
+    return __builtin_##name(static_cast<float>(value)); \
+  }
+EMULATOR_PREDICATE(isnan, float)
+EMULATOR_PREDICATE(isnan, half)
+EMULATOR_PREDICATE(isnan, bfloat)
+EMULATOR_PREDICATE(isinf, float)
+EMULATOR_PREDICATE(isinf, half)
+EMULATOR_PREDICATE(isinf, bfloat)
+EMULATOR_PREDICATE(isfinite, float)
+EMULATOR_PREDICATE(isfinite, half)
+EMULATOR_PREDICATE(signbit, float)
+EMULATOR_PREDICATE(signbit, half)
+#undef EMULATOR_PREDICATE
 
 #define EMULATOR_MATH(name)                                    \
   inline float name(float value) {                             \

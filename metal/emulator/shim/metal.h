@@ -1,7 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Included before every translated kernel: Metal's library, and what the
-// pre-pass puts in the place of attributes.
+// The shim: Metal's library in C++, for kernels that the pre-pass translated.
+// builder.py includes it before each translated kernel, so it stays a header of
+// its own and defines names that the pre-pass writes: EMULATOR_REGISTER,
+// emulator::threadgroup_variable and emulator::argument.
 
 #pragma once
 #pragma GCC system_header
@@ -14,7 +16,8 @@
 
 #define EMULATOR_CAT_(a, b) a##b
 #define EMULATOR_CAT(a, b) EMULATOR_CAT_(a, b)
-// The kernel comes in parentheses, because its template arguments have commas.
+// Adds a kernel to the library under a host name. `kernel` is in parentheses,
+// because its template arguments contain commas.
 #define EMULATOR_UNPACK(...) __VA_ARGS__
 #define EMULATOR_REGISTER(name, constants, most_threads, kernel) \
   static ::emulator::Registration EMULATOR_CAT(                  \
@@ -23,14 +26,17 @@
 
 namespace emulator {
 
+/** Returns the running threadgroup's copy of the variable number `id`. */
 template <int id, typename T>
 inline T* threadgroup_variable(const char* name) {
-  return static_cast<T*>(threadgroup_memory(id, sizeof(T), alignof(T), name));
+  return static_cast<T*>(threadgroup_memory(id, sizeof(T), name));
 }
 
-/** The values of kernel parameters, as default arguments of the kernel. */
+/** The values of kernel parameters. Kernels are called without arguments: the
+ * pre-pass gives each parameter the function of its attribute as default. */
 namespace argument {
 
+/** Converts to the pointer or reference that the parameter is. */
 struct Memory {
   void* start;
   template <typename T>
@@ -49,6 +55,7 @@ inline Memory threadgroup(int index) {
   return {threadgroup_argument(index)};
 }
 
+/** Converts to the type of the parameter, of one to three dimensions. */
 struct Position {
   Size size;
   operator uint() const {

@@ -1,19 +1,21 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Barriers and simdgroup functions: typed faces of the executor's two
-// primitives.
+// Part of the shim (metal.h): Metal's simdgroup functions and barriers. Each
+// calls emulator::collective or one of the executor's two barriers.
 
 #pragma once
 #pragma GCC system_header
 
 #include "../runtime/executor.h"
 #include "math.h"
+#include "mem_flags.h"
 
-// The caller's file and line, taken where the function is called.
+// Parameters that default to the file and line of the call.
 #define EMULATOR_SITE \
   const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-// The executor's own work, of which the tracker need not hear.
+// Marks functions that work for the executor: the tracker ignores their
+// accesses.
 #define EMULATOR_UNTRACKED __attribute__((no_sanitize_thread))
 
 namespace metal {
@@ -21,7 +23,8 @@ namespace metal {
 using emulator::Lanes;
 using emulator::Site;
 
-// Metal has no simdgroup functions for bool, 64-bit integers and bfloat.
+// Metal has simdgroup functions for half, float and integers of up to 32 bits,
+// and for vectors of these. It has none for bool, 64-bit integers and bfloat.
 template <typename T>
 constexpr bool is_simd_scalar =
     std::is_same_v<T, half> || std::is_same_v<T, float> ||
@@ -44,6 +47,7 @@ EMULATOR_UNTRACKED void set_lane_value(Lanes& lanes, uint lane, T value) {
   __builtin_memcpy(lanes.values[lane], &value, sizeof(T));
 }
 
+/** Sets each lane to Operation over all lanes. */
 template <typename Operation, typename T>
 EMULATOR_UNTRACKED void reduce(Lanes& lanes) {
   T result = lane_value<T>(lanes, 0);
@@ -55,6 +59,7 @@ EMULATOR_UNTRACKED void reduce(Lanes& lanes) {
   }
 }
 
+/** Sets each lane to the sum of the lanes before it, itself included or not. */
 template <typename T, bool inclusive>
 EMULATOR_UNTRACKED void prefix_sum(Lanes& lanes) {
   T before = T(0);
@@ -65,8 +70,9 @@ EMULATOR_UNTRACKED void prefix_sum(Lanes& lanes) {
   }
 }
 
+/** Gives `operand` to a simdgroup function and returns this lane's result. */
 template <typename T>
-T with_own_result(T operand, emulator::Combine combine, Site site) {
+T call_collective(T operand, emulator::Combine combine, Site site) {
   auto lanes = emulator::collective(&operand, sizeof(T), combine, site);
   return lane_value<T>(*lanes, emulator::current->lane);
 }
@@ -80,7 +86,7 @@ T with_own_result(T operand, emulator::Combine combine, Site site) {
   };                                                                   \
   template <typename T>                                                \
   Simd<T> name(T value, EMULATOR_SITE) {                               \
-    return with_own_result(                                            \
+    return call_collective(                                            \
         value, &reduce<name##_operation, T>, Site{#name, file, line}); \
   }
 EMULATOR_REDUCTION(simd_max, metal::max(a, b))
@@ -95,57 +101,60 @@ EMULATOR_REDUCTION(simd_xor, a ^ b)
 template <typename T>
 Simd<T> simd_prefix_exclusive_sum(T value, EMULATOR_SITE) {
   Site site{"simd_prefix_exclusive_sum", file, line};
-  return with_own_result(value, &prefix_sum<T, false>, site);
+  return call_collective(value, &prefix_sum<T, false>, site);
 }
 template <typename T>
 Simd<T> simd_prefix_inclusive_sum(T value, EMULATOR_SITE) {
   Site site{"simd_prefix_inclusive_sum", file, line};
-  return with_own_result(value, &prefix_sum<T, true>, site);
+  return call_collective(value, &prefix_sum<T, true>, site);
 }
 
+/** Returns the value of another lane. It is an error if there is no such lane.
+ */
 template <typename T>
-T value_from(T value, int lane, Site site) {
+T value_of_lane(T value, int lane, Site site) {
   auto lanes = emulator::collective(&value, sizeof(T), nullptr, site);
   if (lane < 0 || lane >= static_cast<int>(lanes->count)) {
     emulator::missing_lane(lane, site);
   }
   return lane_value<T>(*lanes, lane);
 }
-// Up and down leave a lane its own value where the simdgroup ends.
+/** Returns the value of another lane, or this lane's if there is no such lane.
+ */
 template <typename T>
-T value_from_or_own(T value, int lane, Site site) {
+T value_of_lane_or_own(T value, int lane, Site site) {
   auto lanes = emulator::collective(&value, sizeof(T), nullptr, site);
-  bool there = lane >= 0 && lane < static_cast<int>(lanes->count);
-  return there ? lane_value<T>(*lanes, lane) : value;
+  bool exists = lane >= 0 && lane < static_cast<int>(lanes->count);
+  return exists ? lane_value<T>(*lanes, lane) : value;
 }
 
 template <typename T>
 Simd<T> simd_shuffle(T value, ushort lane, EMULATOR_SITE) {
-  return value_from(value, lane, Site{"simd_shuffle", file, line});
+  return value_of_lane(value, lane, Site{"simd_shuffle", file, line});
 }
 template <typename T>
 Simd<T> simd_broadcast(T value, ushort lane, EMULATOR_SITE) {
-  return value_from(value, lane, Site{"simd_broadcast", file, line});
+  return value_of_lane(value, lane, Site{"simd_broadcast", file, line});
 }
 template <typename T>
 Simd<T> simd_broadcast_first(T value, EMULATOR_SITE) {
-  return value_from(value, 0, Site{"simd_broadcast_first", file, line});
+  return value_of_lane(value, 0, Site{"simd_broadcast_first", file, line});
 }
 template <typename T>
 Simd<T> simd_shuffle_xor(T value, ushort mask, EMULATOR_SITE) {
   int lane = static_cast<int>(emulator::current->lane ^ mask);
-  return value_from(value, lane, Site{"simd_shuffle_xor", file, line});
+  return value_of_lane(value, lane, Site{"simd_shuffle_xor", file, line});
 }
 template <typename T>
 Simd<T> simd_shuffle_down(T value, ushort delta, EMULATOR_SITE) {
   int lane = static_cast<int>(emulator::current->lane) + delta;
   Site site{"simd_shuffle_down", file, line};
-  return value_from_or_own(value, lane, site);
+  return value_of_lane_or_own(value, lane, site);
 }
 template <typename T>
 Simd<T> simd_shuffle_up(T value, ushort delta, EMULATOR_SITE) {
   int lane = static_cast<int>(emulator::current->lane) - delta;
-  return value_from_or_own(value, lane, Site{"simd_shuffle_up", file, line});
+  return value_of_lane_or_own(value, lane, Site{"simd_shuffle_up", file, line});
 }
 
 struct simd_vote {
@@ -166,6 +175,7 @@ struct simd_vote {
   vote_t votes;
 };
 
+/** Sets each lane to a mask of the lanes that voted 1. */
 EMULATOR_UNTRACKED inline void ballot(Lanes& lanes) {
   uint votes = 0;
   for (uint i = 0; i < lanes.count; ++i) {
@@ -177,28 +187,19 @@ EMULATOR_UNTRACKED inline void ballot(Lanes& lanes) {
 }
 inline simd_vote simd_ballot(bool vote, EMULATOR_SITE) {
   Site site{"simd_ballot", file, line};
-  return simd_vote(with_own_result<uint>(vote, &ballot, site));
+  return simd_vote(call_collective<uint>(vote, &ballot, site));
 }
 inline bool simd_any(bool vote, EMULATOR_SITE) {
   Site site{"simd_any", file, line};
-  return with_own_result<uint>(vote, &reduce<simd_or_operation, uint>, site);
+  return call_collective<uint>(vote, &reduce<simd_or_operation, uint>, site);
 }
 inline bool simd_all(bool vote, EMULATOR_SITE) {
   Site site{"simd_all", file, line};
-  return with_own_result<uint>(vote, &reduce<simd_and_operation, uint>, site);
+  return call_collective<uint>(vote, &reduce<simd_and_operation, uint>, site);
 }
 
-// ---- barriers --------------------------------------------------------------
+// ---- barriers ---------------------------------------------------------------
 
-enum class mem_flags {
-  mem_none = 0,
-  mem_device = 1,
-  mem_threadgroup = 2,
-  mem_texture = 4
-};
-constexpr mem_flags operator|(mem_flags a, mem_flags b) {
-  return static_cast<mem_flags>(static_cast<int>(a) | static_cast<int>(b));
-}
 inline void threadgroup_barrier(mem_flags flags, EMULATOR_SITE) {
   Site site{"threadgroup_barrier", file, line};
   emulator::threadgroup_barrier(static_cast<int>(flags), site);

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's scalar and vector types and type traits, for a C++ compiler.
+// Part of the shim (metal.h): Metal's scalar and vector types, type traits and
+// numeric limits.
 
 #pragma once
 #pragma GCC system_header
@@ -23,7 +24,8 @@ constexpr half operator""h(long double value) {
   return static_cast<half>(value);
 }
 
-/** Widens to float by itself; everything into it has to be asked for. */
+/** A 16-bit float with the exponent of float. Converts to float implicitly,
+ * from other types only explicitly, as in Metal. */
 struct bfloat {
   uint16_t bits;
 
@@ -40,7 +42,7 @@ struct bfloat {
   }
 
  private:
-  // To the nearest, ties to even; NaNs stay NaNs.
+  // Rounds a float's bits to nearest, ties to even. A NaN becomes a quiet NaN.
   static constexpr uint16_t rounded(uint32_t word) {
     if ((word & 0x7fffffffu) > 0x7f800000u) {
       return static_cast<uint16_t>((word >> 16) | 64);
@@ -76,7 +78,7 @@ namespace metal {
 
 using ::as_type;
 
-// ---- vectors ---------------------------------------------------------------
+// ---- vectors ----------------------------------------------------------------
 
 template <typename T, int size>
 struct Components;
@@ -86,7 +88,7 @@ struct Components<T, 2> {
 };
 template <typename T>
 struct Components<T, 3> {
-  T x, y, z, padding;
+  T x, y, z, padding; // Metal's vectors of three have the size of four
 };
 template <typename T>
 struct Components<T, 4> {
@@ -144,7 +146,7 @@ EMULATOR_VECTOR_OPERATOR(*)
 EMULATOR_VECTOR_OPERATOR(/)
 #undef EMULATOR_VECTOR_OPERATOR
 
-// ---- traits ----------------------------------------------------------------
+// ---- traits -----------------------------------------------------------------
 
 using std::bool_constant;
 using std::conditional;
@@ -178,7 +180,7 @@ constexpr bool is_arithmetic_v = is_floating_point_v<T> || is_integral_v<T>;
 template <typename T>
 struct numeric_limits : std::numeric_limits<T> {};
 
-/** The limits of a 16-bit float, from its bits. */
+/** numeric_limits of a 16-bit float type, given as bits. */
 template <typename T, uint16_t least, uint16_t most, uint16_t inf, uint16_t nan>
 struct SmallFloatLimits {
   static constexpr bool is_integer = false;
