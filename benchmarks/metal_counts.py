@@ -18,7 +18,7 @@ import numpy as np
 from mlx import _selection
 
 import report
-from cases import DATA, TWELVE
+from workloads import DATA, MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
@@ -116,7 +116,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="a file to write")
     arguments = parser.parse_args()
     results = []
-    for case in dict.fromkeys(TWELVE):
+    for case in dict.fromkeys(MODELS):
         results.append((case, ours(case), upstream(case)))
         print(markdown(results[-1:]).splitlines()[-1], flush=True)
     if arguments.json:
