@@ -10,24 +10,19 @@ The rivals take turns, so that other work on the machine slows all of them alike
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
 import time
 
 import mlx.core as mx
 import numpy as np
-from mlx import _selection
 
+import machine
 import report
 import rivals
 from workloads import SETS, sweep
 
-ROOT = pathlib.Path(__file__).parents[1]
 CALLS = {"single": 1, "batched": 16}
 LONG_CALL = 300
 
@@ -86,47 +81,12 @@ def run_case(case, seconds, only=None):
     return result
 
 
-def processor():
-    """Returns the processor's name, with what tells generations of it apart."""
-    if platform.system() != "Linux":
-        return platform.processor()
-    known = {}
-    with open("/proc/cpuinfo") as lines:
-        for line in lines:
-            name, _, value = line.partition(":")
-            known.setdefault(name.strip(), value.strip())
-    if "model name" not in known:
-        return platform.processor()
-    family, model = known.get("cpu family"), known.get("model")
-    return f"{known['model name']} (family {family}, model {model})"
-
-
-def commit():
-    """Returns the commit that is measured, marked where files differ from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
 def environment(threads):
     versions = {"mlx": mx.__version__, "numpy": np.__version__}
     for name in ("torch", "jax"):
         if getattr(rivals, name):
             versions[name] = getattr(rivals, name).__version__
-    return {
-        "machine": platform.machine(),
-        "processor": processor(),
-        "instructions": _selection.kernels()[0],
-        "threads": threads,
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "commit": commit(),
-        "date": datetime.date.today().isoformat(),
-        "versions": versions,
-    }
+    return {**machine.describe(), "threads": threads, "versions": versions}
 
 
 def measure_sets(names, seconds):
