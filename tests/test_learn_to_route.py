@@ -1,13 +1,15 @@
 """A small run of examples/learn_to_route.py: its arms, curves, table and plot."""
 
 import importlib.util
+import json
 import pathlib
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
-FILE = pathlib.Path(__file__).parents[1] / "examples" / "learn_to_route.py"
+ROOT = pathlib.Path(__file__).parents[1]
+FILE = ROOT / "examples" / "learn_to_route.py"
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,10 @@ def test_a_short_run_writes_a_table_and_a_plot(route, tmp_path, monkeypatch):
     assert route.table(found).count("\n") == 1 + 3 + 2
     route.plot(found, tmp_path / "plot.svg")
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
+
+
+def test_the_page_shows_the_table_of_the_published_data(route):
+    published = json.loads((ROOT / "docs" / "data" / "routing.json").read_text())
+    page = (ROOT / "docs" / "routing.md").read_text()
+    assert route.table(published) in page
+    assert f"{100 * published['oracle']:.1f}" in page

@@ -7,7 +7,7 @@ accuracy of float32.
 
 Derivatives exist to any order. Where ``p`` is 1/2, the second derivative of
 ``"laplace"`` jumps, and the mean of both sides is returned. Like every custom function
-of MLX, this one is refused by ``mx.compile(..., shapeless=True)`` and
+of MLX, ``soft_topk`` is refused by ``mx.compile(..., shapeless=True)`` and
 ``mx.export_function``.
 """
 

@@ -50,10 +50,10 @@ class TopKRouter(WithState):
     weights that the chosen experts are given, and none through the choice; see
     :func:`dense_router` and :func:`soft_topk` for estimators of the latter.
 
-    With ``renormalize`` and ``score="softmax"`` the weights are the softmax of the
-    chosen logits, as in Mixtral and Qwen. In general the chosen scores are divided by
-    their sum. Then the logits of experts that were not chosen get no gradient. With
-    ``k = 1`` the weight is 1 and the gradient of ``weight`` is exactly zero.
+    With ``renormalize`` the weights are the chosen scores divided by their sum. For
+    softmax scores that is the softmax of the chosen logits, as in Mixtral and Qwen.
+    The logits of experts that were not chosen then get no gradient. If ``k`` is 1 as
+    well, the weight is 1, and the gradient of ``weight`` is exactly zero.
 
     No expert runs here.
 
