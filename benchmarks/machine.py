@@ -26,14 +26,22 @@ def processor():
     return f"{known['model name']} (family {family}, model {model})"
 
 
+def git(*arguments):
+    command = ["git", "-C", str(ROOT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def commit():
-    """Returns the commit that is measured, marked where files differ from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    """Returns the commit that is measured, with "-dirty" if files differ from it.
+
+    Files in docs do not count, since a measurement writes there.
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        changed = git("status", "--porcelain", "-uno", "--", ".", ":(exclude)docs")
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
 
 
 def describe():

@@ -14,7 +14,7 @@ import run  # noqa: E402
 from workloads import GOALS, PAGE, SETS, Case, Goal  # noqa: E402
 
 CASE = Case("topk", 8192, 8, 2)
-FILES = sorted(page.DATA.glob("*.json"))
+FILES = sorted(page.DATA.glob("*-threads-*.json"))
 
 
 def result(case, stock, **rivals):
