@@ -6,6 +6,7 @@ import pathlib
 import platform
 import subprocess
 
+import mlx.core as mx
 from mlx import _selection
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -57,4 +58,5 @@ def describe():
         "load": round(os.getloadavg()[0], 2),
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
+        "versions": {"mlx": mx.__version__},
     }

@@ -82,11 +82,13 @@ def run_case(case, seconds, only=None):
 
 
 def environment(threads):
-    versions = {"mlx": mx.__version__, "numpy": np.__version__}
+    described = machine.describe()
+    described["threads"] = threads
+    described["versions"]["numpy"] = np.__version__
     for name in ("torch", "jax"):
         if getattr(rivals, name):
-            versions[name] = getattr(rivals, name).__version__
-    return {**machine.describe(), "threads": threads, "versions": versions}
+            described["versions"][name] = getattr(rivals, name).__version__
+    return described
 
 
 def measure_sets(names, seconds):
