@@ -61,23 +61,22 @@ def stock_of(result):
     return "stock idiom" if result["op"] == "topk" else "stock"
 
 
-def short_row(case, first, more):
-    """Makes a row of the short table from a case's results.
-
-    ``first`` is the result with one thread, ``more`` that with all, or None.
-    """
-    single, batched = (first[mode]["ours"]["median"] for mode in report.MODES)
+def short_row(case, result):
+    """Makes the cells of a case, measured with the fewest threads."""
+    single, batched = (result[mode]["ours"]["median"] for mode in report.MODES)
     row = [label(case), report.microseconds(single), report.microseconds(batched)]
-    for rival in (stock_of(first), "torch"):
-        row += [report.ratio_cell(first, rival, mode) for mode in report.MODES]
+    for rival in (stock_of(result), "torch"):
+        row += [report.ratio_cell(result, rival, mode) for mode in report.MODES]
     for rival in ("numpy", "max pass"):
-        row.append(report.ratio_cell(first, rival, "batched"))
-    ours = more and report.microseconds(more["batched"]["ours"]["median"])
-    return [*row, ours or ""]
+        row.append(report.ratio_cell(result, rival, "batched"))
+    return row
 
 
 def short_table(by_threads):
-    """Makes the table of one instruction set: a row for each case of `PAGE`."""
+    """Makes the table of one instruction set: a row for each case of `PAGE`.
+
+    The last column has the time with the most threads that were measured.
+    """
     fewest, most = min(by_threads), max(by_threads)
     measured = {n: report.by_set_and_case(by_threads[n]) for n in (fewest, most)}
     rows = [
@@ -91,15 +90,16 @@ def short_table(by_threads):
             "torch, batched",
             "NumPy, batched",
             "max pass, batched",
-            f"batched, us, {most} threads" if most > 1 else "more threads",
+            f"batched, us, threads: {most}",
         ]
     ]
     for name, case in PAGE:
-        first, more = (
-            report.result_of(measured[n], name, case) for n in (fewest, most)
-        )
-        if first:
-            rows.append(short_row(case, first, more if most > fewest else None))
+        result = report.result_of(measured[fewest], name, case)
+        if result is None:
+            continue
+        more = report.result_of(measured[most], name, case)
+        time = report.microseconds(more["batched"]["ours"]["median"]) if more else ""
+        rows.append([*short_row(case, result), time])
     return report.markdown_table(rows)
 
 

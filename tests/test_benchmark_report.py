@@ -72,7 +72,7 @@ def test_a_rival_that_was_not_measured_leaves_its_cell_empty():
     [(name, case), *_] = PAGE
     results = {name: [result(case, 3.0)], "environment": {}}
     row = page.short_table({1: results}).splitlines()[2]
-    assert row == f"| {page.label(case)} | 1.0 | 1.0 | 3.0 | 3.0 |  |  |  |  |  |"
+    assert row == f"| {page.label(case)} | 1.0 | 1.0 | 3.0 | 3.0 |  |  |  |  | 1.0 |"
 
 
 def test_measurements_name_the_machine_and_the_commit():
