@@ -2,8 +2,9 @@
 # make test    build and install what changed, run every test
 # make check   format, lint, smoke test
 # make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
-# make route   ten ways of teaching a router, compared: under two minutes
-# make bench   against stock MLX, torch, NumPy and one pass over memory
+# make route   nine ways of training a router, compared: under two minutes
+# make bench   measure against stock MLX, torch and NumPy; writes docs/data and
+#              docs/performance.md. The machine must be idle
 # make core-suite MLX_TESTS=...  MLX's own Python tests, on the fork and on stock
 # make wheel-macos  the wheel for macOS, on Linux, into dist/macos
 
@@ -71,8 +72,10 @@ route: $(VENV)/.installed
 	$(BIN)/python examples/learn_to_route.py --out build/routing
 
 bench: $(VENV)/.installed $(VENV)/.bench
-	$(BIN)/python benchmarks/run.py --threads 1 $(BENCH)
-	$(BIN)/python benchmarks/run.py --threads $$(nproc) --sets table,sorts $(BENCH)
+	$(BIN)/python benchmarks/run.py --out docs/data --threads 1
+	[ $$(nproc) = 1 ] || $(BIN)/python benchmarks/run.py --out docs/data \
+	  --threads $$(nproc) --sets table,argpartition,sorts,argmax
+	$(BIN)/python benchmarks/page.py
 
 sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))

@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 
 import report
-from cases import DATA, TWELVE
+from workloads import DATA, MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
@@ -125,7 +125,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="the file to write counts to")
     arguments = parser.parse_args()
     results = []
-    for case in dict.fromkeys(TWELVE):
+    for case in dict.fromkeys(MODELS):
         results.append((case, ours(case), stock(case)))
         print(markdown(results[-1:]).splitlines()[-1], flush=True)
     if arguments.json:

@@ -1,7 +1,7 @@
-"""Tokens per second of mlx-lm's samplers and of its routing, here and on stock MLX.
+"""Measures tokens per second of mlx-lm's samplers and routing, here and on stock MLX.
 
-Stock and the fork take turns in processes of their own, so that what the machine
-does besides falls on both. ``make clients-bench`` runs this.
+This build and stock MLX take turns, each in a process of its own, so that other work
+on the machine slows both alike. ``make clients-bench`` runs this.
 """
 
 import argparse
@@ -18,7 +18,7 @@ VOCABULARY = 151_936
 
 
 def samplers():
-    """Name to a function that draws ``count`` tokens, one after another."""
+    """Maps names to functions that draw ``count`` tokens, one after another."""
     import mlx.core as mx
     from mlx_lm.sample_utils import make_sampler
 
@@ -50,7 +50,7 @@ def samplers():
 
 
 def routers():
-    """What a mixture does to choose 8 of 128 experts, for one token and for many."""
+    """Maps names to functions that choose 8 of 128 experts for each token."""
     import mlx.core as mx
 
     def routing(tokens):
@@ -70,25 +70,26 @@ def routers():
 
 
 def generators():
-    """A small mixture that generates with the sampler of all three."""
+    """Maps a name to a function that generates ``count`` tokens with a small mixture.
+
+    The sampler applies top-k, top-p and min-p.
+    """
     import mlx.core as mx
     from mlx_lm.generate import generate_step
-    from mlx_lm.models import mixtral
     from mlx_lm.sample_utils import make_sampler
 
+    sys.path.append(str(ROOT / "examples"))
+    from small_mixture import small_mixture
+
     mx.random.seed(0)
-    arguments = mixtral.ModelArgs(
-        model_type="mixtral",
-        vocab_size=32_768,
-        hidden_size=128,
-        intermediate_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        num_local_experts=32,
-        num_experts_per_tok=4,
+    model = small_mixture(
+        "mixtral",
+        vocabulary=32_768,
+        hidden=128,
+        layers=4,
+        experts=32,
+        experts_per_token=4,
     )
-    model = mixtral.Model(arguments)
     sampler = make_sampler(temp=0.7, top_k=40, top_p=0.95, min_p=0.02)
 
     def generate(count):
@@ -100,10 +101,14 @@ def generators():
 
 
 def rate(work):
-    """Tokens per second, in the least disturbed of nine stretches."""
+    """Returns tokens per second: the highest of nine repetitions.
+
+    Other programs only ever lower the rate, so the highest is the least disturbed.
+    """
     work(3)
     begin = time.perf_counter()
     work(3)
+    # A repetition takes about 0.15 seconds.
     count = max(3, int(0.15 * 3 / (time.perf_counter() - begin)))
     rates = []
     for _ in range(9):
@@ -112,12 +117,13 @@ def rate(work):
     return max(rates)
 
 
-def measure():
+def print_rates():
     work = {**samplers(), **routers(), **generators()}
     print(json.dumps({name: rate(function) for name, function in work.items()}))
 
 
-def run(stock):
+def rates_of(stock):
+    """Measures in a new process, on stock MLX or on this build."""
     path = {"PYTHONPATH": str(ROOT / "build" / "stock")} if stock else {}
     done = subprocess.run(
         [sys.executable, __file__, "--measure"],
@@ -128,15 +134,8 @@ def run(stock):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measure", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    if options.measure:
-        measure()
-        return
-    rounds = [(run(False), run(True)) for _ in range(options.rounds)]
+def print_table(rounds):
+    """Prints a row for each task. ``rounds`` are pairs of rates, here and on stock."""
     print("| tokens per second | here | stock | ratio, median of rounds (lowest) |")
     print("|---|---|---|---|")
     for name in rounds[0][0]:
@@ -144,6 +143,21 @@ def main():
         ratios = [ours[name] / theirs[name] for ours, theirs in rounds]
         middle, low = statistics.median(ratios), min(ratios)
         print(f"| {name} | {here:,.0f} | {stock:,.0f} | {middle:.1f} ({low:.1f}) |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", action="store_true", help="once, in this process")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.measure:
+        print_rates()
+        return
+    # Not above, since stock MLX, which --measure may run on, lacks what it imports.
+    import machine
+
+    print(json.dumps(machine.describe()), end="\n\n")
+    print_table([(rates_of(False), rates_of(True)) for _ in range(options.rounds)])
 
 
 if __name__ == "__main__":

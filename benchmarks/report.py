@@ -1,33 +1,40 @@
-"""The results of run.py as a line, as tables, and as a plot."""
+"""Turns the results of run.py into text: a line for each case, and full tables.
+
+A result is a dictionary that run.py makes of one case. Results are grouped by the
+name of the set that the case was measured in.
+"""
 
 import math
+from typing import NamedTuple
 
-from cases import GOALS
+from workloads import GOALS, Goal
 
 RIVALS = ["stock idiom", "stock topk, values", "stock", "stock argmax", "torch"]
 RIVALS += ["numpy", "jax", "max pass"]
-MODES = ("eager", "graph")
-OWN = {"stock topk, values": "ours, values", "stock argmax": "ours, values"}
+# How calls are timed, and what the column of a table calls it.
+MODES = {"single": "one call", "batched": "batched"}
+# These rivals return less than "ours", so they are compared with less.
+COUNTERPART = {"stock topk, values": "ours, values", "stock argmax": "ours, values"}
 
 
 def ratio(result, rival, mode):
-    """How many times as long as ours the rival's takes."""
-    ours = result[mode][OWN.get(rival, "ours")]["median"]
+    """Returns the rival's median time divided by ours."""
+    ours = result[mode][COUNTERPART.get(rival, "ours")]["median"]
     return result[mode][rival]["median"] / ours
 
 
 def line(result):
-    ours = result["eager"]["ours"]["median"]
-    graph = result["graph"]["ours"]["median"]
+    single, batched = (result[mode]["ours"]["median"] for mode in MODES)
     ratios = [
         " ".join([rival, *(f"{ratio(result, rival, m):.1f}x" for m in MODES)])
         for rival in RIVALS
-        if rival in result["eager"]
+        if rival in result["single"]
     ]
-    return f"{result['case']}: {ours:.1f} us, {graph:.1f} us; " + "; ".join(ratios)
+    times = f"{single:.1f} us, batched {batched:.1f} us"
+    return f"{result['op']} {result['case']}: {times}; " + "; ".join(ratios)
 
 
-def number(value):
+def microseconds(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
@@ -35,125 +42,140 @@ def times(value):
     return f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
 
 
-def table(results, rivals):
-    head = ["case", "ours, eager", "p10 to p90", "in a graph", "GB/s"]
-    head += [f"{rival}, eager" for rival in rivals]
-    head += [f"{rival}, graph" for rival in rivals]
-    rows = [head, ["---"] * len(head)]
+def ratio_cell(result, rival, mode):
+    """Returns the ratio as text, or nothing where the rival was not measured."""
+    return times(ratio(result, rival, mode)) if rival in result[mode] else ""
+
+
+def markdown_table(rows):
+    """Writes rows of cells, the first of which is the head."""
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def full_table(results, rivals):
+    head = ["case", "one call, us", "p10 to p90", "batched, us", "GB/s"]
+    head += [f"{rival}, {name}" for rival in rivals for name in MODES.values()]
+    rows = [head]
     for result in results:
-        eager, graph = result["eager"]["ours"], result["graph"]["ours"]
-        row = [result["case"], number(eager["median"])]
-        row.append(f"{number(eager['p10'])} to {number(eager['p90'])}")
-        row += [number(graph["median"])]
-        row.append(f"{result['bytes'] / graph['median'] / 1e3:.1f}")
-        for mode in MODES:
-            for rival in rivals:
-                known = rival in result[mode]
-                row.append(times(ratio(result, rival, mode)) if known else "")
+        single, batched = (result[mode]["ours"] for mode in MODES)
+        row = [
+            result["case"],
+            microseconds(single["median"]),
+            f"{microseconds(single['p10'])} to {microseconds(single['p90'])}",
+            microseconds(batched["median"]),
+            f"{result['bytes'] / batched['median'] / 1e3:.1f}",
+        ]
+        row += [ratio_cell(result, rival, m) for rival in rivals for m in MODES]
         rows.append(row)
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return markdown_table(rows)
 
 
-def goal_rows(results):
-    known = {
-        (r["op"], r["case"]): r
+def sets_of(results):
+    """Returns the results without what is not a set of cases."""
+    return {
+        name: group
         for name, group in results.items()
         if name not in ("environment", "sweep")
-        for r in group
     }
-    for goal in GOALS:
-        found = [known.get((case.op, str(case))) for case in goal.cases]
-        found = [r for r in found if r and goal.rival in r["eager"]]
-        for mode in MODES:
-            ratios = {
-                r["op"] + " " + r["case"]: ratio(r, goal.rival, mode) for r in found
-            }
-            if ratios:
-                missed = [case for case, got in ratios.items() if got < goal.times]
-                worst = min(ratios, key=ratios.get)
-                yield goal, mode, len(ratios), missed, worst, ratios[worst]
 
 
-def goals(results):
-    rows = ["| goal | mode | met | worst |", "| --- | --- | --- | --- |"]
-    for goal, mode, count, missed, worst, got in goal_rows(results):
-        met = f"{count - len(missed)} of {count}"
-        rows.append(f"| {goal.text} | {mode} | {met} | {times(got)} on {worst} |")
-    return "\n".join(rows) + "\n"
+def by_set_and_case(results):
+    """Maps all that distinguishes a measurement to its result.
+
+    The set belongs to the key: a case that is in two sets is measured twice.
+    """
+    fields = ("op", "rows", "n", "k", "dtype", "data")
+    return {
+        (name, *(result[field] for field in fields)): result
+        for name, group in sets_of(results).items()
+        for result in group
+    }
+
+
+def result_of(measured, name, case):
+    """Returns the result of ``case`` in the set ``name``, or None."""
+    key = (name, case.op, case.rows, case.n, case.k, case.dtype, case.data)
+    return measured.get(key)
+
+
+class Outcome(NamedTuple):
+    """How one goal was met in one mode: the ratio and the label of each case."""
+
+    goal: Goal
+    mode: str
+    ratios: list[tuple[float, str]]
+
+    @property
+    def met(self):
+        return sum(got >= self.goal.times for got, _ in self.ratios)
+
+    @property
+    def worst(self):
+        return min(self.ratios)
+
+
+def outcomes(results, goals=GOALS):
+    """Yields an outcome for each goal and mode that has results."""
+    measured = by_set_and_case(results)
+    for goal in goals:
+        found = [result_of(measured, *pair) for pair in goal.cases]
+        found = [r for r in found if r and goal.rival in r["single"]]
+        for mode in MODES if found else ():
+            ratios = [
+                (ratio(r, goal.rival, mode), f"{r['op']} {r['case']}") for r in found
+            ]
+            yield Outcome(goal, mode, ratios)
+
+
+def goal_table(results):
+    rows = [["goal", "mode", "met", "worst case"]]
+    for outcome in outcomes(results):
+        got, label = outcome.worst
+        rows.append(
+            [
+                outcome.goal.text,
+                MODES[outcome.mode],
+                f"{outcome.met} of {len(outcome.ratios)}",
+                f"{times(got)} on {label}",
+            ]
+        )
+    return markdown_table(rows)
 
 
 def sweep_summary(results):
-    rows = []
-    for mode in MODES:
-        ratios = {r["case"]: ratio(r, "torch", mode) for r in results}
-        slower = {case: got for case, got in ratios.items() if got < 1}
-        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
-        rows.append(
-            f"{mode}: {len(ratios)} shapes; torch.topk takes {mean:.1f} times as long "
-            f"in the geometric mean; we are slower on {len(slower)}"
+    paragraphs = []
+    for mode, name in MODES.items():
+        ratios = [(ratio(r, "torch", mode), r["case"]) for r in results]
+        slower = sorted(pair for pair in ratios if pair[0] < 1)
+        mean = math.exp(sum(math.log(got) for got, _ in ratios) / len(ratios))
+        paragraphs.append(
+            f"{name}: {len(ratios)} shapes. On average (the geometric mean) torch.topk "
+            f"takes {mean:.1f} times as long as ours. It is faster on {len(slower)}; "
+            "the worst, as its time divided by ours:"
         )
-        if slower:
-            worst = sorted(slower, key=slower.get)[:12]
-            rows.append(", ".join(f"{case}: {slower[case]:.2f}" for case in worst))
-    return "\n\n".join(rows) + "\n"
+        paragraphs.append(
+            ", ".join(f"{case}: {got:.2f}" for got, case in slower[:12]) or "none"
+        )
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def markdown(results):
-    env = results["environment"]
-    versions = ", ".join(f"{k} {v}" for k, v in env["versions"].items())
-    text = f"{env['processor']} ({env['instructions']}), threads: {env['threads']}; "
-    text += f"{versions}.\n\n"
-    for name, group in results.items():
-        if name == "sweep":
-            text += f"### sweep\n\n{sweep_summary(group)}\n"
-        elif name != "environment":
-            there = [r for r in RIVALS if any(r in x["eager"] for x in group)]
-            ops = sorted({result["op"] for result in group})
-            for op in ops:
-                rows = [result for result in group if result["op"] == op]
-                text += f"### {name}: {op}\n\n{table(rows, there)}\n"
-    return text + f"### goals\n\n{goals(results)}"
-
-
-def plot(results, file):
-    """A bar for each rival and case: how many times as long as ours it takes."""
-    try:
-        import matplotlib
-    except ImportError:
-        return
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "bench"
-    import matplotlib.pyplot as plt
-
-    shown = results.get("table", []) + results.get("sorts", [])
-    if not shown:
-        return
-    names = ["stock idiom", "stock", "torch", "numpy", "max pass"]
-    figure, axes = plt.subplots(figsize=(9, 0.42 * len(shown) + 1.5))
-    height = 0.8 / len(names)
-    for i, rival in enumerate(names):
-        # A max pass is a limit for topk, and no more than a unit for sorts.
-        has = [
-            (y, r)
-            for y, r in enumerate(shown)
-            if rival in r["graph"] and (rival != "max pass" or r["op"] == "topk")
-        ]
-        bars = [ratio(r, rival, "graph") for _, r in has]
-        axes.barh([y + i * height for y, _ in has], bars, height, label=rival)
-    labels = [f"{r['op']} {r['case'].replace(' float32', '')}" for r in shown]
-    axes.set_yticks([y + 0.4 - height / 2 for y in range(len(shown))], labels)
-    axes.set_xscale("log")
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("time of a rival, ours being 1")
-    axes.margins(y=0.01)
-    axes.invert_yaxis()
-    axes.legend(loc="lower right", fontsize=8)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
+def full_tables(results):
+    """Writes all sets, the sweep and the goals as Markdown."""
+    text = ""
+    for name, group in sets_of(results).items():
+        for op in sorted({result["op"] for result in group}):
+            rows = [result for result in group if result["op"] == op]
+            rivals = [r for r in RIVALS if any(r in x["single"] for x in rows)]
+            text += f"## Set {name}: {op}\n\n{full_table(rows, rivals)}\n"
+    if "sweep" in results:
+        text += f"## Sweep\n\n{sweep_summary(results['sweep'])}\n"
+    return text + f"## Goals\n\n{goal_table(results)}"
 
 
 def update(page, name, text):
-    """Puts ``text`` between the marks of ``name`` on a page."""
+    """Replaces what is between the two marks of ``name`` on a page by ``text``."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, rest = page.read_text().split(begin)
     after = rest.split(end)[1]

@@ -1,4 +1,4 @@
-"""Who is measured: a function of no arguments for each, made before the clock runs."""
+"""The functions that are timed: this build, stock MLX, NumPy, torch and JAX."""
 
 import contextlib
 
@@ -6,12 +6,13 @@ import mlx.core as mx
 import numpy as np
 from mlx import _overlay
 
-from cases import DATA
+from workloads import DATA
 
 stock = _overlay.stock
 
 
 def module(name):
+    """Imports a module that may be missing: then the result is None."""
     with contextlib.suppress(ImportError):
         return __import__(name)
 
@@ -27,7 +28,10 @@ def set_threads(count):
 
 
 def arrays(case):
-    """The same elements for NumPy, MLX and torch; bfloat16 is uint16 for NumPy."""
+    """Returns the same elements for NumPy, MLX and torch (None without torch).
+
+    NumPy has no bfloat16, so its array holds the bits as uint16.
+    """
     rng = np.random.default_rng(0)
     values = np.ascontiguousarray(DATA[case.data](rng, (case.rows, case.n)))
     if np.dtype(getattr(np, case.dtype, np.float32)).kind in "iu":
@@ -47,7 +51,7 @@ def arrays(case):
 
 
 def idiom(a, k):
-    """How stock MLX gets values and indices, in no order."""
+    """Returns the values and indices of the k largest as stock MLX does, unsorted."""
     chosen = stock.argpartition(-a, k - 1, axis=-1)[..., :k]
     return mx.take_along_axis(a, chosen, axis=-1), chosen
 
@@ -57,12 +61,14 @@ def numpy_topk(x, k):
     return np.take_along_axis(x, chosen, -1), chosen
 
 
-def lazily(function):
-    """MLX: the graph of ``count`` calls, evaluated at once."""
+def evaluated_together(function):
+    """Wraps an MLX function: builds the graph of ``count`` calls, then evaluates it."""
     return lambda count: mx.eval([function() for _ in range(count)])
 
 
-def at_once(function):
+def one_after_another(function):
+    """Wraps a function of a library that computes at once."""
+
     def calls(count):
         for _ in range(count):
             function()
@@ -70,11 +76,10 @@ def at_once(function):
     return calls
 
 
-def rivals(case):
-    """Name to a function that calls a rival so many times; ours is the first."""
-    x, a, t = arrays(case)
+def mlx_functions(case, a):
+    """Maps names to functions of this build ("ours") and of stock MLX."""
     k = case.k
-    mlx = {
+    return {
         "topk": {
             "ours": lambda: mx.topk(a, k, sorted=True, return_indices=True),
             "ours, unsorted": lambda: mx.topk(a, k, return_indices=True),
@@ -100,44 +105,63 @@ def rivals(case):
             "stock": lambda: stock.argmax(a, axis=-1),
         },
     }[case.op]
-    # NumPy has no instruction for the greatest of halves, but one for integers.
+
+
+def numpy_function(case, x):
+    return {
+        "topk": lambda: numpy_topk(x, case.k),
+        "argpartition": lambda: np.argpartition(-x, case.k - 1)[..., : case.k],
+        "sort": lambda: np.sort(x, axis=-1),
+        "argsort": lambda: np.argsort(x, axis=-1),
+        "argmax": lambda: x.argmax(-1),
+    }[case.op]
+
+
+def torch_function(case, t):
+    return {
+        "topk": lambda: torch.topk(t, case.k),
+        "argpartition": lambda: torch.topk(-t, case.k, sorted=False).indices,
+        "sort": lambda: torch.sort(t, dim=-1),
+        "argsort": lambda: torch.argsort(t, dim=-1),
+        "argmax": lambda: torch.argmax(t, dim=-1),
+    }[case.op]
+
+
+def rivals(case):
+    """Maps each name to a function of a count that makes so many calls.
+
+    "ours" comes first. The arrays are made here, before the clock runs.
+    """
+    x, a, t = arrays(case)
+    # NumPy takes the maximum of float16 slowly, and that of uint16 with one
+    # instruction for a whole vector.
     memory = x.view(np.uint16) if x.dtype == np.float16 else x
     eager = {"max pass": lambda: memory.max()}
     if case.dtype != "bfloat16":
-        eager["numpy"] = {
-            "topk": lambda: numpy_topk(x, k),
-            "argpartition": lambda: np.argpartition(-x, k - 1)[..., :k],
-            "sort": lambda: np.sort(x, axis=-1),
-            "argsort": lambda: np.argsort(x, axis=-1),
-            "argmax": lambda: x.argmax(-1),
-        }[case.op]
+        eager["numpy"] = numpy_function(case, x)
     if t is not None:
-        eager["torch"] = {
-            "topk": lambda: torch.topk(t, k),
-            "argpartition": lambda: torch.topk(-t, k, sorted=False).indices,
-            "sort": lambda: torch.sort(t, dim=-1),
-            "argsort": lambda: torch.argsort(t, dim=-1),
-            "argmax": lambda: torch.argmax(t, dim=-1),
-        }[case.op]
-    if jax and case.op == "topk" and case.dtype != "float64":
-        j = jax.device_put(np.array(a.astype(mx.float32)) if t is None else x)
-        top_k = jax.jit(lambda j: jax.lax.top_k(j, k))
-        if case.dtype != "bfloat16":
-            eager["jax"] = lambda: jax.block_until_ready(top_k(j))
-    named = {name: lazily(function) for name, function in mlx.items()}
-    named |= {name: at_once(function) for name, function in eager.items()}
-    return named
+        eager["torch"] = torch_function(case, t)
+    if jax and case.op == "topk" and case.dtype not in ("bfloat16", "float64"):
+        j = jax.device_put(x)
+        top_k = jax.jit(lambda j: jax.lax.top_k(j, case.k))
+        eager["jax"] = lambda: jax.block_until_ready(top_k(j))
+    mlx = mlx_functions(case, a)
+    return {
+        **{name: evaluated_together(function) for name, function in mlx.items()},
+        **{name: one_after_another(function) for name, function in eager.items()},
+    }
 
 
 def verify(case):
-    """Our results are what a stable sort of NumPy's says, outside of the clock."""
+    """Compares this build's results with a stable sort of NumPy's, for four rows."""
     x, a, _ = arrays(case)
     x = np.array(a.astype(mx.float32)) if case.dtype == "bfloat16" else x
     x, a = x[:4], a[:4]
     ascending = np.argsort(x, -1, kind="stable")
     if case.op == "topk":
         indices = np.array(mx.topk(a, case.k, sorted=True, return_indices=True)[1])
-        # NumPy puts NaN last, and so first among the largest: the order agrees.
+        # Reversing a stable ascending sort of the reversed row puts the largest
+        # first, NaN before all, and of equal elements the one with the lower index.
         backwards = np.argsort(x[..., ::-1], -1, kind="stable")[..., ::-1]
         wanted = (case.n - 1 - backwards)[..., : case.k]
         np.testing.assert_array_equal(indices, wanted)

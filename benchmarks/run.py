@@ -1,29 +1,30 @@
-"""Measures selection against its rivals in one run: a table, a JSON file, a plot.
+"""Measures the selection ops against their rivals, and writes a JSON file.
 
     python benchmarks/run.py [--sets table,sorts] [--threads 1] [--out FOLDER]
 
-Every figure is the median over repeated calls, in microseconds. "eager" is one call
-with its evaluation; "graph" is one of 16 calls that are evaluated at once, which
-leaves out what it takes to wake the stream's thread (measured of what takes less than
-300 microseconds, of which that is a part). Rivals take turns.
+Times are microseconds per call, the median over repeated calls. "single" is one call
+with its evaluation. "batched" is one of 16 calls that are evaluated together, so that
+the time to wake the stream's thread (some 50 microseconds) is shared by all of them.
+A single call that takes more than 300 microseconds is not measured again in a batch.
+The rivals take turns, so that other work on the machine slows all of them alike.
 """
 
 import argparse
 import json
 import pathlib
-import platform
 import statistics
 import time
 
 import mlx.core as mx
 import numpy as np
-from mlx import _selection
 
+import machine
 import report
 import rivals
-from cases import SETS, sweep
+from workloads import SETS, sweep
 
-IN_GRAPH = 16
+CALLS = {"single": 1, "batched": 16}
+LONG_CALL = 300
 
 
 def clock(function, calls):
@@ -33,8 +34,11 @@ def clock(function, calls):
 
 
 def measure(functions, seconds, calls):
-    """Name to the sorted times of one call. The functions take turns of some calls,
-    of which the first, with the caches of another, do not count."""
+    """Maps the name of each function to the sorted times of one call, in seconds.
+
+    The functions take turns of up to 8 measurements. The first calls of a turn are
+    not counted, since they find the data of another function in the caches.
+    """
     times = {name: [] for name in functions}
     started = time.perf_counter()
     while True:
@@ -66,35 +70,48 @@ def run_case(case, seconds, only=None):
         functions = {name: functions[name] for name in only}
     result = {"case": str(case), **vars(case)}
     result["bytes"] = case.rows * case.n * mx.zeros(1, getattr(mx, case.dtype)).nbytes
-    for mode, calls in (("eager", 1), ("graph", IN_GRAPH)):
-        # What takes long shows no difference, and would need much memory.
-        if mode == "graph" and result["eager"]["ours"]["median"] > 300:
-            result[mode] = result["eager"]
+    for mode, calls in CALLS.items():
+        # Waking the thread is a small part of a long call, and a batch of long calls
+        # would need much memory.
+        if mode == "batched" and result["single"]["ours"]["median"] > LONG_CALL:
+            result[mode] = result["single"]
             continue
         measured = measure(functions, seconds, calls)
         result[mode] = {name: summary(times) for name, times in measured.items()}
     return result
 
 
-def processor():
-    with open("/proc/cpuinfo") as lines:
-        for line in lines:
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-
-
 def environment(threads):
-    versions = {"mlx": mx.__version__, "numpy": np.__version__}
+    described = machine.describe()
+    described["threads"] = threads
+    described["versions"]["numpy"] = np.__version__
     for name in ("torch", "jax"):
         if getattr(rivals, name):
-            versions[name] = getattr(rivals, name).__version__
-    return {
-        "machine": platform.machine(),
-        "processor": processor() if platform.system() == "Linux" else "",
-        "instructions": _selection.kernels()[0],
-        "threads": threads,
-        "versions": versions,
-    }
+            described["versions"][name] = getattr(rivals, name).__version__
+    return described
+
+
+def measure_sets(names, seconds):
+    for name in names:
+        results = []
+        swept = name == "sweep"
+        for case in sweep() if swept else SETS[name]:
+            only = ["ours", "torch"] if swept else None
+            results.append(run_case(case, seconds / 8 if swept else seconds, only))
+            print(f"{name}: {report.line(results[-1])}", flush=True)
+        yield name, results
+
+
+def as_json(results):
+    """Writes a case a line, so that a difference between two runs can be read."""
+    parts = []
+    for name, value in results.items():
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(result) for result in value)
+            parts.append(f"{json.dumps(name)}: [\n{lines}\n]")
+        else:
+            parts.append(f"{json.dumps(name)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def main():
@@ -103,28 +120,18 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.6, help="for each case")
     parser.add_argument("--out", type=pathlib.Path, default="build/bench")
-    parser.add_argument("--page", type=pathlib.Path, help="a page to bring up to date")
     arguments = parser.parse_args()
     mx.set_default_device(mx.cpu)
     rivals.set_threads(arguments.threads)
     results = {"environment": environment(arguments.threads)}
-    for name in arguments.sets.split(","):
-        results[name] = []
-        cases = sweep() if name == "sweep" else SETS[name]
-        for case in cases:
-            only = ["ours", "torch"] if name == "sweep" else None
-            seconds = arguments.seconds / 8 if name == "sweep" else arguments.seconds
-            results[name].append(run_case(case, seconds, only))
-            print(f"{name}: {report.line(results[name][-1])}", flush=True)
+    if results["environment"]["load"] > 0.5:
+        print("Other programs are running: the times below may be too long.")
+    results |= measure_sets(arguments.sets.split(","), arguments.seconds)
+    instructions = results["environment"]["instructions"]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    name = f"threads-{arguments.threads}"
-    file = arguments.out / f"{name}.json"
-    file.write_text(json.dumps(results) + "\n")
-    report.plot(results, file.with_suffix(".svg"))
-    text = report.markdown(results)
-    print(f"\n{text}\nWrote {file}, and the plot beside it.")
-    if arguments.page:
-        report.update(arguments.page, name, text)
+    file = arguments.out / f"{instructions}-threads-{arguments.threads}.json"
+    file.write_text(as_json(results))
+    print(f"\n{report.full_tables(results)}\nWrote {file}.")
 
 
 if __name__ == "__main__":

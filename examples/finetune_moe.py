@@ -1,9 +1,10 @@
-"""Tunes a small mixture of experts with mlx-lm's own trainer, then writes with it.
+"""Fine-tunes a small mixture of experts with mlx-lm's trainer, then generates text.
 
-The model is of mlx-lm's type qwen3_moe, with random weights; the text is what
-scikit-learn ships to describe its data sets; the tokenizer is learned from that text.
-LoRA adapts attention, experts and the router. ``mx.stop_gradient`` is made to pass
-integers through, so nothing in mlx-lm keeps gradients away from the choice.
+The model is of mlx-lm's type qwen3_moe, with random weights. The text is the
+descriptions that scikit-learn ships with its data sets, and the tokenizer is trained
+on that text. LoRA adapts attention, experts and the router. ``mx.stop_gradient`` is
+replaced by a function that returns integers unchanged, so that nothing in mlx-lm
+keeps gradients away from the chosen indices. ``make clients`` runs this.
 """
 
 import pathlib
@@ -17,7 +18,6 @@ import sklearn.datasets
 import tokenizers
 from mlx.utils import tree_flatten
 from mlx_lm.generate import stream_generate
-from mlx_lm.models import qwen3_moe
 from mlx_lm.sample_utils import make_sampler
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tuner.datasets import CacheDataset, TextDataset
@@ -25,6 +25,8 @@ from mlx_lm.tuner.trainer import TrainingArgs, TrainingCallback, train
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from small_mixture import small_mixture
 
 VOCABULARY, STEPS = 288, 200
 ADAPTED = [
@@ -41,6 +43,7 @@ ADAPTED = [
 
 
 def pass_integers_through():
+    """Makes ``mx.stop_gradient`` the identity for integer arrays."""
     original = mx.stop_gradient
     mx.stop_gradient = lambda a, **kwargs: (
         a if mx.issubdtype(a.dtype, mx.integer) else original(a, **kwargs)
@@ -48,14 +51,14 @@ def pass_integers_through():
 
 
 def paragraphs():
-    """Passages of scikit-learn's descriptions, cut to 120 letters."""
+    """Returns scikit-learn's descriptions of data sets in parts of 120 characters."""
     folder = pathlib.Path(sklearn.datasets.__file__).parent / "descr"
     text = "\n".join(file.read_text() for file in sorted(folder.glob("*.rst")))
     return [text[i : i + 120] for i in range(0, len(text) - 120, 120)]
 
 
 def tokenizer_of(texts):
-    """A byte-level tokenizer whose merges come from ``texts``."""
+    """Trains a byte-level BPE tokenizer on ``texts``."""
     inner = tokenizers.Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -71,20 +74,17 @@ def tokenizer_of(texts):
     )
 
 
-def small_model():
-    """Two layers of eight experts, of which each token is sent to two."""
-    arguments = qwen3_moe.ModelArgs(
-        model_type="qwen3_moe",
-        vocab_size=VOCABULARY,
-        hidden_size=64,
-        intermediate_size=128,
+def model_to_tune():
+    """Makes a model of two layers, each of eight experts; a token is sent to two."""
+    return small_mixture(
+        "qwen3_moe",
+        vocabulary=VOCABULARY,
+        hidden=64,
+        layers=2,
+        experts=8,
+        experts_per_token=2,
         moe_intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         head_dim=16,
-        num_experts=8,
-        num_experts_per_tok=2,
         norm_topk_prob=True,
         decoder_sparse_step=1,
         mlp_only_layers=[],
@@ -93,10 +93,11 @@ def small_model():
         tie_word_embeddings=False,
         max_position_embeddings=512,
     )
-    return qwen3_moe.Model(arguments)
 
 
 class Losses(TrainingCallback):
+    """Keeps the losses on held-out text."""
+
     def __init__(self):
         self.validation = []
 
@@ -108,12 +109,16 @@ class Losses(TrainingCallback):
 
 
 def router_weights(model):
-    """What each layer's router multiplies by, LoRA included."""
+    """Returns the weight of each layer's router, with its LoRA adapter added."""
     return [layer.mlp.gate.fuse().weight for layer in model.layers]
 
 
 def finetune(model, tokenizer, texts):
-    """Trains, and returns the losses on held-out text and how far routers moved."""
+    """Trains the model with LoRA.
+
+    Returns the losses on held-out text, and for each router the norm of its change
+    divided by the norm of its first weight.
+    """
     model.freeze()
     config = {"rank": 16, "scale": 1.0, "dropout": 0.0, "keys": ADAPTED}
     linear_to_lora_layers(model, len(model.layers), config)
@@ -146,17 +151,20 @@ def finetune(model, tokenizer, texts):
 
 def main():
     mx.random.seed(0)
-    # mlx-lm draws its batches with this.
+    # mlx-lm draws its batches from NumPy's global generator.
     np.random.seed(0)
     pass_integers_through()
     texts = paragraphs()
     tokenizer = tokenizer_of(texts)
-    model = small_model()
+    model = model_to_tune()
     losses, moved = finetune(model, tokenizer, texts)
     count = sum(a.size for _, a in tree_flatten(model.trainable_parameters()))
     print(f"\nmlx {mx.__version__}, {count:,} trained parameters")
     print("loss on held-out text:", " -> ".join(f"{loss:.3f}" for loss in losses))
-    print("routers moved by", ", ".join(f"{m:.0%}" for m in moved), "of their norm")
+    print(
+        "change of the routers' weights, relative to their norm:",
+        ", ".join(f"{m:.0%}" for m in moved),
+    )
     sampler = make_sampler(temp=0.7, top_k=40, top_p=0.95, min_p=0.02)
     prompt = "The data set"
     written = [
@@ -165,9 +173,9 @@ def main():
             model, tokenizer, prompt, max_tokens=60, sampler=sampler
         )
     ]
-    print("top-k, top-p and min-p write:", repr(prompt + "".join(written)))
+    print("generated with top-k, top-p and min-p:", repr(prompt + "".join(written)))
     if not (losses[-1] < 0.8 * losses[0] and min(moved) > 0.01 and written):
-        sys.exit("The loss did not go down, or a router stood still.")
+        sys.exit("The loss did not fall by a fifth, or a router's weight stayed put.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Can a fresh gate learn which expert to ask? Ten ways of giving it a gradient.
+"""Compares nine ways of giving the gate of a mixture of experts a gradient.
 
-scikit-learn's digits, each in one of the eight positions that a square can be turned
-and flipped into; eight small experts, each trained on one position and frozen; and a
-two-layer gate that has to find out which expert reads which position. All seeds and
-learning rates of an arm train at once, as one batch of gates. The learning rate is
-chosen on a validation split; accuracies are of the test split.
+Each of scikit-learn's digits is shown in the eight positions that turning and
+flipping a square gives. Each of eight small experts is trained on one position, then
+frozen. A gate, a perceptron with one hidden layer, has to learn which expert fits an
+image. What is measured is the accuracy of the mixture's digits.
+
+An *arm* is one way of giving the gate a gradient. All seeds and learning rates of an
+arm train at once, as a batch of gates. The validation split chooses the learning rate,
+and the reported accuracy is that on the test split.
 """
 
 import argparse
@@ -29,7 +32,7 @@ RATES = (1e-3, 3e-3, 1e-2)
 
 
 def digits():
-    """Images in all positions, by split: ``(images, 8, 64)``, and their labels."""
+    """Returns images of shape ``(count, 8, 64)`` and labels, by name of the split."""
     data = load_digits()
     order = np.random.default_rng(0).permutation(len(data.target))
     images = data.images[order].astype(np.float32) / 16
@@ -44,7 +47,7 @@ def digits():
 
 
 def perceptrons(count, hidden, outputs, key):
-    """The parameters of ``count`` perceptrons with one hidden layer."""
+    """Returns the parameters of ``count`` perceptrons with one hidden layer."""
     keys = mx.random.split(key)
     return {
         "first": mx.random.normal((count, 64, hidden), key=keys[0]) * 64**-0.5,
@@ -53,7 +56,7 @@ def perceptrons(count, hidden, outputs, key):
     }
 
 
-def answers(parameters, x):
+def outputs_of(parameters, x):
     h = mx.maximum(x @ parameters["first"] + parameters["bias"], 0)
     return h @ parameters["second"]
 
@@ -63,7 +66,7 @@ def cross_entropy(logits, labels):
 
 
 def train_experts(x, y, steps):
-    """Expert ``i`` sees position ``i`` alone."""
+    """Trains expert ``i`` on position ``i`` only."""
     parameters = perceptrons(POSITIONS, 64, CLASSES, mx.random.key(1))
     optimizer = optim.Adam(learning_rate=3e-3)
     by_position = mx.swapaxes(x, 0, 1)
@@ -71,7 +74,7 @@ def train_experts(x, y, steps):
     @mx.compile
     def gradient(parameters, rows):
         labels = mx.broadcast_to(y[rows], (POSITIONS, len(rows)))
-        loss = lambda p: cross_entropy(answers(p, by_position[:, rows]), labels)  # noqa: E731
+        loss = lambda p: cross_entropy(outputs_of(p, by_position[:, rows]), labels)  # noqa: E731
         return mx.grad(loss)(parameters)
 
     for step in range(steps):
@@ -81,10 +84,14 @@ def train_experts(x, y, steps):
     return parameters
 
 
-def asked(experts, x, y):
-    """Inputs, what every expert answers, labels and positions, one row each."""
+def rows_of(experts, x, y):
+    """Returns a row for each image and position.
+
+    ``every`` holds the outputs of all experts. They are computed once, since the
+    experts are frozen.
+    """
     inputs = x.reshape(-1, 64)
-    every = mx.swapaxes(answers(experts, inputs), 0, 1)
+    every = mx.swapaxes(outputs_of(experts, inputs), 0, 1)
     labels = mx.repeat(y, POSITIONS)
     positions = mx.broadcast_to(mx.arange(POSITIONS), x.shape[:2]).reshape(-1)
     mx.eval(every)
@@ -92,9 +99,13 @@ def asked(experts, x, y):
 
 
 # ---- the arms ----------------------------------------------------------------
+#
+# An arm takes the gate's logits ``z``, the outputs of every expert and ``k``, and
+# returns the output of the mixture.
 
 
 def chosen_of(z, every, k):
+    """Returns probabilities, and the indices, weights and outputs of k experts."""
     p = mx.softmax(z, axis=-1)
     indices = mx.topk(z, k, return_indices=True).indices
     weights = mx.take_along_axis(p, indices, axis=-1)
@@ -102,7 +113,7 @@ def chosen_of(z, every, k):
     return p, indices, weights, outputs
 
 
-def summed(weights, outputs):
+def weighted_sum(weights, outputs):
     return (weights[..., None] * outputs).sum(axis=-2)
 
 
@@ -110,19 +121,21 @@ def no_gradient(z, every, k):
     return chosen_of(z, every, k)[-1].sum(axis=-2)
 
 
-def sign_slip(z, every, k):
+def wrong_sign(z, every, k):
+    """Straight-through as printed in a discussion: its value is minus the output."""
     _, _, w, outputs = chosen_of(z, every, k)
-    return summed(w - mx.stop_gradient(w + 1), outputs)
+    return weighted_sum(w - mx.stop_gradient(w + 1), outputs)
 
 
 def straight_through(z, every, k):
     _, _, w, outputs = chosen_of(z, every, k)
-    return summed(routing.straight_through(mx.ones_like(w), w), outputs)
+    return weighted_sum(routing.straight_through(mx.ones_like(w), w), outputs)
 
 
 def renormalised(z, every, k):
+    """Divides the weights by their sum."""
     _, _, w, outputs = chosen_of(z, every, k)
-    return summed(w / w.sum(axis=-1, keepdims=True), outputs)
+    return weighted_sum(w / w.sum(axis=-1, keepdims=True), outputs)
 
 
 def renormalised_dense(z, every, k):
@@ -141,8 +154,9 @@ def renormalised_soft(z, every, k):
 
 
 def weighted(z, every, k):
+    """Multiplies each output by its gate weight."""
     _, _, w, outputs = chosen_of(z, every, k)
-    return summed(w, outputs)
+    return weighted_sum(w, outputs)
 
 
 def weighted_dense(z, every, k):
@@ -151,12 +165,12 @@ def weighted_dense(z, every, k):
 
 
 def all_experts(z, every, k):
-    return summed(mx.softmax(z, axis=-1), every)
+    return weighted_sum(mx.softmax(z, axis=-1), every)
 
 
 ARMS = {
     "no gate gradient": no_gradient,
-    "straight-through, sign slipped": sign_slip,
+    "straight-through, wrong sign": wrong_sign,
     "straight-through": straight_through,
     "renormalised": renormalised,
     "renormalised + dense_router": renormalised_dense,
@@ -165,26 +179,31 @@ ARMS = {
     "y * gw + dense_router": weighted_dense,
     "all experts, softmax": all_experts,
 }
-WARM = ["renormalised", "renormalised + dense_router", "y * gw + dense_router"]
+# The arms that also start from a pretrained gate, with k = 2.
+PRETRAINED = ["renormalised", "renormalised + dense_router", "y * gw + dense_router"]
 
 
 # ---- training ----------------------------------------------------------------
 
 
 def batches(data, seeds, step):
-    """Each seed has its own, and all learning rates and arms the same."""
+    """Draws the rows of a batch for each gate.
+
+    They depend on the seed, but not on the learning rate or the arm.
+    """
     keys = mx.random.split(mx.random.key(10_000 + step), seeds)
     draw = mx.vmap(lambda key: mx.random.randint(0, len(data["y"]), (BATCH,), key=key))
     return mx.concatenate([draw(keys)] * len(RATES))
 
 
 def fresh_gates(seeds):
+    """Returns a gate for each learning rate and seed, in this order."""
     gates = perceptrons(seeds, 32, POSITIONS, mx.random.key(2))
     return {name: mx.concatenate([a] * len(RATES)) for name, a in gates.items()}
 
 
 def train_gates(loss, gates, data, steps, seeds, report=None):
-    """Trains a batch of gates, learning rate by learning rate, seed by seed."""
+    """Trains a batch of gates, and calls ``report`` five times and at the end."""
     rates = mx.repeat(mx.array(RATES), seeds)[:, None, None]
     optimizer = optim.Adam(learning_rate=rates)
     gradient = mx.compile(mx.grad(loss))
@@ -201,19 +220,23 @@ def train_gates(loss, gates, data, steps, seeds, report=None):
 
 
 def accuracy(arm, k, gates, data):
-    """Of each gate."""
-    z = answers(gates, data["x"])
+    """Returns the accuracy of each gate, by learning rate and seed."""
+    z = outputs_of(gates, data["x"])
     every = mx.broadcast_to(data["every"], (*z.shape, CLASSES))
     right = arm(z, every, k).argmax(axis=-1) == data["y"]
     return np.array(right.mean(axis=-1)).reshape(len(RATES), -1)
 
 
 def run_arm(arm, k, gates, splits, steps, seeds):
-    """Curves on the test split at the rate that is best on the validation split."""
+    """Trains the gates of one arm, and evaluates the best learning rate.
+
+    Returns that rate, the test accuracies of each seed during training, and the share
+    of each position's images whose first choice is each expert.
+    """
     curve = []
 
     def loss(gates, batch):
-        z = answers(gates, batch["x"])
+        z = outputs_of(gates, batch["x"])
         return cross_entropy(arm(z, batch["every"], k), batch["y"])
 
     gates = train_gates(
@@ -225,7 +248,7 @@ def run_arm(arm, k, gates, splits, steps, seeds):
         lambda g: curve.append(accuracy(arm, k, g, splits["test"])),
     )
     best = int(accuracy(arm, k, gates, splits["validation"]).mean(axis=1).argmax())
-    first = mx.argmax(answers(gates, splits["test"]["x"]), axis=-1)
+    first = mx.argmax(outputs_of(gates, splits["test"]["x"]), axis=-1)
     first = np.array(first).reshape(len(RATES), seeds, -1)[best]
     confusion = np.zeros((POSITIONS, POSITIONS))
     position = np.broadcast_to(np.array(splits["test"]["position"]), first.shape)
@@ -237,66 +260,76 @@ def run_arm(arm, k, gates, splits, steps, seeds):
     }
 
 
-def warm_gates(splits, steps, seeds):
-    """Gates that were told the positions, before any arm trains them on."""
+def pretrained_gates(splits, steps, seeds):
+    """Returns gates that were trained to predict the position."""
 
     def loss(gates, batch):
-        return cross_entropy(answers(gates, batch["x"]), batch["position"])
+        return cross_entropy(outputs_of(gates, batch["x"]), batch["position"])
 
     gates = train_gates(loss, fresh_gates(seeds), splits["train"], steps, seeds)
-    # All arms start from those of the middle rate.
+    # All arms start from the gates of the middle learning rate.
     middle = {name: a[seeds : 2 * seeds] for name, a in gates.items()}
     return {name: mx.concatenate([a] * len(RATES)) for name, a in middle.items()}
 
 
 def experiment(steps, seeds):
+    """Runs all arms. ``oracle`` is the accuracy if each image gets its own expert."""
     data = digits()
     experts = train_experts(*data["train"], steps)
-    splits = {name: asked(experts, *split) for name, split in data.items()}
+    splits = {name: rows_of(experts, *split) for name, split in data.items()}
     test = splits["test"]
-    told = mx.take_along_axis(test["every"], test["position"][:, None, None], axis=1)
-    oracle = (told.squeeze(1).argmax(-1) == test["y"]).mean().item()
-    warm = warm_gates(splits, steps, seeds)
-    plan = [(name, k, "cold") for name in ARMS for k in (1, 2)]
-    plan += [(name, 2, "warm") for name in WARM]
+    right = mx.take_along_axis(test["every"], test["position"][:, None, None], axis=1)
+    oracle = (right.squeeze(1).argmax(-1) == test["y"]).mean().item()
+    pretrained = pretrained_gates(splits, steps, seeds)
+    plan = [(name, k, "fresh") for name in ARMS for k in (1, 2)]
+    plan += [(name, 2, "pretrained") for name in PRETRAINED]
     results = []
     for name, k, start in (bar := tqdm(plan, unit="arm")):
         bar.set_description(f"{name}, k={k}, {start}")
-        gates = warm if start == "warm" else fresh_gates(seeds)
+        gates = pretrained if start == "pretrained" else fresh_gates(seeds)
         found = run_arm(ARMS[name], k, gates, splits, steps, seeds)
         results.append({"arm": name, "k": k, "start": start, **found})
     return {"oracle": oracle, "steps": steps, "seeds": seeds, "results": results}
 
 
-# ---- what comes of it --------------------------------------------------------
+# ---- table and plot ----------------------------------------------------------
 
 
 def cell(result):
+    """Formats the mean and the standard deviation over seeds, after training."""
     last = 100 * np.array(result["curve"][-1])
     return f"{last.mean():.1f} +- {last.std(ddof=1):.1f}"
 
 
 def table(found):
     by = {(r["arm"], r["k"], r["start"]): r for r in found["results"]}
-    lines = ["| arm | k = 1 | k = 2 |", "|---|---|---|"]
+    lines = [
+        "| arm | accuracy, %, k = 1 | accuracy, %, k = 2 |",
+        "|---|---|---|",
+    ]
     for name in ARMS:
-        one, two = (cell(by[name, k, "cold"]) for k in (1, 2))
+        one, two = (cell(by[name, k, "fresh"]) for k in (1, 2))
         lines.append(f"| {name} | {one} | {two} |")
-    for name in WARM:
-        before = 100 * np.mean(by[name, 2, "warm"]["curve"][0])
-        after = cell(by[name, 2, "warm"])
-        lines.append(f"| {name}, gate told first | | {before:.1f}, then {after} |")
+    for name in PRETRAINED:
+        result = by[name, 2, "pretrained"]
+        before = 100 * np.mean(result["curve"][0])
+        lines.append(
+            f"| {name}, pretrained gate | | {before:.1f}, then {cell(result)} |"
+        )
     return "\n".join(lines)
 
 
 def plot(found, path):
+    """Draws accuracy over training for each k, then two tables of first choices."""
     matplotlib.use("svg")
+    # Fixed ids make the file reproducible, and text kept as text makes it small.
+    matplotlib.rcParams.update({"svg.hashsalt": "route", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 4, figsize=(17, 4.2), layout="constrained")
     for axis, k in zip(axes, (1, 2), strict=False):
         for r in found["results"]:
-            if r["k"] == k and r["start"] == "cold":
+            if r["k"] == k and r["start"] == "fresh":
                 curve = 100 * np.array(r["curve"])
                 steps = np.linspace(0, found["steps"], len(curve))
                 (line,) = axis.plot(steps, curve.mean(1), label=r["arm"])
@@ -309,7 +342,9 @@ def plot(found, path):
     for axis, name in zip(axes[2:], shown, strict=True):
         (r,) = (r for r in found["results"] if (r["arm"], r["k"]) == (name, 1))
         axis.imshow(np.array(r["confusion"]), vmin=0, vmax=1, cmap="Blues")
-        axis.set(title=f"{name}, k = 1", xlabel="first expert", ylabel="position")
+        axis.set(
+            title=f"{name}, k = 1", xlabel="expert chosen first", ylabel="position"
+        )
     figure.savefig(path, metadata={"Date": None})
 
 
@@ -326,8 +361,9 @@ def main():
     (options.out / "routing.json").write_text(json.dumps(found))
     print(table(found))
     print(
-        f"{options.seeds} seeds, {options.steps} steps, told the position: "
-        f"{found['oracle']:.1%}; {time.perf_counter() - begin:.0f} s"
+        f"{options.seeds} seeds, {options.steps} steps, "
+        f"{time.perf_counter() - begin:.0f} s. With the expert of each image's "
+        f"position the accuracy is {found['oracle']:.1%}."
     )
 
 

@@ -1,8 +1,8 @@
 """Trains a switch layer that sends each token to 2 of 8 experts.
 
-The routing is written the way MLX's users first write it: ``mx.argpartition``
-chooses, ``mx.take_along_axis`` weighs, and no ``mx.stop_gradient`` is anywhere.
-The data are scikit-learn's handwritten digits; a token is one image.
+The routing is the obvious one: ``mx.argpartition`` chooses the experts,
+``mx.take_along_axis`` reads their weights, and nothing calls ``mx.stop_gradient``.
+The data are scikit-learn's handwritten digits. A token is one image.
 """
 
 import sys
@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 
 class SwitchLayer(nn.Module):
-    """Sends each token to k of the experts and weighs what they answer."""
+    """Sends each token to k experts and returns the weighted sum of their outputs."""
 
     def __init__(self, dims, num_experts, k):
         super().__init__()
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
 
 
 def digits():
-    """Images and labels, split into training and test."""
+    """Returns images and labels of the training split, then of the test split."""
     data = load_digits()
     order = np.random.default_rng(0).permutation(len(data.target))
     x = mx.array(data.data[order].astype(np.float32) / 16)

@@ -1,13 +1,15 @@
-"""The demonstration, made small: its arms, its curves and what it writes."""
+"""A small run of examples/learn_to_route.py: its arms, curves, table and plot."""
 
 import importlib.util
+import json
 import pathlib
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
-FILE = pathlib.Path(__file__).parents[1] / "examples" / "learn_to_route.py"
+ROOT = pathlib.Path(__file__).parents[1]
+FILE = ROOT / "examples" / "learn_to_route.py"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def data(route):
     return z, mx.random.normal(shape, key=mx.random.key(1))
 
 
-def test_the_positions_are_all_different_and_the_splits_apart(route):
+def test_all_positions_differ_and_the_splits_cover_all_images(route):
     x, _ = route.digits()["train"]
     for i in range(route.POSITIONS):
         for j in range(i):
@@ -34,20 +36,22 @@ def test_the_positions_are_all_different_and_the_splits_apart(route):
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_what_each_arm_computes_and_whether_its_gate_learns(route, data, k):
+def test_each_arm_has_the_stated_value_and_a_gradient_for_its_gate_or_none(
+    route, data, k
+):
     z, every = data
     p, _, w, outputs = route.chosen_of(z, every, k)
-    renormalised = route.summed(w / w.sum(-1, keepdims=True), outputs)
+    renormalised = route.weighted_sum(w / w.sum(-1, keepdims=True), outputs)
     wanted = {
         "no gate gradient": outputs.sum(-2),
-        "straight-through, sign slipped": -outputs.sum(-2),
+        "straight-through, wrong sign": -outputs.sum(-2),
         "straight-through": outputs.sum(-2),
         "renormalised": renormalised,
         "renormalised + dense_router": renormalised,
         "renormalised + soft_topk": renormalised,
-        "y * gw": route.summed(w, outputs),
-        "y * gw + dense_router": route.summed(w, outputs),
-        "all experts, softmax": route.summed(p, every),
+        "y * gw": route.weighted_sum(w, outputs),
+        "y * gw + dense_router": route.weighted_sum(w, outputs),
+        "all experts, softmax": route.weighted_sum(p, every),
     }
     for name, arm in route.ARMS.items():
         got = arm(z, every, k)
@@ -61,13 +65,13 @@ def test_what_each_arm_computes_and_whether_its_gate_learns(route, data, k):
 def test_a_short_run_writes_a_table_and_a_plot(route, tmp_path, monkeypatch):
     names = ["no gate gradient", "renormalised", "renormalised + dense_router"]
     monkeypatch.setattr(route, "ARMS", {n: route.ARMS[n] for n in names})
-    monkeypatch.setattr(route, "WARM", names[1:])
+    monkeypatch.setattr(route, "PRETRAINED", names[1:])
     found = route.experiment(steps=60, seeds=2)
     accuracy = {
         (r["arm"], r["k"], r["start"]): np.mean(r["curve"][-1])
         for r in found["results"]
     }
-    still, learned = (accuracy[n, 1, "cold"] for n in (names[0], names[2]))
+    still, learned = (accuracy[n, 1, "fresh"] for n in (names[0], names[2]))
     assert 0.6 < found["oracle"] <= 1 and learned > still + 0.1
     for r in found["results"]:
         np.testing.assert_allclose(np.sum(r["confusion"], 1), 1)
@@ -75,3 +79,10 @@ def test_a_short_run_writes_a_table_and_a_plot(route, tmp_path, monkeypatch):
     assert route.table(found).count("\n") == 1 + 3 + 2
     route.plot(found, tmp_path / "plot.svg")
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
+
+
+def test_the_page_shows_the_table_of_the_published_data(route):
+    published = json.loads((ROOT / "docs" / "data" / "routing.json").read_text())
+    page = (ROOT / "docs" / "routing.md").read_text()
+    assert route.table(published) in page
+    assert f"{100 * published['oracle']:.1f}" in page

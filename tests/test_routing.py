@@ -1,4 +1,4 @@
-"""mlx.nn.routing: each function against the formula that its docstring gives."""
+"""Compares each function of mlx.nn.routing with the formula in its docstring."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ from transforms_of import assert_all_paths_agree, close, normal, scaled_gradient
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
-def test_straight_through_is_hard_forward_and_soft_backward(dtype):
+def test_straight_through_returns_hard_and_differentiates_soft(dtype):
     hard = mx.array([1.0, -0.0, 0.0, 1e-3, -mx.inf, mx.nan, 3.3, 0.1]).astype(dtype)
     x, c = normal(0, 8).astype(dtype), normal(1, 8).astype(dtype)
 
@@ -38,15 +38,15 @@ def test_straight_through_gives_hard_no_gradient():
     close(to_soft, 2 * soft)
 
 
-def test_straight_through_ignores_what_is_not_finite():
+def test_straight_through_gives_no_gradient_to_infinite_or_nan_entries():
     soft = mx.array([1.0, mx.inf, -mx.inf, mx.nan])
     f = mx.value_and_grad(lambda s: routing.straight_through(mx.ones(4), s).sum())
     value, gradient = f(soft)
     assert value.item() == 4 and gradient.tolist() == [1, 0, 0, 0]
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_straight_through_on_every_path(again):
+@pytest.mark.parametrize("again", [False, True], ids=["first", "second"])
+def test_straight_through_under_every_transform(again):
     def loss(x):
         hard = (x > mx.median(x)).astype(x.dtype)
         mask = routing.straight_through(hard, mx.softmax(x))
@@ -60,8 +60,8 @@ def test_straight_through_on_every_path(again):
 EXPERTS, K, SIZE = 6, 2, 3
 
 
-def mixture(z, outputs, c, renormalize=False, mean=None):
-    """A loss of a dense-router mixture, and the weights that went into it."""
+def mixture(z, outputs, renormalize=False, mean=None):
+    """Returns the output of dense_router, and the indices and weights it was given."""
     probs = mx.softmax(z, axis=-1)
     indices = mx.topk(probs, K, return_indices=True).indices
     weights = mx.take_along_axis(probs, indices, axis=-1)
@@ -74,20 +74,20 @@ def mixture(z, outputs, c, renormalize=False, mean=None):
 
 
 @pytest.mark.parametrize("renormalize", [False, True])
-def test_dense_router_is_the_sparse_mixture_going_forward(renormalize):
+def test_dense_router_returns_the_sparse_mixture(renormalize):
     z, outputs = normal(0, 4, 5, EXPERTS), normal(1, 4, 5, EXPERTS, SIZE)
-    y, indices, weights = mixture(z, outputs, None, renormalize)
+    y, indices, weights = mixture(z, outputs, renormalize)
     chosen = mx.take_along_axis(outputs, indices[..., None], axis=-2)
     sparse = (weights[..., None, :] @ chosen).squeeze(-2)
     assert mx.array_equal(y, sparse).item()
 
 
 @pytest.mark.parametrize("renormalize", [False, True])
-def test_the_gate_learns_as_in_the_dense_mixture(renormalize):
+def test_dense_router_gives_the_gate_the_gradient_of_the_dense_mixture(renormalize):
     z, outputs, c = normal(0, 7, EXPERTS), normal(1, 7, EXPERTS, SIZE), normal(2, 7, 3)
 
     def sparse(z):
-        return (c * mixture(z, outputs, c, renormalize)[0]).sum()
+        return (c * mixture(z, outputs, renormalize)[0]).sum()
 
     def dense(z):
         return (c * (mx.softmax(z, -1)[..., None] * outputs).sum(-2)).sum()
@@ -95,10 +95,10 @@ def test_the_gate_learns_as_in_the_dense_mixture(renormalize):
     close(mx.grad(sparse)(z), mx.grad(dense)(z))
 
 
-def test_experts_get_the_sparse_gradient_and_unselected_ones_exactly_none():
+def test_dense_router_gives_experts_the_sparse_gradient_and_the_others_zero():
     z, outputs, c = normal(0, 7, EXPERTS), normal(1, 7, EXPERTS, SIZE), normal(2, 7, 3)
-    got = np.array(mx.grad(lambda o: (c * mixture(z, o, c)[0]).sum())(outputs))
-    _, indices, weights = mixture(z, outputs, c)
+    got = np.array(mx.grad(lambda o: (c * mixture(z, o)[0]).sum())(outputs))
+    _, indices, weights = mixture(z, outputs)
     wanted = np.zeros(outputs.shape, np.float32)
     for row, (chosen, ws) in enumerate(
         zip(np.array(indices), np.array(weights), strict=True)
@@ -109,32 +109,32 @@ def test_experts_get_the_sparse_gradient_and_unselected_ones_exactly_none():
     close(got, wanted)
 
 
-def test_an_expert_that_overflows_unselected_leaves_the_output_alone():
+def test_an_infinite_output_of_an_expert_not_chosen_has_no_effect():
     outputs = mx.array([[1.0], [2.0], [mx.inf]])
     y = routing.dense_router(mx.array([0.5, 0.3, 0.2]), mx.array([0]), outputs)
     assert y.tolist() == [0.5]
 
 
-def test_with_a_mean_the_unselected_are_what_they_are_on_average():
+def test_with_a_mean_experts_not_chosen_count_with_their_mean_output():
     z, outputs, c = normal(0, 7, EXPERTS), normal(1, 7, EXPERTS, SIZE), normal(2, 7, 3)
     mean = normal(3, EXPERTS, SIZE)
-    y, indices, _ = mixture(z, outputs, c, mean=mean)
-    close(y, mixture(z, outputs, c)[0])
+    y, indices, _ = mixture(z, outputs, mean=mean)
+    close(y, mixture(z, outputs)[0])
     is_chosen = mx.any(indices[..., None] == mx.arange(EXPERTS), axis=-2)
     filled = mx.where(is_chosen[..., None], outputs, mean)
-    got = mx.grad(lambda z: (c * mixture(z, outputs, c, mean=mean)[0]).sum())(z)
-    wanted = mx.grad(lambda z: (c * mixture(z, filled, c)[0]).sum())(z)
+    got = mx.grad(lambda z: (c * mixture(z, outputs, mean=mean)[0]).sum())(z)
+    wanted = mx.grad(lambda z: (c * mixture(z, filled)[0]).sum())(z)
     close(got, wanted)
-    to_mean = mx.grad(lambda m: (c * mixture(z, outputs, c, mean=m)[0]).sum())(mean)
+    to_mean = mx.grad(lambda m: (c * mixture(z, outputs, mean=m)[0]).sum())(mean)
     assert not mx.any(to_mean).item()
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("again", [False, True], ids=["first", "second"])
 @pytest.mark.parametrize("mean", [None, normal(3, EXPERTS, SIZE)], ids=["all", "mean"])
-def test_dense_router_on_every_path(again, mean):
+def test_dense_router_under_every_transform(again, mean):
     def loss(z):
         outputs = mx.tanh(z[:, None] * mx.arange(1.0, 1 + SIZE))
-        return (mixture(z, outputs, None, mean=mean)[0] ** 2).sum()
+        return (mixture(z, outputs, mean=mean)[0] ** 2).sum()
 
     assert_all_paths_agree(
         scaled_gradient(loss) if again else loss, normal(4, 3, EXPERTS)
@@ -146,7 +146,7 @@ def test_dense_router_in_half_types(dtype):
     z, outputs = normal(0, 7, EXPERTS), normal(1, 7, EXPERTS, SIZE).astype(dtype)
 
     def loss(z, outputs):
-        return mixture(z, outputs, None)[0].astype(mx.float32).square().sum()
+        return mixture(z, outputs)[0].astype(mx.float32).square().sum()
 
     got = mx.grad(loss, (0, 1))(z, outputs)
     wanted = mx.grad(loss, (0, 1))(z, outputs.astype(mx.float32))
@@ -155,7 +155,7 @@ def test_dense_router_in_half_types(dtype):
         close(g.astype(mx.float32), w, rtol=0.05, atol=0.05)
 
 
-def test_the_running_mean_is_one_and_spares_who_was_not_chosen():
+def test_the_running_mean_is_updated_for_chosen_experts_only():
     mean = mx.array([[1.0], [2.0], [3.0]])
     outputs, indices = mx.array([[[4.0], [6.0]]]), mx.array([[0, 0]])
     got = routing.update_expert_mean(mean, outputs, indices, decay=0.75)
@@ -171,7 +171,7 @@ def test_the_running_mean_is_one_and_spares_who_was_not_chosen():
 
 
 def closed_form(z, order):
-    """The Plackett-Luce probability, with nothing but the definition."""
+    """Computes the Plackett-Luce probability of ``order`` from its definition."""
     weights = np.exp(np.asarray(z, np.float64))
     probability, left = 1.0, weights.sum()
     for i in order:
@@ -181,7 +181,7 @@ def closed_form(z, order):
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
-def test_the_log_probability_is_plackett_luces(dtype):
+def test_the_log_probability_is_that_of_plackett_luce(dtype):
     z = (2 * normal(0, 50, 6)).astype(dtype)
     for k in (0, 1, 3, 6):
         indices, log_prob = routing.sample_topk(z, k, mx.random.key(k))
@@ -197,7 +197,7 @@ def test_the_log_probability_is_plackett_luces(dtype):
         assert all(len(set(row)) == k for row in indices.tolist())
 
 
-def test_draws_are_as_likely_as_they_say():
+def test_draws_occur_as_often_as_their_probability_says():
     z = mx.array([0.5, -1.0, 1.5, 0.0])
     draws = 200_000
     many = mx.broadcast_to(z, (draws, 4))
@@ -212,7 +212,7 @@ def test_draws_are_as_likely_as_they_say():
 
 
 def test_the_score_function_is_unbiased():
-    """Against the gradient of the expected loss over all 30 ordered pairs."""
+    """Compares the estimate with the gradient of the exact mean over all 30 pairs."""
     z, table = normal(5, 6), normal(6, 6, 6)
     orders = mx.array(list(itertools.permutations(range(6), 2)))
 
@@ -242,7 +242,7 @@ def test_the_score_function_is_unbiased():
     assert np.linalg.norm(got - wanted) < 0.01 * np.linalg.norm(wanted)
 
 
-def test_masked_entries_are_drawn_last_and_are_impossible():
+def test_masked_entries_are_drawn_last_and_have_probability_zero():
     z = mx.array([[0.0, -mx.inf, 1.0, -mx.inf]])
     for seed in range(20):
         indices, log_prob = routing.sample_topk(z, 3, mx.random.key(seed))
@@ -259,13 +259,13 @@ def test_masked_entries_are_drawn_last_and_are_impossible():
             assert gradient[0, 1].item() == gradient[0, 3].item() == 0
 
 
-def test_a_nan_is_no_impossible_draw():
+def test_a_nan_logit_gives_a_nan_log_probability():
     z = mx.array([0.0, mx.nan, 1.0])
     assert np.isnan(routing.sample_topk(z, 2, mx.random.key(0))[1].item())
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_sample_topk_on_every_path(again):
+@pytest.mark.parametrize("again", [False, True], ids=["first", "second"])
+def test_sample_topk_under_every_transform(again):
     key = mx.random.key(9)
 
     def loss(z):
@@ -274,7 +274,7 @@ def test_sample_topk_on_every_path(again):
     assert_all_paths_agree(scaled_gradient(loss) if again else loss, normal(7, 3, 5))
 
 
-def test_the_global_key_makes_draws_differ():
+def test_without_a_key_draws_differ_and_follow_the_global_seed():
     mx.random.seed(0)
     z = mx.zeros(1000)
     first, second = (routing.sample_topk(z, 5)[0].tolist() for _ in range(2))
@@ -357,7 +357,7 @@ def test_examples_of_docstrings(name):
 NO_EXAMPLE = {"update_expert_mean"}
 
 
-def test_it_is_imported_by_name_and_not_by_mlx_nn():
+def test_mlx_nn_does_not_import_routing_by_itself():
     program = (
         "import mlx.nn as nn; assert not hasattr(nn, 'routing'); "
         "import mlx.nn.routing; assert nn.routing.soft_topk; "

@@ -1,4 +1,4 @@
-"""The tools that keep experts evenly loaded, against cases worked out by hand."""
+"""Compares the losses and the bias that balance experts with cases done by hand."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -52,7 +52,7 @@ def test_balance_in_half_types_is_computed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("loss", [routing.load_balance_loss, routing.router_z_loss])
-def test_balance_losses_on_every_path(loss):
+def test_balance_losses_under_every_transform(loss):
     def f(z):
         if loss is routing.router_z_loss:
             return loss(z, 1.0)
@@ -62,19 +62,20 @@ def test_balance_losses_on_every_path(loss):
     assert_all_paths_agree(f, normal(1, 3, 4, 5))
 
 
-def test_an_empty_batch_has_no_loss():
+def test_an_empty_batch_has_a_loss_of_zero():
     none = mx.zeros((0, 2), mx.uint32)
     assert routing.load_balance_loss(mx.zeros((0, 4)), none).item() == 0
     assert routing.router_z_loss(mx.zeros((0, 4))).item() == 0
 
 
 def imbalance(indices, experts):
+    """Returns the largest load of an expert divided by the mean load."""
     loads = np.bincount(np.array(indices).ravel(), minlength=experts)
     return loads.max() / loads.mean()
 
 
 @pytest.mark.parametrize("tool", ["loss", "bias"])
-def test_balance_improves_on_a_skewed_toy(tool):
+def test_each_tool_evens_out_a_skewed_router(tool):
     mx.random.seed(1)
     router = routing.TopKRouter(8, 8, 2, score="sigmoid", balance=tool == "bias")
     x = normal(2, 512, 8) + 1.0

@@ -1,4 +1,4 @@
-"""The router and the mixture: what they compute, how they learn, degenerate cases."""
+"""The router and the mixture: values, gradients, degenerate cases, transforms."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -21,7 +21,7 @@ def layer(experts=6, k=2, **options):
 
 
 def by_hand(moe, x):
-    """The mixture in NumPy, one input and one expert at a time."""
+    """Computes the mixture in NumPy, one input and one expert at a time."""
     chosen = moe.router(x)
     up, down = np.array(moe.experts.up), np.array(moe.experts.down)
     rows = np.array(x).reshape(-1, x.shape[-1])
@@ -40,13 +40,13 @@ def loss(moe, x, **options):
     return (y * mx.arange(1.0, 1 + y.size).reshape(y.shape)).sum()
 
 
-# ---- forward -----------------------------------------------------------------
+# ---- values ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 3, 5), (0, 5)])
 @gradients
-def test_the_forward_is_the_sparse_mixture(gradient, shape, train):
+def test_the_value_is_the_sparse_mixture(gradient, shape, train):
     moe = layer(gradient=gradient).train(train)
     x = normal(0, *shape)
     close(moe(x), by_hand(moe, x), rtol=1e-4, atol=1e-5)
@@ -54,7 +54,7 @@ def test_the_forward_is_the_sparse_mixture(gradient, shape, train):
 
 @pytest.mark.parametrize("score", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("renormalize", [True, False])
-def test_the_weights_are_those_of_the_scores(score, renormalize):
+def test_the_weights_are_the_scores_of_the_chosen_experts(score, renormalize):
     mx.random.seed(0)
     router = routing.TopKRouter(5, 6, 3, score, renormalize)
     x = normal(0, 9, 5)
@@ -67,7 +67,7 @@ def test_the_weights_are_those_of_the_scores(score, renormalize):
     close(weights, chosen / chosen.sum(-1, keepdims=True) if renormalize else chosen)
 
 
-def test_the_bias_chooses_and_does_not_weigh():
+def test_the_bias_changes_the_choice_but_not_the_weights():
     router = routing.TopKRouter(5, 4, 2, "sigmoid", False, balance=True)
     router.expert_bias = mx.array([0.0, 5.0, 0.0, 4.0])
     x = normal(0, 9, 5)
@@ -80,7 +80,7 @@ def test_the_bias_chooses_and_does_not_weigh():
 
 @pytest.mark.parametrize("dtype", HALVES)
 @gradients
-def test_half_types(gradient, dtype):
+def test_half_types_are_near_float32_and_stay_finite(gradient, dtype):
     moe = layer(gradient=gradient)
     x = normal(0, 20, 5).astype(dtype)
     moe.set_dtype(dtype)
@@ -95,7 +95,7 @@ def test_half_types(gradient, dtype):
     assert np.isfinite(got.item())
 
 
-# ---- how the gate learns -----------------------------------------------------
+# ---- gradients of the gate ---------------------------------------------------
 
 
 def gate_gradient(moe, x):
@@ -103,7 +103,7 @@ def gate_gradient(moe, x):
 
 
 @pytest.mark.parametrize("score", ["softmax", "sigmoid"])
-def test_one_expert_renormalised_moves_the_gate_by_exactly_nothing(score):
+def test_with_k_1_a_renormalised_weight_gives_the_gate_a_zero_gradient(score):
     moe = layer(k=1, score=score)
     x = normal(0, 50, 5) * 3
     assert not mx.any(gate_gradient(moe, x)).item()
@@ -112,11 +112,11 @@ def test_one_expert_renormalised_moves_the_gate_by_exactly_nothing(score):
 
 
 @pytest.mark.parametrize("gradient", ["dense", "soft"])
-def test_one_expert_renormalised_learns_from_those_it_did_not_choose(gradient):
+def test_with_k_1_dense_and_soft_give_the_gate_a_gradient(gradient):
     assert mx.any(gate_gradient(layer(k=1, gradient=gradient), normal(0, 9, 5))).item()
 
 
-def test_dense_is_the_gradient_of_the_dense_mixture():
+def test_dense_gives_the_gate_the_gradient_of_the_dense_mixture():
     moe, x = layer(gradient="dense"), normal(0, 9, 5)
 
     def dense(moe, x):
@@ -127,7 +127,7 @@ def test_dense_is_the_gradient_of_the_dense_mixture():
     close(gate_gradient(moe, x), wanted, rtol=1e-4)
 
 
-def test_soft_is_the_gradient_of_the_relaxed_weights():
+def test_soft_gives_the_gate_the_gradient_of_the_smoothed_weights():
     moe, x = layer(gradient="soft", tau=0.7), normal(0, 9, 5)
     answers = moe.experts.all(x)
     chosen = moe.router(x)
@@ -146,7 +146,7 @@ def test_soft_is_the_gradient_of_the_relaxed_weights():
 
 
 @gradients
-def test_an_expert_nobody_chose_gets_exactly_no_gradient(gradient):
+def test_an_expert_that_was_not_chosen_has_a_gradient_of_exactly_zero(gradient):
     moe, x = layer(gradient=gradient), normal(0, 9, 5)
     mask = mx.array([True, True, False, True, True, False])
     value = nn.value_and_grad(moe, lambda moe, x: loss(moe, x, mask=mask))
@@ -159,7 +159,7 @@ def test_an_expert_nobody_chose_gets_exactly_no_gradient(gradient):
     assert not mx.any(grads["router"]["weight"][2]).item()
 
 
-def test_the_running_mean_is_kept_saved_and_not_trained():
+def test_the_running_mean_is_saved_but_not_trained():
     moe, x = layer(gradient="mean", mean_decay=0.5), normal(0, 9, 5)
     names = dict(tree_flatten(moe.trainable_parameters()))
     assert "expert_mean" not in names and "router.weight" in names
@@ -176,7 +176,7 @@ def test_the_running_mean_is_kept_saved_and_not_trained():
     assert "expert_mean" not in dict(tree_flatten(moe.trainable_parameters()))
 
 
-def test_the_mean_lives_through_a_compiled_step():
+def test_the_running_mean_is_updated_by_a_compiled_step():
     moe, x = layer(gradient="mean"), normal(0, 9, 5)
     optimizer = optim.SGD(learning_rate=0.01)
     state = [moe.state, optimizer.state]
@@ -201,7 +201,7 @@ def test_the_mean_lives_through_a_compiled_step():
 
 
 @gradients
-def test_all_experts_chosen(gradient):
+def test_with_all_experts_chosen_every_gradient_is_exact(gradient):
     moe, x = layer(k=6, gradient=gradient), normal(0, 9, 5)
     close(moe(x), by_hand(moe, x), rtol=1e-4, atol=1e-5)
     exact = layer(k=6)
@@ -209,7 +209,7 @@ def test_all_experts_chosen(gradient):
 
 
 @gradients
-def test_a_single_expert(gradient):
+def test_a_single_expert_is_the_mixture_and_its_gate_has_no_gradient(gradient):
     moe, x = layer(experts=1, k=1, gradient=gradient), normal(0, 9, 5)
     close(moe(x), moe.experts.all(x).squeeze(-2))
     assert not mx.any(gate_gradient(moe, x)).item()
@@ -227,7 +227,7 @@ def test_equal_logits_choose_the_lower_indices(gradient):
 
 @pytest.mark.parametrize("score", ["softmax", "sigmoid"])
 @gradients
-def test_fewer_experts_allowed_than_chosen(gradient, score):
+def test_masked_experts_are_chosen_last_and_have_weight_zero(gradient, score):
     moe, x = layer(gradient=gradient, score=score), normal(0, 9, 5)
     mask = mx.arange(6) == 4
     y, chosen = moe(x, mask, return_routing=True)
@@ -243,8 +243,7 @@ def test_bad_arguments_are_refused():
     cases = [
         (
             lambda: routing.TopKRouter(4, 8, 9),
-            "[TopKRouter] k must be between 0 and 8 for axis 0 of an array with shape "
-            "(8), got 9.",
+            "[TopKRouter] k must be between 1 and 8, got 9.",
         ),
         (
             lambda: routing.TopKRouter(4, 8, 0),
@@ -279,7 +278,7 @@ def test_bad_arguments_are_refused():
 
 @pytest.mark.parametrize("again", [False, True], ids=["first", "second"])
 @gradients
-def test_every_path_of_transforms_gives_the_same(gradient, again):
+def test_every_order_of_transforms_gives_the_same_gradient(gradient, again):
     moe = layer(gradient=gradient)
 
     def f(x):
@@ -293,8 +292,8 @@ def test_every_path_of_transforms_gives_the_same(gradient, again):
 
 
 @gradients
-def test_an_ensemble_of_parameters_under_vmap(gradient):
-    """Also what ``gather_mm`` has no vmap for."""
+def test_vmap_over_parameters_gives_what_a_loop_does(gradient):
+    """gather_mm has no vmap of its own, so this tests the rule that replaces it."""
     moe, x = layer(gradient=gradient), normal(0, 9, 5)
 
     def gate(weight, up):
@@ -314,7 +313,7 @@ def test_an_ensemble_of_parameters_under_vmap(gradient):
         close(got, mx.stack(wanted), rtol=1e-3, atol=1e-4)
 
 
-def test_the_product_of_chosen_matrices_is_what_it_says_to_any_order():
+def test_chosen_matmul_and_its_derivatives_match_a_masked_product():
     x, w = normal(0, 8, 3), normal(1, 4, 3, 2)
     indices = mx.array([0, 3, 3, 1, 0, 0, 1, 3], mx.uint32)
 
@@ -344,12 +343,12 @@ def test_the_product_of_chosen_matrices_is_what_it_says_to_any_order():
     assert not mx.any(mx.grad(ours, 1)(x, w)[2]).item()
 
 
-# ---- it learns ---------------------------------------------------------------
+# ---- training ----------------------------------------------------------------
 
 
 @gradients
-def test_a_mixture_learns_which_expert_to_ask(gradient):
-    """Four frozen experts, of which input decides; a fresh gate has to find out."""
+def test_a_mixture_learns_which_expert_fits_an_input(gradient):
+    """The experts are frozen. The largest of four inputs says which one is right."""
     mx.random.seed(3)
     moe = routing.MixtureOfExperts(8, 32, 4, 1, gradient, renormalize=False)
     moe.experts.freeze()

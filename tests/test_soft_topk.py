@@ -1,4 +1,4 @@
-"""soft_topk: its values for any input, and its derivatives along every path."""
+"""soft_topk: its values for any input, and its derivatives under every transform."""
 
 import mlx.core as mx
 import numpy as np
@@ -13,6 +13,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def distribution(t, kind):
+    """Computes the distribution function in NumPy."""
     if kind == "sigmoid":
         return np.exp(-np.logaddexp(0, -t))
     e = np.exp(-np.abs(t)) / 2
@@ -20,7 +21,7 @@ def distribution(t, kind):
 
 
 def exact(row, k, tau, kind):
-    """One row in float64, by bisection alone."""
+    """Computes one row in float64, finding the threshold by bisection."""
     t = np.minimum(row.astype(np.float64), np.finfo(np.float32).max)
     order = np.argsort(-t, kind="stable")
     t = (t - t[order[max(k - 1, 0)]]) / tau
@@ -29,7 +30,8 @@ def exact(row, k, tau, kind):
     low, high = finite.min() - 60, finite.max() + 60
     for _ in range(1200):
         middle = low / 2 + high / 2
-        # Each a sum of small numbers: their difference is not that of large ones.
+        # Comparing these two sums of small numbers loses no digits, while comparing
+        # the sum of all entries with k would.
         lacking = distribution(middle - upper, kind).sum()
         excess = distribution(lower - middle, kind).sum()
         if excess >= lacking:
@@ -79,7 +81,7 @@ def test_long_rows_keep_their_digits(kind, n, scale):
 
 
 @kinds
-def test_the_limit_is_the_hard_mask(kind):
+def test_a_small_tau_gives_the_hard_mask(kind):
     x = mx.random.normal((50, 40), key=mx.random.key(0))
     chosen = mx.topk(x, 7, return_indices=True).indices
     mask = np.zeros(x.shape, np.float32)
@@ -91,12 +93,12 @@ def test_the_limit_is_the_hard_mask(kind):
 
 
 @kinds
-def test_the_largest_differences_there_are_still_count(kind):
+def test_differences_near_the_largest_float_are_exact(kind):
     assert_exact([3e38, -3e38], 1, 1e38, kind)
 
 
 @kinds
-def test_ties_share(kind):
+def test_ties_share_the_last_places_equally(kind):
     equal = soft_topk(mx.full((3, 5), -2.5), 2, kind=kind)
     np.testing.assert_allclose(np.array(equal), 0.4, atol=1e-7)
     last = soft_topk(mx.array([9.0, 1, 1, 1, -9]), 3, 0.01, kind)
@@ -116,7 +118,7 @@ def test_infinities_and_nan(kind):
 
 @kinds
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_along_any_axis(kind, axis):
+def test_any_axis_gives_what_the_last_one_does(kind, axis):
     x = mx.random.normal((4, 5, 6), key=mx.random.key(1))
     got = soft_topk(x, 2, 0.5, kind, axis)
     wanted = soft_topk(mx.moveaxis(x, axis, -1), 2, 0.5, kind)
@@ -125,14 +127,14 @@ def test_along_any_axis(kind, axis):
     )
 
 
-def test_an_empty_axis():
+def test_an_empty_axis_gives_an_empty_array():
     assert soft_topk(mx.zeros((3, 0)), 0).shape == (3, 0)
     assert soft_topk(mx.zeros((0, 3)), 2).shape == (0, 3)
 
 
 @kinds
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
-def test_half_types_are_float32_rounded_once(kind, dtype):
+def test_half_types_are_computed_in_float32_and_rounded_once(kind, dtype):
     x = (3 * mx.random.normal((8, 300), key=mx.random.key(2))).astype(dtype)
     wide = soft_topk(x.astype(mx.float32), 20, 0.7, kind)
     got = soft_topk(x, 20, 0.7, kind)
@@ -146,7 +148,7 @@ def test_half_types_are_float32_rounded_once(kind, dtype):
 
 
 @kinds
-def test_the_gradient_is_the_formula(kind):
+def test_the_gradient_is_that_of_the_formula(kind):
     rng = np.random.default_rng(3)
     x, c = rng.standard_normal((2, 9)).astype(np.float32)
     tau = 0.6
@@ -160,6 +162,7 @@ def test_the_gradient_is_the_formula(kind):
 
 
 def central_difference(f, order, step):
+    """Approximates the derivative of ``f`` at 0."""
     binomial = {1: [-1, 0, 1], 2: [1, -2, 1], 3: [-1, 2, 0, -2, 1]}[order]
     offsets = np.arange(len(binomial)) - len(binomial) // 2
     total = sum(b * f(step * o) for b, o in zip(binomial, offsets, strict=True))
@@ -168,8 +171,8 @@ def central_difference(f, order, step):
 
 @kinds
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_finite_differences_at_every_order(kind, order):
-    """Along a line, of the exact values in float64."""
+def test_derivatives_to_order_three_match_finite_differences(kind, order):
+    """Differentiates along a line, and compares with exact values in float64."""
     rng = np.random.default_rng(4)
     x, v, c = rng.standard_normal((3, 8))
 
@@ -196,7 +199,7 @@ def tangent_of(f):
 
 @kinds
 @pytest.mark.parametrize("again", [False, True], ids=["first", "second"])
-def test_every_path_of_transforms_gives_the_same(kind, again):
+def test_every_order_of_transforms_gives_the_same_gradient(kind, again):
     batch = mx.random.normal((3, 6), key=mx.random.key(5))
     c = mx.array([1.0, -2, 3, 0.5, -1, 2])
 
@@ -220,7 +223,7 @@ def test_vmap_over_any_axis_and_nested():
 
 @kinds
 @pytest.mark.parametrize("k", [0, 6])
-def test_with_all_or_none_chosen_nothing_moves(kind, k):
+def test_with_all_or_none_chosen_the_gradient_is_zero(kind, k):
     x = mx.random.normal((6,), key=mx.random.key(7))
     for loss in (
         f := lambda x: (soft_topk(x, k, kind=kind) ** 2).sum(),
@@ -243,20 +246,20 @@ def test_a_hard_choice_has_finite_derivatives(kind, scale):
 
 
 @kinds
-def test_shifting_all_scores_changes_nothing(kind):
+def test_the_gradient_sums_to_zero_since_shifting_scores_changes_nothing(kind):
     x = mx.random.normal((4, 9), key=mx.random.key(8))
     c = mx.random.normal((4, 9), key=mx.random.key(9))
     gradient = mx.grad(lambda x: (c * soft_topk(x, 4, 0.3, kind)).sum())(x)
     np.testing.assert_allclose(np.array(gradient.sum(-1)), 0, atol=2e-6)
 
 
-def test_shapeless_compile_refuses_it_and_says_why():
+def test_shapeless_compile_raises_an_error():
     compiled = mx.compile(lambda x: soft_topk(x, 3), shapeless=True)
     with pytest.raises(ValueError, match="cannot infer output shapes"):
         compiled(X)
 
 
-def test_exporting_refuses_it_and_says_why(tmp_path):
+def test_exporting_raises_an_error(tmp_path):
     with pytest.raises(ValueError, match="serialize primitive CustomTransforms"):
         mx.export_function(str(tmp_path / "f"), lambda x: soft_topk(x, 3), X)
 

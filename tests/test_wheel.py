@@ -45,6 +45,7 @@ ADDITIONS = {
     "mlx/nn/routing/estimators.py",
     "mlx/nn/routing/layers.py",
     "mlx/nn/routing/relaxation.py",
+    "mlx/nn/routing/router.py",
 }
 
 

@@ -1,10 +1,11 @@
-"""Routers that learn from their choice.
+"""Mixture-of-experts layers, and gradient estimators for training their routers.
 
-``mx.topk`` chooses, and its indices have no gradient. What is here gives a router
-one all the same, each with its assumption stated: functions that compose with
-``mx.topk``, tools that keep experts evenly loaded, and two layers made of them.
+A router chooses experts with ``mx.topk``, and the chosen indices have no gradient.
+This module has estimators that give the router a gradient in spite of that, losses
+and a bias that keep experts evenly loaded, and layers made of them. Each docstring
+states what the estimator assumes.
 
-MLX's ``mlx.nn`` does not import this module: write ``from mlx.nn import routing``.
+``mlx.nn`` does not import this module: write ``from mlx.nn import routing``.
 """
 
 from mlx.nn.routing.balance import (
@@ -18,8 +19,9 @@ from mlx.nn.routing.estimators import (
     straight_through,
     update_expert_mean,
 )
-from mlx.nn.routing.layers import Experts, MixtureOfExperts, Routing, TopKRouter
+from mlx.nn.routing.layers import Experts, MixtureOfExperts
 from mlx.nn.routing.relaxation import soft_topk
+from mlx.nn.routing.router import Routing, TopKRouter
 
 __all__ = [
     "Experts",

@@ -1,4 +1,4 @@
-"""Arguments that the functions of this package refuse, and in what words."""
+"""Checks of arguments, which raise errors worded like those of MLX."""
 
 import operator
 from typing import Any
@@ -7,16 +7,17 @@ import mlx.core as mx
 
 
 def shape_of(x: mx.array) -> str:
-    """The shape as MLX writes it in its errors."""
+    """Formats the shape as MLX does in its errors."""
     return "(" + ",".join(map(str, x.shape)) + ")"
 
 
-def checked_floating(op: str, name: str, x: mx.array) -> None:
+def check_floating(op: str, name: str, x: mx.array) -> None:
     if not mx.issubdtype(x.dtype, mx.floating):
         raise ValueError(f"[{op}] {name} must be floating, got {x.dtype}.")
 
 
 def checked_axis(op: str, x: mx.array, axis: int) -> int:
+    """Returns the axis counted from 0."""
     if not -x.ndim <= axis < x.ndim:
         raise IndexError(
             f"[{op}] There is no axis {axis} in an array with {x.ndim} dimensions."
@@ -24,10 +25,14 @@ def checked_axis(op: str, x: mx.array, axis: int) -> int:
     return axis % x.ndim
 
 
+def checked_integer(op: str, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"[{op}] {name} must be an integer, got {value!r}.")
+    return operator.index(value)
+
+
 def checked_k(op: str, k: Any, x: mx.array, axis: int) -> int:
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"[{op}] k must be an integer, got {k!r}.")
-    k = operator.index(k)
+    k = checked_integer(op, "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(
             f"[{op}] k must be between 0 and {x.shape[axis]} for axis {axis} of an "
@@ -51,7 +56,7 @@ def checked_choice(op: str, name: str, value: str, choices: tuple[str, ...]) -> 
     return value
 
 
-def checked_shape(op: str, name: str, x: mx.array, wanted: tuple[int, ...]) -> None:
+def check_shape(op: str, name: str, x: mx.array, wanted: tuple[int, ...]) -> None:
     if x.shape != wanted:
         expected = "(" + ",".join(map(str, wanted)) + ")"
         raise ValueError(
@@ -59,6 +64,6 @@ def checked_shape(op: str, name: str, x: mx.array, wanted: tuple[int, ...]) -> N
         )
 
 
-def checked_indices(op: str, indices: mx.array) -> None:
+def check_indices(op: str, indices: mx.array) -> None:
     if not mx.issubdtype(indices.dtype, mx.integer):
         raise ValueError(f"[{op}] indices must be integers, got {indices.dtype}.")

@@ -1,7 +1,7 @@
-"""A matrix product in which each row chooses its matrix, under every transform.
+"""A matrix product in which each row selects its matrix, under every transform.
 
-``mx.gather_mm`` computes it. MLX gives that no ``jvp`` and no ``vmap``, and on the
-CPU only float32, which is made up for here.
+``mx.gather_mm`` computes it, but has no ``jvp`` and no ``vmap``, and on the CPU it
+takes float32 only. This module adds the rules and casts half types.
 """
 
 import mlx.core as mx
@@ -9,19 +9,29 @@ from mlx._overlay import under_vmap
 
 
 def chosen_matmul(x: mx.array, weight: mx.array, indices: mx.array) -> mx.array:
-    """``x[i] @ weight[indices[i]]``: ``(N, D), (E, D, H), (N,)`` give ``(N, H)``.
+    """Computes ``x[i] @ weight[indices[i]]`` for each row ``i``.
 
-    Under ``mx.vmap`` all ``E`` products are computed and the right ones picked.
+    Under ``mx.vmap`` each row is multiplied by all ``E`` matrices, and the product
+    with the right one is picked.
+
+    Args:
+        x (array): Shape ``(N, D)``, floating.
+        weight (array): Shape ``(E, D, H)``, of the type of ``x``.
+        indices (array): Shape ``(N,)``, integers from 0 to ``E - 1``.
+
+    Returns:
+        array: Shape ``(N, H)``, of the type of ``x``.
     """
     if under_vmap():
-        every = x @ weight
-        return mx.take_along_axis(every, indices[None, :, None], axis=0).squeeze(0)
+        products = x @ weight
+        return mx.take_along_axis(products, indices[None, :, None], axis=0).squeeze(0)
     return _product(x, weight, indices)
 
 
 @mx.custom_function
 def _product(x, weight, indices):
-    # The rules below say what the derivatives are; and jvp would look inside.
+    # MLX's jvp differentiates the body too, and fails at gather_mm. With constant
+    # inputs only the rules below count.
     x, weight = mx.stop_gradient(x), mx.stop_gradient(weight)
     rows, matrices = _native(x)[:, None], _native(weight)
     product = mx.gather_mm(rows, matrices, rhs_indices=indices)
@@ -42,7 +52,10 @@ def _product_jvp(inputs, tangents):
 
 
 def _outer_sums(experts):
-    """Sums ``outer(x[i], y[i])`` over the rows of each expert: ``(E, D, H)``."""
+    """Returns a function that sums ``outer(x[i], y[i])`` over the rows of each expert.
+
+    ``x`` has shape ``(N, D)`` and ``y`` ``(N, H)``; the sums have ``(E, D, H)``.
+    """
 
     @mx.custom_function
     def outer_sums(x, y, indices):
@@ -52,6 +65,7 @@ def _outer_sums(experts):
         def product(weight):
             return mx.gather_mm(rows, weight, rhs_indices=indices)
 
+        # The product is linear in the weight, so its vjp at any weight is the sum.
         zeros = mx.zeros((experts, x.shape[1], y.shape[1]), rows.dtype)
         _, (sums,) = mx.vjp(product, [zeros], [columns])
         return mx.stop_gradient(sums.astype(x.dtype))
@@ -70,7 +84,7 @@ def _outer_sums(experts):
 
 
 def _bilinear(function, inputs, tangents):
-    """The tangent of a function that is linear in each of two inputs."""
+    """Returns the tangent of a function that is linear in each of its two inputs."""
     (x, y, indices), (d_x, d_y, _) = inputs, tangents
     parts = []
     if d_x is not None:
@@ -81,4 +95,5 @@ def _bilinear(function, inputs, tangents):
 
 
 def _native(x):
+    """Casts to a type that ``mx.gather_mm`` takes on the default device."""
     return x.astype(mx.float32) if mx.default_device() == mx.cpu else x

@@ -1,31 +1,31 @@
-"""Gradients for a choice, each with what it assumes."""
+"""Gradient estimators for a choice of experts; each states what it assumes."""
 
 import mlx.core as mx
 from mlx.nn.routing._checks import (
+    check_floating,
+    check_indices,
+    check_shape,
     checked_axis,
-    checked_floating,
-    checked_indices,
     checked_k,
-    checked_shape,
     shape_of,
 )
 
 
 def straight_through(hard: mx.array, soft: mx.array) -> mx.array:
-    """``hard`` going forward, the gradient of ``soft`` going back.
+    """Returns ``hard`` in the forward pass, with the gradient of ``soft``.
 
-    Source: Bengio et al., 2013. Bias: the gradient is that of another function than
-    the one computed, and how good it is depends on how near ``soft`` is to ``hard``.
-    Cost: that of ``soft``. Written by hand as ``hard + soft - stop_gradient(soft)``
-    it rounds; this does not.
+    Source: Bengio et al., 2013 (arXiv 1308.3432). Bias: the gradient is not that of
+    the function that is computed; it is better the nearer ``soft`` is to ``hard``.
+    Cost: that of ``soft``. The usual ``hard + soft - stop_gradient(soft)`` rounds
+    ``hard``; this returns it bit for bit.
 
     Args:
-        hard (array): What is returned, bit for bit. It gets no gradient.
-        soft (array): What is differentiated, floating, of the same shape. Entries
-            that are not finite get no gradient.
+        hard (array): The value, of any type. It gets no gradient.
+        soft (array): The array that gets the gradient, floating, of the shape of
+            ``hard``. Entries that are infinite or NaN get none.
 
     Returns:
-        array: ``hard``, in the type of ``soft``.
+        array: ``hard``, cast to the type of ``soft``.
 
     Raises:
         ValueError: the shapes differ, or ``soft`` is not floating.
@@ -42,15 +42,15 @@ def straight_through(hard: mx.array, soft: mx.array) -> mx.array:
         >>> [round(g, 4) for g in mx.grad(second)(x).tolist()]
         [-0.0449, 0.167, -0.1221]
     """
-    checked_floating("straight_through", "soft", soft)
-    checked_shape("straight_through", "soft", soft, hard.shape)
+    check_floating("straight_through", "soft", soft)
+    check_shape("straight_through", "soft", soft, hard.shape)
     return mx.stop_gradient(hard.astype(soft.dtype)) - _minus_gradient_of(soft)
 
 
 def _minus_gradient_of(soft):
-    """Zeros to subtract: their gradient is that of ``-soft``.
+    """Returns zeros whose gradient is that of ``-soft``, for a caller to subtract.
 
-    Subtracting 0.0 leaves each number as it is, while adding it changes -0.0.
+    Subtracting 0.0 changes no number, while adding it turns -0.0 into 0.0.
     """
     return mx.where(mx.isfinite(soft), mx.stop_gradient(soft) - soft, 0)
 
@@ -62,37 +62,36 @@ def dense_router(
     weights: mx.array | None = None,
     mean: mx.array | None = None,
 ) -> mx.array:
-    r"""A sparse mixture whose router learns as if the mixture were dense.
+    r"""Returns a sparse mixture that trains its router like a dense one.
 
-    Going forward this is :math:`\sum_j w_j y_{i_j}` over the chosen experts. Going
-    back, ``probs`` get the gradient of :math:`\sum_i p_i y_i` over all experts, the
-    chosen experts that of the sparse mixture, and the others exactly none.
+    The value is :math:`\sum_j w_j y_{i_j}` over the chosen experts. ``probs`` get
+    the gradient of :math:`\sum_i p_i y_i` over all experts. The outputs of chosen
+    experts get the gradient of the sparse mixture, the others exactly zero.
 
     Source: DenseMixer (Yao et al., 2025); with ``mean``, Default MoE (Panda et al.,
-    arXiv 2504.12463). Bias: exact for the dense mixture, which is not what is
-    computed; ``mean`` replaces what an expert would have answered by what it does on
-    average. Cost: without ``mean``, unselected experts run, forward but not backward;
-    with it they do not.
+    arXiv 2504.12463). Bias: the router's gradient is exact for the dense mixture, but
+    the sparse one is computed. ``mean`` adds the error of using an expert's mean
+    output. Cost: without ``mean`` all experts run forward, the chosen ones backward.
 
     Args:
-        probs (array): Shape ``(..., E)``. What the router is trained through.
+        probs (array): Shape ``(..., E)``, floating: the router's probabilities.
         indices (array): The chosen experts, integers of shape ``(..., k)``, with no
             expert twice.
-        outputs (array): Shape ``(..., E, D)``: what all experts answer. With
-            ``mean``, shape ``(..., k, D)``: what the chosen ones do, in the order of
-            ``indices``.
+        outputs (array): Floating, of shape ``(..., E, D)``: the outputs of all
+            experts. With ``mean``, of shape ``(..., k, D)``: those of the chosen
+            experts, in the order of ``indices``.
         weights (array, optional): Shape ``(..., k)``: the weights of the chosen
             experts. They get no gradient. Default: ``probs`` at ``indices``.
-        mean (array, optional): Shape ``(E, D)``: a running mean of what each expert
-            answers, see :func:`update_expert_mean`. It gets no gradient.
+        mean (array, optional): Shape ``(E, D)``: the mean output of each expert, see
+            :func:`update_expert_mean`. It gets no gradient.
 
     Returns:
-        array: Shape ``(..., D)``, in the type of ``outputs``. Products are taken in
-        that type; MLX's matmul accumulates those of half types in float32.
+        array: Shape ``(..., D)``, in the type of ``outputs``, in which products are
+        computed.
 
     Raises:
-        ValueError: shapes do not fit, ``indices`` are no integers, or ``probs`` or
-            ``outputs`` are not floating.
+        ValueError: the shapes do not match, ``indices`` are not integers, or
+            ``probs`` or ``outputs`` are not floating.
 
     Example:
         >>> import mlx.core as mx
@@ -106,29 +105,36 @@ def dense_router(
     _check_mixture(probs, indices, outputs, mean)
     if weights is None:
         weights = mx.take_along_axis(probs, indices, axis=-1)
-    checked_shape("dense_router", "weights", weights, indices.shape)
+    check_shape("dense_router", "weights", weights, indices.shape)
     dtype = outputs.dtype
     probs, weights = probs.astype(dtype), mx.stop_gradient(weights).astype(dtype)
-    answers = mx.stop_gradient(outputs)
+    dense = _dense_mixture(probs, indices, mx.stop_gradient(outputs), mean)
     if mean is None:
         outputs = mx.take_along_axis(outputs, indices[..., None], axis=-2)
-        dense = _weighted(probs, answers)
-    else:
-        mean = mx.stop_gradient(mean).astype(dtype)
-        better = answers - mx.take(mean, indices, axis=0)
-        dense = probs @ mean
-        dense = dense + _weighted(mx.take_along_axis(probs, indices, axis=-1), better)
-    return _weighted(weights, outputs) - _minus_gradient_of(dense)
+    return _weighted_sum(weights, outputs) - _minus_gradient_of(dense)
 
 
-def _weighted(weights, outputs):
+def _dense_mixture(probs, indices, outputs, mean):
+    """Returns the mixture of all experts by ``probs``.
+
+    With ``mean``, experts that were not chosen are replaced by their mean output.
+    """
+    if mean is None:
+        return _weighted_sum(probs, outputs)
+    mean = mx.stop_gradient(mean).astype(outputs.dtype)
+    correction = outputs - mx.take(mean, indices, axis=0)
+    chosen_probs = mx.take_along_axis(probs, indices, axis=-1)
+    return probs @ mean + _weighted_sum(chosen_probs, correction)
+
+
+def _weighted_sum(weights, outputs):
     return (weights[..., None, :] @ outputs).squeeze(-2)
 
 
 def _check_mixture(probs, indices, outputs, mean):
-    checked_floating("dense_router", "probs", probs)
-    checked_floating("dense_router", "outputs", outputs)
-    checked_indices("dense_router", indices)
+    check_floating("dense_router", "probs", probs)
+    check_floating("dense_router", "outputs", outputs)
+    check_indices("dense_router", indices)
     if min(probs.ndim, indices.ndim) == 0 or outputs.ndim != probs.ndim + 1:
         raise ValueError(
             "[dense_router] probs (...,E), indices (...,k) and outputs (...,E,D) or "
@@ -137,42 +143,48 @@ def _check_mixture(probs, indices, outputs, mean):
         )
     *batch, experts = probs.shape
     k, size = indices.shape[-1], outputs.shape[-1]
-    checked_shape("dense_router", "indices", indices, (*batch, k))
+    check_shape("dense_router", "indices", indices, (*batch, k))
     count = experts if mean is None else k
-    checked_shape("dense_router", "outputs", outputs, (*batch, count, size))
+    check_shape("dense_router", "outputs", outputs, (*batch, count, size))
     if mean is not None:
-        checked_shape("dense_router", "mean", mean, (experts, size))
+        check_shape("dense_router", "mean", mean, (experts, size))
 
 
 def update_expert_mean(
     mean: mx.array, outputs: mx.array, indices: mx.array, decay: float = 0.99
 ) -> mx.array:
-    """A running mean of what each expert answers, for :func:`dense_router`.
+    r"""Updates the running mean of each expert's output, for :func:`dense_router`.
 
-    Source: Default MoE (Panda et al., arXiv 2504.12463). Experts that nobody chose
-    keep the mean they have. Nothing here is differentiated.
+    .. math::
+        m_i \leftarrow d \, m_i + (1 - d) \, \bar y_i
+
+    :math:`\bar y_i` is the mean output of expert ``i`` in this call, and ``d`` the
+    decay. An expert that was not chosen keeps its mean. Source: Default MoE (Panda et
+    al., arXiv 2504.12463).
 
     Args:
-        mean (array): Shape ``(E, D)``, the mean so far.
-        outputs (array): Shape ``(..., k, D)``, what the chosen experts answer.
-        indices (array): Shape ``(..., k)``, the chosen experts.
-        decay (float, optional): How much of the old mean stays, from 0 to 1.
+        mean (array): Shape ``(E, D)``, floating: the means so far.
+        outputs (array): Shape ``(..., k, D)``, floating: the outputs of the chosen
+            experts.
+        indices (array): Shape ``(..., k)``, integers: the chosen experts.
+        decay (float, optional): The weight of the old mean, from 0 to 1.
             Default: ``0.99``.
 
     Returns:
-        array: The new mean, of the shape and type of ``mean``; computed in float32.
+        array: The new means, of the shape and type of ``mean``. They are computed in
+        float32 and have no gradient.
 
     Raises:
-        ValueError: shapes do not fit, ``indices`` are no integers, or ``decay`` is
-            not between 0 and 1.
+        ValueError: the shapes do not match, ``indices`` are not integers, or
+            ``decay`` is not between 0 and 1.
     """
-    checked_indices("update_expert_mean", indices)
+    check_indices("update_expert_mean", indices)
     if mean.ndim != 2:
         raise ValueError(
             f"[update_expert_mean] mean must have shape (E,D), got {shape_of(mean)}."
         )
     experts, size = mean.shape
-    checked_shape("update_expert_mean", "outputs", outputs, (*indices.shape, size))
+    check_shape("update_expert_mean", "outputs", outputs, (*indices.shape, size))
     if not 0 <= decay <= 1:
         raise ValueError(
             f"[update_expert_mean] decay must be between 0 and 1, got {decay}."
@@ -189,37 +201,36 @@ def update_expert_mean(
 def sample_topk(
     logits: mx.array, k: int, key: mx.array | None = None
 ) -> tuple[mx.array, mx.array]:
-    r"""Draws ``k`` different entries, and says how likely that draw was.
+    r"""Draws ``k`` different entries, and returns the log-probability of the draw.
 
-    Gumbel top-k (Kool et al., ICML 2019): the ``k`` largest of ``logits`` plus
-    Gumbel noise are a draw without replacement from ``softmax(logits)``, whose
-    ordered (Plackett-Luce) log-probability is
+    The ``k`` largest of ``logits`` plus Gumbel noise are a draw without replacement
+    from ``softmax(logits)``. Its ordered (Plackett-Luce) log-probability is
 
     .. math::
         \log P(i_1, \ldots, i_k) =
             \sum_j \Big(z_{i_j} - \log \sum_{i \notin \{i_1 .. i_{j-1}\}} e^{z_i}\Big)
 
-    For a loss ``L`` of the indices, ``(L - baseline) * grad(log_prob)`` is an
-    unbiased estimate of the gradient of the expected loss as long as the baseline
-    does not depend on the same draw: with several draws take the mean loss of the
-    others. Bias: none. Its variance is large; average many draws. Cost: ``k`` times
-    the size of ``logits``. Only the chosen experts need to run.
+    For a loss ``L`` of the indices, ``(L - baseline) * grad(log_prob)`` estimates the
+    gradient of the expected loss. Bias: none if the baseline does not depend on the
+    same draw; with several draws, the mean loss of the others is such a baseline. The
+    variance is large, so average many draws. Cost: ``k`` times the size of
+    ``logits``; only the chosen experts run. Source: Kool et al., ICML 2019.
 
     Args:
-        logits (array): Shape ``(..., E)``, floating. ``-inf`` masks an entry, which
-            is drawn only when nothing else is left, at log-probability ``-inf``.
-        k (int): How many, from 0 to ``E``.
+        logits (array): Shape ``(..., E)``, floating. An entry of ``-inf`` is masked:
+            it is drawn only if no other is left, with log-probability ``-inf``.
+        k (int): The number of entries to draw, from 0 to ``E``.
         key (array, optional): A PRNG key. Default: MLX's global state. Under
             :func:`mlx.core.vmap` map the key too, or all draws share their noise.
 
     Returns:
-        tuple(array, array): The indices, uint32 of shape ``(..., k)`` in the order
-        drawn; and the log-probability of shape ``(...)``, which is differentiable in
-        ``logits``. It is float32 (float64 for float64), for half types too.
+        tuple(array, array): The indices, uint32 of shape ``(..., k)``, in the order
+        drawn, and the log-probability, of shape ``(...)``, differentiable in
+        ``logits``. It is float32 for half types.
 
     Raises:
         ValueError: ``k`` is out of range, or ``logits`` are not floating.
-        TypeError: ``k`` is no integer.
+        TypeError: ``k`` is not an integer.
         IndexError: ``logits`` have no dimensions.
 
     Example:
@@ -239,7 +250,7 @@ def sample_topk(
         >>> mx.grad(score_function)(logits, losses, mx.random.key(0)).shape
         (3,)
     """
-    checked_floating("sample_topk", "logits", logits)
+    check_floating("sample_topk", "logits", logits)
     k = checked_k("sample_topk", k, logits, checked_axis("sample_topk", logits, -1))
     z = logits if logits.dtype == mx.float64 else logits.astype(mx.float32)
     noise = mx.random.gumbel(z.shape, key=key).astype(z.dtype)
@@ -249,14 +260,15 @@ def sample_topk(
 
 
 def _ordered_log_prob(z, indices):
-    """The Plackett-Luce log-probability of ``indices`` in their order."""
+    """Computes the Plackett-Luce log-probability of ``indices`` in their order."""
     if indices.shape[-1] == 0:
         return z[..., :0].sum(axis=-1)
     drawn = indices[..., None] == mx.arange(z.shape[-1])
     drawn_before = mx.cumsum(drawn, axis=-2, inclusive=False) > 0
     left = mx.where(drawn_before, -mx.inf, z[..., None, :])
     chosen = mx.take_along_axis(z, indices, axis=-1)
-    # With nothing but -inf left, logsumexp has no gradient to give.
+    # logsumexp of nothing but -inf has a gradient of NaN. Such draws are impossible,
+    # and the value that replaces -inf here does not reach the result.
     possible = chosen != -mx.inf
     left = mx.where(possible[..., None], left, 0)
     log_probs = mx.where(possible, chosen - mx.logsumexp(left, axis=-1), -mx.inf)

@@ -1,173 +1,32 @@
-"""Layers: a router, experts, and a mixture of both."""
+"""Layers: experts, and a mixture of experts made of a router and experts."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.nn.routing._checks import checked_choice, checked_k, checked_positive
+from mlx.nn.routing._checks import checked_choice, checked_positive
 from mlx.nn.routing._chosen import chosen_matmul
-from mlx.nn.routing.balance import update_expert_bias
 from mlx.nn.routing.estimators import (
     dense_router,
     straight_through,
     update_expert_mean,
 )
 from mlx.nn.routing.relaxation import soft_topk
+from mlx.nn.routing.router import Routing, TopKRouter, WithState
 
 Gradient = Literal["chosen", "dense", "mean", "soft"]
 
 
-class Routing(NamedTuple):
-    """Where a :class:`TopKRouter` sends its inputs, and with what weight."""
-
-    indices: mx.array
-    weights: mx.array
-    probs: mx.array
-    logits: mx.array
-
-
-class _WithState(nn.Module):
-    """A module some of whose arrays are saved but never trained."""
-
-    _state_keys: tuple[str, ...] = ()
-
-    def unfreeze(self, *args, **kwargs):
-        super().unfreeze(*args, **kwargs)
-        self._freeze_state()
-        return self
-
-    def _freeze_state(self):
-        kept = [key for key in self._state_keys if key in self]
-        if kept:
-            self.freeze(keys=kept, recurse=False)
-
-
-class TopKRouter(_WithState):
-    r"""Chooses ``k`` of ``num_experts`` for each input, and weighs them.
-
-    The logits are a linear function of the input. The choice is :func:`mx.topk`'s:
-    of equal experts the lower index wins. What the gate learns by is the gradient of
-    the weights, exact for what is computed, and none through the choice itself; see
-    :func:`dense_router` and :func:`soft_topk` for more.
-
-    With ``renormalize`` the weights are a softmax over the chosen logits, as in
-    Mixtral and Qwen; experts that were not chosen then get no gradient, and at
-    ``k = 1`` the weight is 1 and the gate's gradient exactly zero.
-
-    No expert runs here.
-
-    Args:
-        input_dims (int): The size of an input.
-        num_experts (int): How many experts there are.
-        k (int): How many are chosen, from 1 to ``num_experts``.
-        score (str, optional): ``"softmax"`` over all experts, or a ``"sigmoid"`` for
-            each. Default: ``"softmax"``.
-        renormalize (bool, optional): Whether the weights sum to 1. Default: ``True``.
-        balance (bool, optional): Whether to choose by score plus a bias for each
-            expert, ``expert_bias``, which :meth:`update_bias` moves and which is
-            saved but not trained. Default: ``False``.
-
-    Raises:
-        ValueError: ``k`` or ``score`` is not as above.
-        TypeError: ``k`` is no integer.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> from mlx.nn import routing
-        >>> router = routing.TopKRouter(16, num_experts=8, k=2)
-        >>> chosen = router(mx.zeros((3, 16)))
-        >>> chosen.indices.tolist(), chosen.weights.tolist()
-        ([[0, 1], [0, 1], [0, 1]], [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
-    """
-
-    _state_keys = ("expert_bias",)
-
-    def __init__(
-        self,
-        input_dims: int,
-        num_experts: int,
-        k: int,
-        score: Literal["softmax", "sigmoid"] = "softmax",
-        renormalize: bool = True,
-        balance: bool = False,
-    ):
-        super().__init__()
-        self.k = _checked_experts("TopKRouter", k, num_experts)
-        self.score = checked_choice(
-            "TopKRouter", "score", score, ("softmax", "sigmoid")
-        )
-        self.renormalize = renormalize
-        scale = input_dims**-0.5
-        self.weight = mx.random.uniform(-scale, scale, (num_experts, input_dims))
-        if balance:
-            self.expert_bias = mx.zeros(num_experts)
-            self._freeze_state()
-
-    def _extra_repr(self) -> str:
-        experts, dims = self.weight.shape
-        return (
-            f"input_dims={dims}, num_experts={experts}, k={self.k}, "
-            f"score={self.score}, renormalize={self.renormalize}, "
-            f"balance={'expert_bias' in self}"
-        )
-
-    def __call__(self, x: mx.array, mask: mx.array | None = None) -> Routing:
-        """Routes each input.
-
-        Args:
-            x (array): Shape ``(..., input_dims)``.
-            mask (array, optional): bool, of a shape that broadcasts to
-                ``(..., num_experts)``; experts at False are not chosen as long as
-                ``k`` others are there, and have no weight.
-
-        Returns:
-            Routing: ``indices``, uint32 of shape ``(..., k)``, best first; ``weights``
-            of that shape in the type of ``x``; ``probs`` (the scores) and ``logits``,
-            of shape ``(..., num_experts)`` in float32, in which softmax and sigmoid
-            are computed for half types too.
-        """
-        logits = (x @ self.weight.T).astype(mx.float32)
-        if mask is not None:
-            logits = mx.where(mask, logits, -mx.inf)
-        if self.score == "softmax":
-            log_scores = logits
-            probs = mx.softmax(logits, axis=-1)
-        else:
-            log_scores = -mx.logaddexp(-logits, 0.0)
-            probs = mx.sigmoid(logits)
-        preference = logits
-        if "expert_bias" in self:
-            # A masked expert stays masked, whatever its bias.
-            biased = probs + self.expert_bias
-            preference = mx.where(logits == -mx.inf, -mx.inf, biased)
-        indices = mx.topk(
-            mx.stop_gradient(preference), self.k, sorted=True, return_indices=True
-        ).indices
-        if self.renormalize:
-            # A softmax and no quotient: with one expert its gradient is exactly 0.
-            chosen = mx.take_along_axis(log_scores, indices, axis=-1)
-            weights = mx.softmax(chosen, axis=-1)
-        else:
-            weights = mx.take_along_axis(probs, indices, axis=-1)
-        return Routing(indices, weights.astype(x.dtype), probs, logits)
-
-    def update_bias(self, indices: mx.array, rate: float = 1e-3) -> None:
-        """Moves ``expert_bias`` against the load of a step; see
-        :func:`update_expert_bias`."""
-        if "expert_bias" not in self:
-            raise ValueError("[TopKRouter] update_bias needs balance=True.")
-        self.expert_bias = update_expert_bias(self.expert_bias, indices, rate)
-
-
 class Experts(nn.Module):
-    """Two-layer perceptrons, of which each input is given to those it names.
+    """Perceptrons with one hidden layer, of which each input runs through a few.
 
     Args:
         input_dims (int): The size of an input and of an output.
-        hidden_dims (int): The size in between.
-        num_experts (int): How many there are.
-        activation (callable, optional): Default: ``nn.silu``.
+        hidden_dims (int): The size of the hidden layer.
+        num_experts (int): The number of perceptrons.
+        activation (callable, optional): The activation of the hidden layer.
+            Default: ``nn.silu``.
     """
 
     def __init__(
@@ -190,10 +49,17 @@ class Experts(nn.Module):
         return f"input_dims={dims}, hidden_dims={hidden}, num_experts={experts}"
 
     def __call__(self, x: mx.array, indices: mx.array) -> mx.array:
-        """What the experts ``indices`` of shape ``(..., k)`` answer: ``(..., k, D)``.
+        """Returns the outputs of the chosen experts.
 
-        Only these run, except under ``mx.vmap``, where all do. On the CPU half types
-        are computed in float32.
+        Only these experts run, except under ``mx.vmap``, where all do. On the CPU
+        half types are computed in float32.
+
+        Args:
+            x (array): Shape ``(..., input_dims)``, floating.
+            indices (array): Shape ``(..., k)``, integers: the experts of each input.
+
+        Returns:
+            array: Shape ``(..., k, input_dims)``, of the type of ``x``.
         """
         rows = mx.broadcast_to(x[..., None, :], (*indices.shape, x.shape[-1]))
         flat = mx.flatten(indices)
@@ -204,45 +70,56 @@ class Experts(nn.Module):
         return out.reshape(rows.shape)
 
     def all(self, x: mx.array) -> mx.array:
-        """What every expert answers: ``(..., num_experts, D)``."""
+        """Returns the outputs of all experts.
+
+        Args:
+            x (array): Shape ``(..., input_dims)``, floating.
+
+        Returns:
+            array: Shape ``(..., num_experts, input_dims)``.
+        """
         rows = mx.flatten(x[None], 0, -2)
         hidden = self.activation(rows @ mx.swapaxes(self.up, 1, 2))
         out = mx.swapaxes(hidden @ mx.swapaxes(self.down, 1, 2), 0, 1)
         return out.reshape(*x.shape[:-1], *out.shape[1:])
 
 
-class MixtureOfExperts(_WithState):
-    r"""Sends each input to ``k`` experts and adds up what they answer, weighted.
+class MixtureOfExperts(WithState):
+    r"""Sends each input to ``k`` experts and returns their weighted sum.
 
-    ``gradient`` says how the gate learns. The forward is the same for all, up to
-    rounding, and in evaluation mode only the chosen experts run.
+    ``gradient`` selects the gradient of the router. The value is the same for all,
+    up to rounding. In evaluation mode only the chosen experts run.
 
-    | ``gradient`` | what the gate's gradient is of | experts run in training |
+    | ``gradient`` | the router gets the gradient of | experts run in training |
     |---|---|---|
-    | ``"chosen"`` | the weights of the chosen, exactly | ``k`` |
-    | ``"dense"`` | the mixture of all by ``probs``: :func:`dense_router` | all |
-    | ``"mean"`` | that, others standing for their running mean | ``k`` |
-    | ``"soft"`` | the weights with the choice relaxed by :func:`soft_topk` | all |
+    | ``"chosen"`` | the weights of the chosen experts | ``k`` |
+    | ``"dense"`` | the mixture of all experts: :func:`dense_router` | all |
+    | ``"mean"`` | the same, with mean outputs for experts not chosen | ``k`` |
+    | ``"soft"`` | the weights, the choice being smoothed by :func:`soft_topk` | all |
 
-    All but the first are biased estimates. None moves the parameters of an expert
-    that nobody chose: their gradient is exactly zero.
+    ``"chosen"`` is the exact gradient of what is computed; the others are biased
+    estimates. In all modes the parameters of an expert that no input chose have a
+    gradient of exactly zero.
 
     Args:
         input_dims (int): The size of an input and of the output.
-        hidden_dims (int): The hidden size of an expert.
-        num_experts (int): How many experts there are.
-        k (int): How many are chosen for an input.
+        hidden_dims (int): The size of an expert's hidden layer.
+        num_experts (int): The number of experts.
+        k (int): The number of experts chosen for an input, from 1 to ``num_experts``.
         gradient (str, optional): As above. Default: ``"chosen"``.
         tau (float, optional): The temperature of ``"soft"``. Default: ``1.0``.
-        mean_decay (float, optional): How much of ``expert_mean`` stays at each call
-            in training mode, for ``"mean"``. It is saved but not trained.
-            Default: ``0.99``.
-        activation (callable, optional): Of the experts. Default: ``nn.silu``.
-        score, renormalize, balance: As :class:`TopKRouter` has them.
+        mean_decay (float, optional): For ``"mean"``: the weight of the old
+            ``expert_mean`` in its update, which each call in training mode makes.
+            ``expert_mean`` is saved but not trained. Default: ``0.99``.
+        activation (callable, optional): The activation of the experts.
+            Default: ``nn.silu``.
+        score (str, optional): See :class:`TopKRouter`. Default: ``"softmax"``.
+        renormalize (bool, optional): See :class:`TopKRouter`. Default: ``True``.
+        balance (bool, optional): See :class:`TopKRouter`. Default: ``False``.
 
     Raises:
         ValueError: an argument is not as above.
-        TypeError: ``k`` is no integer.
+        TypeError: ``k`` is not an integer.
 
     Example:
         >>> import mlx.core as mx
@@ -295,28 +172,33 @@ class MixtureOfExperts(_WithState):
         mask: mx.array | None = None,
         return_routing: bool = False,
     ) -> mx.array | tuple[mx.array, Routing]:
-        """The mixture, of the shape ``(..., input_dims)`` and type of ``x``.
+        """Returns the mixture of each input's experts.
 
         Args:
-            x (array): Shape ``(..., input_dims)``.
-            mask (array, optional): As :class:`TopKRouter` takes it.
+            x (array): Shape ``(..., input_dims)``, floating.
+            mask (array, optional): The experts that may be chosen, see
+                :class:`TopKRouter`.
             return_routing (bool, optional): Whether to return the router's
-                :class:`Routing` too, for a balance. Default: ``False``.
+                :class:`Routing` too, which balancing losses need. Default: ``False``.
+
+        Returns:
+            array or tuple(array, Routing): The mixture, of the shape and type of
+            ``x``, with the :class:`Routing` if asked for.
         """
         chosen = self.router(x, mask)
-        y = self._mixed(x, chosen)
+        y = self._mixture(x, chosen)
         return (y, chosen) if return_routing else y
 
-    def _mixed(self, x, chosen):
+    def _mixture(self, x, chosen):
         indices, weights, probs, _ = chosen
         if not self.training or self.gradient == "chosen":
-            answers = self.experts(x, indices)
-            return (weights[..., None, :] @ answers).squeeze(-2)
+            outputs = self.experts(x, indices)
+            return (weights[..., None, :] @ outputs).squeeze(-2)
         if self.gradient == "mean":
-            answers = self.experts(x, indices)
-            y = dense_router(probs, indices, answers, weights, self.expert_mean)
+            outputs = self.experts(x, indices)
+            y = dense_router(probs, indices, outputs, weights, self.expert_mean)
             self.expert_mean = update_expert_mean(
-                self.expert_mean, answers, indices, self.mean_decay
+                self.expert_mean, outputs, indices, self.mean_decay
             )
             return y
         if self.gradient == "soft":
@@ -324,7 +206,10 @@ class MixtureOfExperts(_WithState):
         return dense_router(probs, indices, self.experts.all(x), weights)
 
     def _relaxed_weights(self, chosen):
-        """Weights for all experts: as chosen going forward, relaxed going back."""
+        """Returns weights of all experts, 0 in value for those that were not chosen.
+
+        Their gradient is that of the weights with a smoothed choice.
+        """
         indices, _, probs, logits = chosen
         experts = mx.arange(probs.shape[-1])
         hard = mx.any(indices[..., None] == experts, axis=-2)
@@ -334,12 +219,3 @@ class MixtureOfExperts(_WithState):
             total = weights.sum(axis=-1, keepdims=True)
             weights = weights / mx.maximum(total, 1e-30)
         return weights
-
-
-def _checked_experts(op, k, num_experts):
-    if num_experts < 1:
-        raise ValueError(f"[{op}] num_experts must be positive, got {num_experts}.")
-    k = checked_k(op, k, mx.zeros(num_experts), 0)
-    if k == 0:
-        raise ValueError(f"[{op}] k must be between 1 and {num_experts}, got 0.")
-    return k

@@ -1,26 +1,38 @@
-"""A smooth top-k: entries between 0 and 1 that sum to k."""
+"""A smooth approximation of top-k: entries between 0 and 1 that sum to k.
+
+Accuracy: half types are computed in float32 and rounded once. In float32, for any
+finite input, each entry is within 1e-6 of its exact value, and a row's sum within
+``2e-6 * k`` of ``k``. float64 is no more accurate, since ``mx.exp`` of float64 has the
+accuracy of float32.
+
+Derivatives exist to any order. Where ``p`` is 1/2, the second derivative of
+``"laplace"`` jumps, and the mean of both sides is returned. Like every custom function
+of MLX, ``soft_topk`` is refused by ``mx.compile(..., shapeless=True)`` and
+``mx.export_function``.
+"""
 
 import math
 from typing import Literal
 
 import mlx.core as mx
 from mlx.nn.routing._checks import (
+    check_floating,
     checked_axis,
     checked_choice,
-    checked_floating,
     checked_k,
     checked_positive,
 )
 
 _KINDS = ("sigmoid", "laplace")
 
-# The root lies within log(2 n) of where it is first sought, which is 23 at most.
-# Halving that 8 times leaves less than 0.1, and since the logarithm of the slope
-# changes no faster than the root, Newton's method goes from 0.1 to 1e-9 in 3 steps.
+# The search for the threshold starts within log(2 n) of it, in units of tau. That is
+# below 23 for any axis. Halving that distance 8 times leaves less than 0.1. From there
+# Newton's method needs 3 steps to reach 1e-9, because the derivative of log(slope) is
+# at most 1. The fourth step is a margin.
 _HALVINGS = 8
 _NEWTON_STEPS = 4
 
-# How many numbers are added up in order.
+# `_sum` adds up blocks of this many numbers.
 _BLOCK = 32
 
 
@@ -31,50 +43,41 @@ def soft_topk(
     kind: Literal["sigmoid", "laplace"] = "sigmoid",
     axis: int = -1,
 ) -> mx.array:
-    r"""A smooth relaxation of the mask of the ``k`` largest entries along an axis.
+    r"""Returns a smooth approximation of the mask of the ``k`` largest entries.
 
     .. math::
         p_i = F\left(\frac{x_i - b}{\tau}\right), \qquad \sum_i p_i = k
 
-    with the one threshold :math:`b` that makes the sum right. ``F`` is the
-    distribution function of the logistic (``"sigmoid"``) or of the Laplace
-    distribution (``"laplace"``, for which this is LapSum: Struski et al., ICML 2025).
-    With :math:`f = F'` and the cotangent :math:`c` the gradient is
+    :math:`F` is the distribution function of the logistic distribution
+    (``"sigmoid"``) or of the Laplace distribution (``"laplace"``). The threshold
+    :math:`b` makes the sum right. With :math:`f = F'`, the gradient for a cotangent
+    :math:`c` is :math:`f \, (c - \langle f, c\rangle / \sum_i f_i) \, / \, \tau`.
+    Source: LapSum (Struski et al., ICML 2025), which is ``"laplace"``.
 
-    .. math::
-        \frac{1}{\tau} f \left(c - \frac{\langle f, c\rangle}{\sum_i f_i}\right)
-
-    As ``tau`` goes to 0, ``p`` goes to the mask of 0 and 1 that :func:`mlx.core.topk`
-    chooses, except that entries which tie for the last places share them equally.
-
-    Bias: the gradient is exact for ``p``. Of a loss on the hard mask it is a biased
-    estimate, less so but more variable the smaller ``tau``. Cost: 13 passes over
-    ``x`` and one ``mx.topk`` of ``k + 1``. What is multiplied by ``p`` must be
-    computed for all entries: in a mixture, all experts run.
-
-    Derivatives of any order exist under all of MLX's transforms; only
-    ``mx.compile(..., shapeless=True)`` refuses this, as any custom function. For
-    ``"laplace"`` the second jumps where ``p`` is 1/2, and is taken as the mean there.
+    As ``tau`` goes to 0, ``p`` goes to the mask of :func:`mlx.core.topk`, except that
+    entries which tie for the last places share them equally. Bias: none for ``p``
+    itself. The gradient is a biased estimate for a loss of the hard mask: a smaller
+    ``tau`` gives less bias and more variance. Cost: 13 passes over ``x`` and one
+    ``mx.topk`` of ``k + 1``. Whatever ``p`` multiplies is needed for all entries: in
+    a mixture, all experts run.
 
     Args:
         x (array): Scores of any shape, floating. ``-inf`` masks an entry: its ``p``
-            is 0, and if fewer than ``k`` remain theirs are 1. ``inf`` counts as the
-            greatest finite number. A NaN makes its row NaN.
-        k (int): What the entries sum to, from 0 to the size of the axis.
-        tau (float, optional): The temperature, in the units of ``x``. For one that
-            is an array divide ``x`` by it. Default: ``1.0``.
+            is 0, and if at most ``k`` others remain, theirs is 1. ``inf`` counts as
+            the greatest finite number. A NaN makes its row NaN.
+        k (int): The sum of the entries, from 0 to the size of the axis.
+        tau (float, optional): The temperature, in the units of ``x``. For a
+            temperature in an array, divide ``x`` by it. Default: ``1.0``.
         kind (str, optional): ``"sigmoid"`` or ``"laplace"``. Default: ``"sigmoid"``.
         axis (int, optional): The axis. Default: ``-1``.
 
     Returns:
-        array: ``p``, of the shape and type of ``x``. float16 and bfloat16 are
-        computed in float32 and rounded at the end. In float32, for any finite input,
-        each entry is within 1e-6 of its exact value, and their sum within 2e-6 of
-        ``k`` in proportion. In float64 too ``mx.exp`` has a float32's accuracy.
+        array: ``p``, of the shape and type of ``x``. The docstring of the module
+        ``mlx.nn.routing.relaxation`` states its accuracy.
 
     Raises:
         ValueError: ``k``, ``tau``, ``kind`` or the type of ``x`` is not as above.
-        TypeError: ``k`` is no integer, or ``tau`` is an array.
+        TypeError: ``k`` is not an integer, or ``tau`` is an array.
         IndexError: ``x`` has no such axis.
 
     Example:
@@ -87,17 +90,21 @@ def soft_topk(
         >>> routing.soft_topk(x, 2, tau=0.001)
         array([1, 1, 0, 0], dtype=float32)
     """
-    checked_floating("soft_topk", "x", x)
+    check_floating("soft_topk", "x", x)
     axis = checked_axis("soft_topk", x, axis)
     k = checked_k("soft_topk", k, x, axis)
     tau = checked_positive("soft_topk", "tau", tau)
     checked_choice("soft_topk", "kind", kind, _KINDS)
+    return _relaxed_along(x, k, tau, kind, axis)
+
+
+def _relaxed_along(x, k, tau, kind, axis):
     if x.size == 0:
         return mx.zeros_like(x)
     rows = mx.moveaxis(x, axis, -1)
     if x.dtype != mx.float64:
         rows = rows.astype(mx.float32)
-    # What a float32 cannot hold is as good as the last that it can.
+    # A tau that the type cannot represent gives the result of the nearest one.
     limits = mx.finfo(rows.dtype)
     tau = min(max(tau, 2.0 * limits.smallest_normal), limits.max)
     p, _, _ = _relaxed(k, tau, kind)(rows)
@@ -105,14 +112,15 @@ def soft_topk(
 
 
 def _relaxed(k: int, tau: float, kind: str):
-    """The function of rows that returns ``p``, ``1 - p`` and ``f / sum f``.
+    """Returns a function of rows with the outputs ``p``, ``1 - p`` and ``f / sum f``.
 
-    These three have derivatives in terms of each other, without a division:
+    The derivatives of these three need only the three themselves:
 
-    | ``dz = (dx - <f / sum f, dx>) / tau``, ``dp = f dz``, and ``f / sum f`` is the
-    | softmax of ``log f``, where ``d log f = (log f)' dz``,
+    - ``dz = (dx - <f / sum f, dx>) / tau`` and ``dp = f dz``;
+    - ``f / sum f`` is the softmax of ``log f``, and ``d log f = (log f)' dz``.
 
-    so that the rules below hold to any order, and where ``p`` is nearly hard too.
+    So the rules below can be differentiated again, to any order. They divide by
+    nothing that may underflow, so they hold for a nearly hard ``p`` too.
     """
 
     @mx.custom_function
@@ -144,7 +152,11 @@ def _relaxed(k: int, tau: float, kind: str):
 
 
 def _sum(x):
-    """Sums rows block by block: on the CPU MLX adds up in order, and loses digits."""
+    """Sums each row, in blocks of `_BLOCK` and then over the blocks.
+
+    MLX's sum on the CPU adds one number after another, which loses digits in a long
+    row.
+    """
     while x.shape[-1] > _BLOCK:
         missing = -x.shape[-1] % _BLOCK
         if missing:
@@ -154,19 +166,21 @@ def _sum(x):
 
 
 def _density(p, rest, kind):
-    """``f`` and the derivative of ``log f``, from ``p`` and ``1 - p``."""
+    """Returns ``f`` and the derivative of ``log f``. ``rest`` is ``1 - p``."""
     if kind == "sigmoid":
         return p * rest, rest - p
     return mx.minimum(p, rest), mx.sign(rest - p)
 
 
 def _solution(x, k, tau, kind):
+    """Returns ``p``, ``1 - p`` and ``f / sum f`` of each row."""
     masked = x == -mx.inf
     t, upper = _offsets(x, masked, k, tau)
     z = t - _root(t, upper, k, kind)
     not_a_number = mx.any(mx.isnan(x), axis=-1, keepdims=True)
     p, rest = _tail(z, kind), _tail(-z, kind)
-    # Softmax of log f. Where f underflows throughout, so does the gradient.
+    # f / sum f as the softmax of log f, which is finite where all f underflow to 0.
+    # z is infinite for masked entries, and a finite bound keeps NaN out.
     far = mx.minimum(mx.abs(z), 1e30)
     log_density = -far - (2 * mx.log1p(mx.exp(-far)) if kind == "sigmoid" else 0)
     weights = mx.exp(log_density - mx.max(log_density, axis=-1, keepdims=True))
@@ -175,14 +189,15 @@ def _solution(x, k, tau, kind):
 
 
 def _offsets(x, masked, k, tau):
-    """``x`` in units of ``tau``, seen from amid the last chosen and the next entry.
+    """Returns ``(x - m) / tau``, and a mask of the entries that reach the k-th largest.
 
-    Each is subtracted from the nearer of these two, so that no difference of
-    entries gets lost, be they large, equal or far apart. Also says which entries
-    are no less than the last chosen one.
+    ``m`` is the midpoint between the k-th largest entry (``last``) and the next one
+    (``after``). The nearer of these two is subtracted from an entry first, and half
+    of their gap is added after that. So the differences between entries keep their
+    digits, whether these are large, equal or far apart.
     """
     x = mx.minimum(x, mx.finfo(x.dtype).max)
-    # Halves of finite numbers have finite differences.
+    # The difference of two halves is finite for any two finite numbers.
     half, unit = x / 2, tau / 2
     best = mx.topk(half, min(k + 1, x.shape[-1]), sorted=True)
     last = best[..., k - 1 : k] if k > 0 else mx.full_like(best, mx.inf)
@@ -195,11 +210,12 @@ def _offsets(x, masked, k, tau):
 
 
 def _root(t, upper, k, kind):
-    """The ``u`` for which ``F(t - u)`` sums to ``k``.
+    """Returns the ``u`` for which ``F(t - u)`` sums to ``k``.
 
-    Sought as the balance between what the upper entries lack and what the lower
-    ones have: both may be tiny, and neither is a difference. Upper entries beyond
-    ``k`` tie for the last place, and one more of them counts as a lower one.
+    ``balance`` is that sum minus ``k``. It is computed as the sum of ``F`` over the
+    lower entries, minus the sum of ``1 - F`` over the ``upper`` ones, plus the number
+    of upper entries beyond ``k``, which tie for the last place. All these stay exact
+    when the choice is nearly hard, while the sum itself would lose them beside ``k``.
     """
     sign = mx.where(upper, -1.0, 1.0).astype(t.dtype)
     excess = _sum(upper.astype(t.dtype)) - k
@@ -218,7 +234,7 @@ def _root(t, upper, k, kind):
 
 
 def _tail(z, kind):
-    """The distribution function ``F``, exact where it is small."""
+    """Returns ``F(z)`` with a small relative error, however small ``F(z)`` is."""
     if kind == "sigmoid":
         return mx.sigmoid(z)
     e = mx.exp(-mx.abs(z)) / 2

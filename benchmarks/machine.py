@@ -1,0 +1,62 @@
+"""Describes the machine and the commit that a measurement was made on."""
+
+import datetime
+import os
+import pathlib
+import platform
+import subprocess
+
+import mlx.core as mx
+from mlx import _selection
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def processor():
+    """Returns the processor's name, with what tells generations of it apart."""
+    if platform.system() != "Linux":
+        return platform.processor()
+    known = {}
+    with open("/proc/cpuinfo") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            known.setdefault(name.strip(), value.strip())
+    if "model name" not in known:
+        return platform.processor()
+    family, model = known.get("cpu family"), known.get("model")
+    return f"{known['model name']} (family {family}, model {model})"
+
+
+def git(*arguments):
+    command = ["git", "-C", str(ROOT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit():
+    """Returns the commit that is measured, with "-dirty" if files differ from it.
+
+    Files in docs do not count, since a measurement writes there.
+    """
+    try:
+        changed = git("status", "--porcelain", "-uno", "--", ".", ":(exclude)docs")
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe():
+    """Returns what belongs to every published figure.
+
+    ``load`` is the load average of the last minute: above zero, other programs ran.
+    """
+    return {
+        "machine": platform.machine(),
+        "processor": processor(),
+        "instructions": _selection.kernels()[0],
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+        "versions": {"mlx": mx.__version__},
+    }

@@ -1,0 +1,100 @@
+"""The benchmark's report: no measurement hides another, and pages follow the data."""
+
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+
+import page  # noqa: E402
+import report  # noqa: E402
+import run  # noqa: E402
+from workloads import GOALS, PAGE, SETS, Case, Goal  # noqa: E402
+
+CASE = Case("topk", 8192, 8, 2)
+FILES = sorted(page.DATA.glob("*-threads-*.json"))
+
+
+def result(case, stock, **rivals):
+    """What run.py makes of a case that takes 1 us here and ``stock`` us on stock."""
+    times = {"ours": 1.0, "ours, values": 1.0, "stock idiom": stock, **rivals}
+    medians = {name: {"median": us, "p10": us, "p90": us} for name, us in times.items()}
+    shown = {"case": str(case), **vars(case), "bytes": 1}
+    return {**shown, "single": medians, "batched": medians}
+
+
+def test_one_case_in_two_sets_is_reported_twice():
+    results = {"table": [result(CASE, 6.96)], "types": [result(CASE, 7.8)]}
+    both = Goal("both", [("table", CASE), ("types", CASE)], "stock idiom", 7)
+    for outcome in report.outcomes(results, [both]):
+        assert [got for got, _ in outcome.ratios] == [6.96, 7.8]
+        assert outcome.met == 1 and outcome.worst[0] == 6.96
+    text = report.full_tables(results)
+    assert "| 7.0 | 7.0 |" in text and "| 7.8 | 7.8 |" in text
+
+
+@pytest.mark.parametrize("order", [("table", "types"), ("types", "table")])
+def test_a_goal_takes_the_figure_of_its_own_set(order):
+    figures = {"table": 6.96, "types": 7.8}
+    results = {name: [result(CASE, figures[name])] for name in order}
+    for name, figure in figures.items():
+        goal = Goal(name, [(name, CASE)], "stock idiom", 1)
+        single, batched = report.outcomes(results, [goal])
+        assert single.worst[0] == batched.worst[0] == figure
+
+
+@pytest.mark.parametrize("change", [{"dtype": "int8"}, {"data": "narrow"}, {"k": 3}])
+def test_two_cases_of_one_shape_in_one_set_both_appear(change):
+    other = Case(**{**vars(CASE), **change})
+    results = {"table": [result(CASE, 3.0), result(other, 4.0)]}
+    goal = Goal("both", [("table", CASE), ("table", other)], "stock idiom", 1)
+    for outcome in report.outcomes(results, [goal]):
+        assert [got for got, _ in outcome.ratios] == [3.0, 4.0]
+    assert len(report.by_set_and_case(results)) == 2
+
+
+def test_the_sweep_counts_two_equal_cases_twice():
+    swept = [result(CASE, 1.0, torch=0.5), result(CASE, 1.0, torch=0.25)]
+    assert "2 shapes" in report.sweep_summary(swept)
+    assert f"{CASE}: 0.25, {CASE}: 0.50" in report.sweep_summary(swept)
+
+
+def test_goals_and_the_page_name_cases_that_are_measured():
+    for name, case in [*PAGE, *(pair for goal in GOALS for pair in goal.cases)]:
+        assert case in SETS[name]
+    for cases in SETS.values():
+        assert len({str(case) + case.op for case in cases}) == len(cases)
+
+
+def test_a_rival_that_was_not_measured_leaves_its_cell_empty():
+    [(name, case), *_] = PAGE
+    results = {name: [result(case, 3.0)], "environment": {}}
+    row = page.short_table({1: results}).splitlines()[2]
+    assert row == f"| {page.label(case)} | 1.0 | 1.0 | 3.0 | 3.0 |  |  |  |  | 1.0 |"
+
+
+def test_measurements_name_the_machine_and_the_commit():
+    environment = run.environment(1)
+    for name in ("processor", "instructions", "commit", "threads", "versions"):
+        assert environment[name]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_published_data_name_their_machine_and_match_their_tables(file):
+    instructions, _, threads = file.stem.partition("-threads-")
+    results = page.load()[instructions][int(threads)]
+    environment = results["environment"]
+    assert environment["instructions"] == instructions
+    assert environment["threads"] == int(threads)
+    assert environment["processor"] and environment["commit"]
+    assert file.with_suffix(".md").read_text() == page.all_tables(results)
+
+
+def test_the_performance_page_shows_the_published_data():
+    text = (page.DOCS / "performance.md").read_text()
+    found = page.load()
+    assert "avx512" in found and page.page_text(found) in text
+    for instructions in found:
+        assert "</svg>" in (page.DATA / f"{instructions}.svg").read_text()
