@@ -92,7 +92,7 @@ def test_an_index_output_of_vjp_gives_zeros_and_keeps_the_pairing(name):
     assert gradient.tolist() == (3 * mx.ones_like(X)).tolist()
 
 
-@pytest.mark.parametrize("name", set(OPS) - {"topk", "top_k"})
+@pytest.mark.parametrize("name", [name for name in OPS if name[:3] != "top"])
 def test_stop_puts_nothing_on_the_tape(name):
     """The op's input is behind a StopGradient, which the tape does not pass."""
     seen = []

@@ -1,6 +1,6 @@
 """The macOS wheel, built by make wheel-macos: what a Mac's loader would look at.
 
-No Mac has loaded it. Each check is shown to notice what it is for.
+No Mac has loaded it. For each check a fault is planted, which it must report.
 """
 
 import email
@@ -16,13 +16,13 @@ import zipfile
 
 import pytest
 
-from test_wheel import ADDITIONS, ROOT, UPSTREAM
+from test_wheel import ADDITIONS, LICENSE_OWNERS, ROOT, UPSTREAM
 
 sys.path.append(str(ROOT / "macos"))
 
 WHEELS = sorted((ROOT / "dist" / "macos").glob("mlx-*.whl"))
 BUILT = WHEELS and importlib.util.find_spec("lief")
-if not BUILT and "MLX_TOPK_NEEDS_MACOS_WHEEL" not in os.environ:
+if not BUILT and not os.environ.get("MLX_TOPK_NEEDS_MACOS_WHEEL"):
     pytest.skip("make wheel-macos has not been run", allow_module_level=True)
 
 import lief  # noqa: E402
@@ -30,6 +30,9 @@ import lief  # noqa: E402
 import check  # noqa: E402
 import cross  # noqa: E402
 import macho  # noqa: E402
+
+# make test-all builds the wheel first.
+pytestmark = pytest.mark.slow
 
 
 def digits(wheel):
@@ -41,19 +44,19 @@ def stock(wheel):
 
 
 def interpreter(wheel):
-    """One of the version that the wheel is for: the one it was built with."""
+    """Returns the Python that the wheel was built with, of the version it is for."""
     return (stock(wheel).parent / "python").read_text().strip()
 
 
-def upstream(wheel):
+def stock_distribution(wheel):
     (found,) = importlib.metadata.distributions(name="mlx", path=[str(stock(wheel))])
     return found
 
 
-def upstreams_files(wheel):
+def stocks_files(wheel):
     return {
         str(f)
-        for f in upstream(wheel).files
+        for f in stock_distribution(wheel).files
         if f.parts[0] == "mlx" and f.suffix != ".pyc"
     }
 
@@ -61,11 +64,11 @@ def upstreams_files(wheel):
 def expected_files(wheel):
     soabi = f"cpython-{digits(wheel)}-darwin.so"
     ours = {n.format(soabi=soabi, library="dylib") for n in ADDITIONS}
-    return upstreams_files(wheel) | ours
+    return stocks_files(wheel) | ours
 
 
 def requirements(message):
-    """What of METADATA must be as upstream has it, each line without its spaces."""
+    """Returns the lines of METADATA that must equal stock's, without their spaces."""
     fields = ("Requires-Python", "Provides-Extra", "Requires-Dist")
     return {
         (field, line.replace(" ", "").replace('"', "'"))
@@ -81,9 +84,10 @@ def in_dist_info(wheel, name):
 
 
 def changed(wheel, folder, **changes):
-    """A copy of the wheel, with other bytes or without a file where they are None.
+    """Returns a copy of the wheel in which some files have other bytes.
 
-    Files are named by the last part of their path up to a dot or dash.
+    A file is named by the last part of its path up to its first dot. None leaves the
+    file out.
     """
     copy = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
@@ -98,7 +102,7 @@ def changed(wheel, folder, **changes):
 
 
 def edited(wheel, name, edit):
-    """The bytes of a binary in the wheel after ``edit`` of what LIEF makes of it."""
+    """Returns the bytes of a binary in the wheel after ``edit`` changed it in LIEF."""
     with zipfile.ZipFile(wheel) as archive:
         fat = lief.MachO.parse(list(archive.read(name)))
     edit(fat.at(0))
@@ -115,26 +119,26 @@ def wheel(request):
     return request.param
 
 
-# ---- what is in it -----------------------------------------------------------
+# ---- its files ---------------------------------------------------------------
 
 
-def test_the_file_list_is_upstreams_for_macos_and_exactly_ours(wheel):
+def test_the_file_list_is_stocks_for_macos_and_exactly_ours(wheel):
     assert check.files(wheel, expected_files(wheel)) == []
 
 
-def test_the_python_in_it_is_what_is_here(wheel):
-    """And not that of an earlier build."""
+def test_its_python_files_are_those_of_the_repository(wheel):
+    """They are not left over from an earlier build."""
     with zipfile.ZipFile(wheel) as archive:
         for file in (ROOT / "python" / "mlx").rglob("*.py"):
             name = f"mlx/{file.relative_to(ROOT / 'python' / 'mlx').as_posix()}"
             assert archive.read(name) == file.read_bytes(), name
 
 
-def test_upstreams_files_are_unchanged_but_for_the_stubs(wheel):
+def test_stocks_files_are_unchanged_but_for_the_stubs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         different = {
             name
-            for name in upstreams_files(wheel)
+            for name in stocks_files(wheel)
             if archive.read(name) != (stock(wheel) / name).read_bytes()
         }
     assert different == {"mlx/core/__init__.pyi"}
@@ -146,14 +150,14 @@ def test_its_tag_is_for_one_python_on_arm64_and_macos_14(wheel):
     lines = in_dist_info(wheel, "WHEEL").decode().splitlines()
     assert [line for line in lines if line.startswith("Tag:")] == [f"Tag: {tag}"]
     assert "Root-Is-Purelib: false" in lines
-    (theirs,) = (f for f in upstream(wheel).files if f.name == "WHEEL")
+    (theirs,) = (f for f in stock_distribution(wheel).files if f.name == "WHEEL")
     assert f"Tag: {tag}" in theirs.read_text().splitlines()
 
 
-def test_dependencies_and_entry_points_are_upstreams(wheel):
+def test_dependencies_and_entry_points_are_stocks(wheel):
     message = email.message_from_bytes(in_dist_info(wheel, "METADATA"))
     assert (message["Name"], message["Version"]) == ("mlx", f"{UPSTREAM}+topk.1")
-    theirs = upstream(wheel)
+    theirs = stock_distribution(wheel)
     assert requirements(message) == requirements(theirs.metadata)
     assert any(r.startswith("mlx-metal==") for r in message.get_all("Requires-Dist"))
     scripts = in_dist_info(wheel, "entry_points.txt").decode()
@@ -165,11 +169,11 @@ def test_the_licences_of_all_parts_are_in_it(wheel):
     with zipfile.ZipFile(wheel) as archive:
         licences = [n for n in archive.namelist() if "/licenses/" in n]
         text = "".join(archive.read(n).decode() for n in licences)
-    assert len(licences) == 3
-    assert all(owner in text for owner in ("mlx-topk", "Apple", "Jakob"))
+    assert len(licences) == len(LICENSE_OWNERS)
+    assert all(owner in text for owner in LICENSE_OWNERS)
 
 
-def test_record_has_every_file_as_it_is(wheel):
+def test_record_has_the_size_and_hash_of_every_file(wheel):
     assert check.record(wheel) == []
 
 
@@ -183,14 +187,14 @@ def test_pip_takes_it_for_macos_14_and_not_for_13(wheel, tmp_path):
     assert subprocess.run([*command, *older], capture_output=True).returncode != 0
 
 
-# ---- what the loader looks at ------------------------------------------------
+# ---- what a loader needs -----------------------------------------------------
 
 
 def test_the_loader_would_find_every_symbol_and_library(wheel):
     assert complaints(wheel) == []
 
 
-def test_our_library_leaves_nothing_to_be_looked_for_anywhere(wheel, tmp_path):
+def test_our_library_names_the_library_of_each_symbol(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         library = macho.read(pathlib.Path(archive.extract(check.LIBRARY, tmp_path)))
     assert set(library.imports.values()) <= {*check.SYSTEM, "@rpath/libmlx.dylib"}
@@ -204,14 +208,14 @@ def test_no_path_of_the_machine_that_built_it_is_in_it(wheel):
 
 
 def test_apples_own_binaries_pass_what_ours_must(wheel):
-    """So that the checks ask for nothing that a Mac does not."""
+    """Macs load these, so a check that refuses them would be too strict."""
     binaries = cross.mlx_binaries(stock(wheel) / "mlx")
     assert len(binaries) == 3
     for binary in binaries:
         assert binary.signature_faults == [] and binary.layout_fault == ""
         assert binary.is_arm64 and binary.minimum_os == check.MINIMUM_OS
     (core,) = (b for b in binaries if b.install_name is None)
-    # What it has itself, in case another file has it too.
+    # Weak symbols that it defines itself are merged with those of other files.
     core.imports = {
         name: library
         for name, library in core.imports.items()
@@ -221,12 +225,12 @@ def test_apples_own_binaries_pass_what_ours_must(wheel):
     assert check.symbols(core, exports, interpreter(wheel)) == []
 
 
-# ---- the checks notice -------------------------------------------------------
+# ---- planted faults ----------------------------------------------------------
 
 
 @pytest.fixture
 def compiled(tmp_path):
-    """Compiles a line of C for macOS and returns what the checks make of it."""
+    """Returns a function that compiles C for macOS and reads the resulting library."""
 
     def compile_it(source, *options):
         (tmp_path / "planted.c").write_text(source)
@@ -239,7 +243,7 @@ def compiled(tmp_path):
     return compile_it
 
 
-def test_symbols_that_nobody_has_are_reported(wheel, compiled):
+def test_symbols_that_no_library_has_are_reported(wheel, compiled):
     source = """
         extern int no_such_thing(void), PyNoSuchThing(void), PyLong_FromLong(void);
         int planted(void) {
@@ -317,7 +321,7 @@ def test_overlapping_tables_are_reported(wheel, tmp_path):
         data = bytearray(archive.read(check.LIBRARY))
     fat = lief.MachO.parse(list(data))
     command = fat.at(0).symbol_command
-    # Where the strings begin: 16 bytes into LC_SYMTAB.
+    # The offset of the string table is at byte 16 of the command LC_SYMTAB.
     moved = struct.pack("<I", command.strings_offset - 16)
     data[command.command_offset + 16 : command.command_offset + 20] = moved
     copy = changed(wheel, tmp_path, libmlx_topk=bytes(data))
@@ -341,6 +345,6 @@ def test_the_metal_kernels_and_what_dispatches_them_are_in_the_library(wheel):
     with zipfile.ZipFile(wheel) as archive:
         library = archive.read(check.LIBRARY)
     assert (ROOT / "metal" / "topk_arguments.h").read_bytes() in library
-    # Of libmlx: metal::get_command_encoder, and its dispatch.
+    # Functions of libmlx that encode the launch of a kernel.
     for symbol in (b"get_command_encoder", b"dispatch_threadgroups", b"get_kernel"):
         assert symbol in library
