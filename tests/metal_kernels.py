@@ -1,4 +1,4 @@
-"""The Metal kernels, built for the emulator once and put to work for a test."""
+"""Builds the Metal kernels for the emulator, once, and runs tests on them."""
 
 import contextlib
 import functools
@@ -23,10 +23,16 @@ def library(tracked=False):
 
 @contextlib.contextmanager
 def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
-    """Until its end, what the CPU selects is selected by the Metal kernels.
+    """A context in which emulated Metal kernels do the selections of the CPU.
 
-    Arrays have to be evaluated inside. Raises if the emulator found anything wrong.
-    path: of another library than that of metal/topk.metal.
+    Arrays have to be evaluated inside it. It raises if the emulator found an error.
+
+    Args:
+        kernel: The one to use wherever it can be used; else as the plan chooses.
+        tracked: Whether the emulator checks each access to memory.
+        seed: Shuffles the order in which the emulator runs threads.
+        missing: Kernels with this in their names fail to compile.
+        path: A library to use in place of that of metal/topk.metal.
     """
     path = str(path or library(tracked).path)
     _selection.force_metal_kernel(kernel)

@@ -16,14 +16,14 @@ TIED = mx.array([[0.0, 0, 1, 0], [2, 2, 2, 2], [1, 0, 1, 1]])
 
 
 def weighted(values):
-    """A loss in which every position of the values counts differently."""
+    """Returns a loss that weights each position of the values differently."""
     weights = mx.arange(1, values.size + 1).reshape(values.shape)
     return (weights.astype(values.dtype) * values).sum()
 
 
 @engines
 @given(arrays(dtypes=(mx.float32,), max_axis=12), st.data())
-def test_values_send_their_gradient_to_the_elements_chosen(engine, case, data):
+def test_the_gradient_of_values_goes_to_the_chosen_elements(engine, case, data):
     a, axis = case
     k = data.draw(st.integers(0, a.shape[axis]))
     largest = data.draw(st.booleans())
@@ -69,7 +69,7 @@ def test_eulers_identity_holds_under_ties(dtype, k):
 
 
 @given(arrays(dtypes=(mx.float32,), min_axis=1, max_axis=12), st.data())
-def test_partition_sends_its_gradient_to_where_each_element_came_from(case, data):
+def test_the_gradient_of_partition_goes_where_each_element_came_from(case, data):
     a, axis = case
     kth = data.draw(st.integers(0, a.shape[axis] - 1))
     weights = mx.random.uniform(shape=a.shape, key=data.draw(KEYS))
@@ -83,7 +83,7 @@ def test_partition_sends_its_gradient_to_where_each_element_came_from(case, data
 @pytest.mark.parametrize("largest", [True, False])
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_agrees_with_finite_differences(axis, largest):
-    # No two elements are closer than the step, so that the choice stays.
+    # Elements differ by more than the step, so that the same ones stay chosen.
     rng = np.random.default_rng(1)
     x = rng.permutation(24).reshape(4, 6) / 4.0
     c = rng.standard_normal(24)
@@ -115,7 +115,7 @@ def cube(a):
 
 @engines
 def test_derivatives_of_derivatives(engine):
-    """Of sum(topk(a)**3): 3a^2, then 6a, then 6, at the chosen elements alone."""
+    """sum(topk(a)**3) has derivatives 3a^2, 6a and 6 at the chosen elements only."""
     a = TIED[0]
     v = mx.array([1.0, 2, 3, 4])
     chosen = mx.array([1.0, 1, 1, 0])
@@ -185,7 +185,7 @@ def test_sort_and_argsort_gradients_agree_under_ties(seed):
 
 
 def test_a_switch_layer_as_users_write_it_trains_its_gate():
-    """No stop_gradient anywhere: this raises on stock MLX."""
+    """It has no stop_gradient, and therefore raises on stock MLX."""
     import mlx.nn as nn
 
     class SwitchLayer(nn.Module):

@@ -2,9 +2,9 @@
 
 """Checks every Metal selection kernel against the CPU: ``python -m mlx.selftest``.
 
-Prints a report that is worth pasting into a bug report. Exit status: 0 if all that
-was tested is right, 1 if anything is wrong, 2 if there was nothing to test: no GPU.
-With ``--bench``, afterwards, how long the kernels and MLX's sort take here.
+Prints a report, which is useful in a bug report. The exit status is 0 if every check
+passed, 1 if one failed, and 2 if there is no GPU to test. ``--bench`` then measures
+the kernels and MLX's sort.
 """
 
 import argparse
@@ -20,7 +20,8 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-# On both sides of what decides between kernels, and what they loop over.
+# Sizes on both sides of those at which the plan changes the kernel, and at which the
+# kernels' loops end.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
 DTYPES += ["int64", "float16", "bfloat16", "float32"]
@@ -46,7 +47,7 @@ BENCH = [
 
 @dataclasses.dataclass
 class Device:
-    """Where the kernels run. ``active`` holds while they are what is evaluated."""
+    """Where the kernels run: ``stream``, evaluated within the context ``active()``."""
 
     stream: object
     active: object = contextlib.nullcontext
@@ -57,7 +58,7 @@ def gpu():
 
 
 def emulator(library):
-    """The kernels as metal/emulator of the project's repository built them."""
+    """The kernels in a library that the repository's metal/emulator built."""
 
     @contextlib.contextmanager
     def active():
@@ -87,7 +88,7 @@ def array_of(dtype, rows, n, kind, layout):
         elif dtype in FLOATS:
             a = mx.random.normal((rows, n), key=key)
         else:
-            # All 64 bits of them, for the widest types.
+            # Draws two words, so that all 64 bits of the widest types vary.
             words = mx.random.randint(-(2**31), 2**31 - 1, (2, rows, n), key=key)
             high, low = words.view(mx.uint32).astype(mx.uint64)
             a = (high << 32) | low
@@ -101,7 +102,7 @@ def array_of(dtype, rows, n, kind, layout):
 
 
 def same(found, expected):
-    """Bit by bit."""
+    """Returns whether all pairs of arrays are equal, bit by bit."""
     with mx.stream(mx.cpu):
         pairs = zip(found, expected, strict=True)
         return all(mx.array_equal(bits(a), bits(b)).item() for a, b in pairs)
@@ -145,7 +146,7 @@ def check_partition(device, a, kth):
 
 
 def cases(dtype, kernel):
-    """Arrays, and for each what to ask of it."""
+    """Yields a description, an array and a ``k`` for each check."""
     for n in SIZES:
         rows = 5 if n <= 1025 else 2
         for kind in ("ties", "spread"):
@@ -161,7 +162,7 @@ def cases(dtype, kernel):
 
 
 def check_kernel(device, kernel, dtype, failures):
-    """How many checks were made; what fails is described in ``failures``."""
+    """Runs all checks of a kernel, adds to ``failures``, returns how many it ran."""
     made = 0
     _selection.force_metal_kernel(getattr(_selection.MetalKernel, kernel))
     for name, a, k in cases(dtype, kernel):
@@ -187,7 +188,7 @@ def check_kernel(device, kernel, dtype, failures):
 
 
 def check_gradient(device, failures):
-    """Through values and indices, on the device, against the definition."""
+    """Checks a gradient through values and indices, under ties."""
 
     def loss(x):
         values, indices = mx.topk(
@@ -224,7 +225,7 @@ def describe(device):
 
 
 def run(device, dtypes):
-    """Prints a line per kernel and dtype; returns what failed."""
+    """Checks each kernel and dtype, prints a line for each, returns the failures."""
     failures = []
     total = 0
     started, _ = _selection.metal_kernel_report()
@@ -266,7 +267,7 @@ def median_time(call, seconds=0.5):
 
 
 def bench(stream):
-    """Ours against the sort that MLX selects by, both with values and indices."""
+    """Measures topk against a sort, both returning values and indices."""
     print("\nMicroseconds, median; the same results: values and indices, best first.")
     print(f"{'rows x n, k':36} {'kernel':>10} {'sort':>10} {'ratio':>7}")
     for rows, n, k, dtype in BENCH:
