@@ -54,6 +54,7 @@ def pytest_report_header():
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in ONE_PROCESS:
