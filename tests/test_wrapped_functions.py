@@ -2,6 +2,7 @@
 
 import mlx.core as mx
 import pytest
+
 from selecting_functions import assert_same
 
 
