@@ -44,8 +44,8 @@ endif
 # The last mlx-lm in which most models do not call stop_gradient on their indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo test test-all cpp-tests check lint smoke bench clients clients-bench route referees sanitize core-suite \
-  wheel wheel-macos format clean
+.PHONY: demo hooks test test-all check lint smoke bench clients clients-bench \
+  route referees sanitize core-suite wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -59,18 +59,21 @@ demo: $(VENV)/.installed
 # and draws more examples. make test-all HYPOTHESIS_PROFILE=nightly draws new ones.
 
 test: export HYPOTHESIS_PROFILE ?= quick
-test: cpp-tests
+test: hooks
+	build/tests/selection_tests
 	$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: export HYPOTHESIS_PROFILE ?= ci
 test-all: export MLX_TOPK_NEEDS_MACOS_WHEEL := $(if $(MACOS_WHEEL),1)
-test-all: cpp-tests $(MACOS_WHEEL)
+test-all: hooks $(MACOS_WHEEL)
+	build/tests/selection_tests
 	$(PYTEST) $(TESTS)
 
-cpp-tests: $(VENV)/.installed
+# What tests need beside the wheel: C++ programs, and Metal kernels for the emulator.
+hooks: $(VENV)/.installed
 	$(CMAKE_TESTS) -B build/tests >/dev/null
 	$(BIN)/cmake --build build/tests
-	build/tests/selection_tests
+	$(BIN)/python tests/metal_kernels.py
 
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
@@ -112,7 +115,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 	git ls-files '*.h' '*.cpp' | xargs -P 2 -n 20 $(BIN)/clang-format --dry-run --Werror
 
-smoke: $(VENV)/.installed
+smoke: hooks
 	$(BIN)/python -m pytest -q -m smoke tests
 
 format: $(VENV)/.tools

@@ -37,9 +37,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 from cases import ALGORITHMS, GPU, INSTRUCTIONS, METAL  # noqa: E402
 from metal_kernels import emulated  # noqa: E402
 
-# With ``pytest -n``, all tests of such a file run in one process, one by one: they
-# share an environment, or a library that takes long to build.
-ONE_PROCESS = {"test_wheel.py", "test_macos_wheel.py", "test_sdist.py"}
+# With ``pytest -n``, the tests of each of these files run in one process, because they
+# share an environment, a distribution or a library that takes long to make.
+ONE_PROCESS = {
+    "test_emulator.py",
+    "test_emulator_functions.py",
+    "test_macos_wheel.py",
+    "test_sdist.py",
+    "test_wheel.py",
+}
 
 NO_GPU = "there is no GPU here: mx.is_available(mx.gpu) is False"
 

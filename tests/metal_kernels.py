@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import multiprocessing
 import pathlib
 import sys
 
+import mlx.core  # noqa: F401  loads mlx._selection, which cannot be imported first
 from mlx import _selection
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -47,3 +49,16 @@ def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
     assert not errors, errors
     _, broken = _selection.metal_kernel_report()
     assert missing or not broken, broken
+
+
+if __name__ == "__main__":
+    # Builds both libraries, so that test processes do not build them side by side.
+    processes = [
+        multiprocessing.Process(target=library, args=(tracked,))
+        for tracked in (False, True)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(any(process.exitcode for process in processes))
