@@ -1,4 +1,7 @@
-"""Builds the Metal kernels for the emulator, once, and runs tests on them."""
+"""For tests: builds the Metal kernels for the emulator and has MLX's CPU ops use them.
+
+Also re-exports the emulator's modules, so that tests need not change sys.path.
+"""
 
 import contextlib
 import functools
@@ -19,22 +22,22 @@ from metal.emulator.check import check as check_source  # noqa: E402, F401
 
 @functools.cache
 def library(tracked=False):
+    """Returns the emulator's Library of metal/topk.metal."""
     source = ROOT / "metal" / "topk.metal"
     return emulator.build(source, tracked=tracked, include_dirs=[ROOT])
 
 
 @contextlib.contextmanager
 def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
-    """A context in which emulated Metal kernels do the selections of the CPU.
+    """A context in which selections on the CPU device run the Metal kernels.
 
-    Arrays have to be evaluated inside it. It raises if the emulator found an error.
+    An array uses the kernels if it is evaluated inside the context. On exit, fails if
+    the emulator found a mistake or a kernel could not be used.
 
-    Args:
-        kernel: The one to use wherever it can be used; else as the plan chooses.
-        tracked: Whether the emulator checks each access to memory.
-        seed: Shuffles the order in which the emulator runs threads.
-        missing: Kernels with this in their names fail to compile.
-        path: A library to use in place of that of metal/topk.metal.
+    kernel: a member of _selection.MetalKernel to use; None to use the planned one.
+    seed: of a random order of threads; 0 for threads in order.
+    missing: kernels whose names begin so fail to compile.
+    path: the emulator's library, if not that of metal/topk.metal.
     """
     path = str(path or library(tracked).path)
     _selection.force_metal_kernel(kernel)
@@ -46,9 +49,9 @@ def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
         _selection.emulate_metal("")
         _selection.force_metal_kernel(None)
         errors = _selection.take_emulated_errors()
-    assert not errors, errors
+    assert not errors, f"the emulator reports:\n{errors}"
     _, broken = _selection.metal_kernel_report()
-    assert missing or not broken, broken
+    assert missing or not broken, f"kernels that could not be used: {broken}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The macOS wheel, built by make wheel-macos: what a Mac's loader would look at.
+"""The wheel for macOS that `make wheel-macos` builds: its content, and the checks of
+macos/check.py for what a Mac's loader would refuse.
 
-No Mac has loaded it. For each check a fault is planted, which it must report.
+No Mac has loaded the wheel. For each check, a test plants a fault that it must report.
 """
 
 import email
@@ -44,7 +45,7 @@ def stock(wheel):
 
 
 def interpreter(wheel):
-    """Returns the Python that the wheel was built with, of the version it is for."""
+    """The interpreter that the wheel was built with, of the version that it is for."""
     return (stock(wheel).parent / "python").read_text().strip()
 
 
@@ -68,7 +69,10 @@ def expected_files(wheel):
 
 
 def requirements(message):
-    """Returns the lines of METADATA that must equal stock's, without their spaces."""
+    """The fields of METADATA that must equal stock MLX's, as a set of (field, value).
+
+    Spaces are removed and quotes unified, because builders write them differently.
+    """
     fields = ("Requires-Python", "Provides-Extra", "Requires-Dist")
     return {
         (field, line.replace(" ", "").replace('"', "'"))
@@ -84,10 +88,9 @@ def in_dist_info(wheel, name):
 
 
 def changed(wheel, folder, **changes):
-    """Returns a copy of the wheel in which some files have other bytes.
+    """A copy of the wheel in which files have other bytes, or are missing for None.
 
-    A file is named by the last part of its path up to its first dot. None leaves the
-    file out.
+    changes: {name: bytes}. A name is the last part of a path up to its first dot.
     """
     copy = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
@@ -102,7 +105,7 @@ def changed(wheel, folder, **changes):
 
 
 def edited(wheel, name, edit):
-    """Returns the bytes of a binary in the wheel after ``edit`` changed it in LIEF."""
+    """The bytes of a binary in the wheel after ``edit`` has changed its LIEF object."""
     with zipfile.ZipFile(wheel) as archive:
         fat = lief.MachO.parse(list(archive.read(name)))
     edit(fat.at(0))
@@ -119,7 +122,7 @@ def wheel(request):
     return request.param
 
 
-# ---- its files ---------------------------------------------------------------
+# ---- the content of the wheel ------------------------------------------------
 
 
 def test_the_file_list_is_stocks_for_macos_and_exactly_ours(wheel):
@@ -127,7 +130,7 @@ def test_the_file_list_is_stocks_for_macos_and_exactly_ours(wheel):
 
 
 def test_its_python_files_are_those_of_the_repository(wheel):
-    """They are not left over from an earlier build."""
+    """The wheel is not that of an earlier build."""
     with zipfile.ZipFile(wheel) as archive:
         for file in (ROOT / "python" / "mlx").rglob("*.py"):
             name = f"mlx/{file.relative_to(ROOT / 'python' / 'mlx').as_posix()}"
@@ -187,7 +190,7 @@ def test_pip_takes_it_for_macos_14_and_not_for_13(wheel, tmp_path):
     assert subprocess.run([*command, *older], capture_output=True).returncode != 0
 
 
-# ---- what a loader needs -----------------------------------------------------
+# ---- what a Mac's loader checks ----------------------------------------------
 
 
 def test_the_loader_would_find_every_symbol_and_library(wheel):
@@ -208,14 +211,14 @@ def test_no_path_of_the_machine_that_built_it_is_in_it(wheel):
 
 
 def test_apples_own_binaries_pass_what_ours_must(wheel):
-    """Macs load these, so a check that refuses them would be too strict."""
+    """MLX's own binaries load on Macs, so a fault in them is an error of the checks."""
     binaries = cross.mlx_binaries(stock(wheel) / "mlx")
     assert len(binaries) == 3
     for binary in binaries:
         assert binary.signature_faults == [] and binary.layout_fault == ""
         assert binary.is_arm64 and binary.minimum_os == check.MINIMUM_OS
     (core,) = (b for b in binaries if b.install_name is None)
-    # Weak symbols that it defines itself are merged with those of other files.
+    # Leave out symbols that the file defines itself and shares with other files.
     core.imports = {
         name: library
         for name, library in core.imports.items()
@@ -225,12 +228,12 @@ def test_apples_own_binaries_pass_what_ours_must(wheel):
     assert check.symbols(core, exports, interpreter(wheel)) == []
 
 
-# ---- planted faults ----------------------------------------------------------
+# ---- each check reports a planted fault --------------------------------------
 
 
 @pytest.fixture
 def compiled(tmp_path):
-    """Returns a function that compiles C for macOS and reads the resulting library."""
+    """A function that compiles C source for macOS and returns its macho.Binary."""
 
     def compile_it(source, *options):
         (tmp_path / "planted.c").write_text(source)
@@ -321,7 +324,7 @@ def test_overlapping_tables_are_reported(wheel, tmp_path):
         data = bytearray(archive.read(check.LIBRARY))
     fat = lief.MachO.parse(list(data))
     command = fat.at(0).symbol_command
-    # The offset of the string table is at byte 16 of the command LC_SYMTAB.
+    # The field of LC_SYMTAB, at byte 16, that gives the offset of the strings.
     moved = struct.pack("<I", command.strings_offset - 16)
     data[command.command_offset + 16 : command.command_offset + 20] = moved
     copy = changed(wheel, tmp_path, libmlx_topk=bytes(data))
@@ -345,6 +348,6 @@ def test_the_metal_kernels_and_what_dispatches_them_are_in_the_library(wheel):
     with zipfile.ZipFile(wheel) as archive:
         library = archive.read(check.LIBRARY)
     assert (ROOT / "metal" / "topk_arguments.h").read_bytes() in library
-    # Functions of libmlx that encode the launch of a kernel.
+    # Functions of libmlx that launch kernels.
     for symbol in (b"get_command_encoder", b"dispatch_threadgroups", b"get_kernel"):
         assert symbol in library
