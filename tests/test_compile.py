@@ -6,7 +6,6 @@ import tempfile
 import mlx.core as mx
 import numpy as np
 import pytest
-
 from selecting_functions import BATCH, assert_same, functions, indexed, scalar
 
 

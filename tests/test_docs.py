@@ -1,4 +1,4 @@
-"""The examples of the documentation give the results that they show."""
+"""The examples of the documentation do what they say."""
 
 import doctest
 import pathlib
@@ -10,7 +10,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def without_fences(text):
-    """Removes fences, because doctest takes a closing fence for expected output."""
+    """doctest would take the closing fence for expected output."""
     return "\n".join("" if x.startswith("```") else x for x in text.splitlines())
 
 

@@ -5,9 +5,9 @@ import itertools
 import mlx.core as mx
 import numpy as np
 import pytest
+from selecting_functions import BATCH, assert_same, functions, listed, scalar, values
 
 from cases import ENGINES
-from selecting_functions import BATCH, assert_same, functions, listed, scalar, values
 
 # ---- vmap --------------------------------------------------------------------
 

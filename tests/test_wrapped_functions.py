@@ -2,7 +2,6 @@
 
 import mlx.core as mx
 import pytest
-
 from selecting_functions import assert_same
 
 
