@@ -73,7 +73,7 @@ test-all: hooks $(MACOS_WHEEL)
 hooks: $(VENV)/.installed
 	$(CMAKE_TESTS) -B build/tests >/dev/null
 	$(BIN)/cmake --build build/tests
-	$(BIN)/python tests/metal_kernels.py
+	$(BIN)/python tests/build_emulated.py
 
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees

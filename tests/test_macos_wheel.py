@@ -1,7 +1,6 @@
-"""The wheel for macOS that `make wheel-macos` builds: its content, and the checks of
-macos/check.py for what a Mac's loader would refuse.
+"""The macOS wheel, built by make wheel-macos: what a Mac's loader would look at.
 
-No Mac has loaded the wheel. For each check, a test plants a fault that it must report.
+No Mac has loaded it. Each check is shown to notice what it is for.
 """
 
 import email
@@ -45,19 +44,19 @@ def stock(wheel):
 
 
 def interpreter(wheel):
-    """The interpreter that the wheel was built with, of the version that it is for."""
+    """One of the version that the wheel is for: the one it was built with."""
     return (stock(wheel).parent / "python").read_text().strip()
 
 
-def stock_distribution(wheel):
+def upstream(wheel):
     (found,) = importlib.metadata.distributions(name="mlx", path=[str(stock(wheel))])
     return found
 
 
-def stocks_files(wheel):
+def upstreams_files(wheel):
     return {
         str(f)
-        for f in stock_distribution(wheel).files
+        for f in upstream(wheel).files
         if f.parts[0] == "mlx" and f.suffix != ".pyc"
     }
 
@@ -65,14 +64,11 @@ def stocks_files(wheel):
 def expected_files(wheel):
     soabi = f"cpython-{digits(wheel)}-darwin.so"
     ours = {n.format(soabi=soabi, library="dylib") for n in ADDITIONS}
-    return stocks_files(wheel) | ours
+    return upstreams_files(wheel) | ours
 
 
 def requirements(message):
-    """The fields of METADATA that must equal stock MLX's, as a set of (field, value).
-
-    Spaces are removed and quotes unified, because builders write them differently.
-    """
+    """What of METADATA must be as upstream has it, each line without its spaces."""
     fields = ("Requires-Python", "Provides-Extra", "Requires-Dist")
     return {
         (field, line.replace(" ", "").replace('"', "'"))
@@ -88,9 +84,9 @@ def in_dist_info(wheel, name):
 
 
 def changed(wheel, folder, **changes):
-    """A copy of the wheel in which files have other bytes, or are missing for None.
+    """A copy of the wheel, with other bytes or without a file where they are None.
 
-    changes: {name: bytes}. A name is the last part of a path up to its first dot.
+    Files are named by the last part of their path up to a dot or dash.
     """
     copy = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
@@ -105,7 +101,7 @@ def changed(wheel, folder, **changes):
 
 
 def edited(wheel, name, edit):
-    """The bytes of a binary in the wheel after ``edit`` has changed its LIEF object."""
+    """The bytes of a binary in the wheel after ``edit`` of what LIEF makes of it."""
     with zipfile.ZipFile(wheel) as archive:
         fat = lief.MachO.parse(list(archive.read(name)))
     edit(fat.at(0))
@@ -122,26 +118,26 @@ def wheel(request):
     return request.param
 
 
-# ---- the content of the wheel ------------------------------------------------
+# ---- what is in it -----------------------------------------------------------
 
 
-def test_the_file_list_is_stocks_for_macos_and_exactly_ours(wheel):
+def test_the_file_list_is_upstreams_for_macos_and_exactly_ours(wheel):
     assert check.files(wheel, expected_files(wheel)) == []
 
 
-def test_its_python_files_are_those_of_the_repository(wheel):
-    """The wheel is not that of an earlier build."""
+def test_the_python_in_it_is_what_is_here(wheel):
+    """And not that of an earlier build."""
     with zipfile.ZipFile(wheel) as archive:
         for file in (ROOT / "python" / "mlx").rglob("*.py"):
             name = f"mlx/{file.relative_to(ROOT / 'python' / 'mlx').as_posix()}"
             assert archive.read(name) == file.read_bytes(), name
 
 
-def test_stocks_files_are_unchanged_but_for_the_stubs(wheel):
+def test_upstreams_files_are_unchanged_but_for_the_stubs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         different = {
             name
-            for name in stocks_files(wheel)
+            for name in upstreams_files(wheel)
             if archive.read(name) != (stock(wheel) / name).read_bytes()
         }
     assert different == {"mlx/core/__init__.pyi"}
@@ -153,14 +149,14 @@ def test_its_tag_is_for_one_python_on_arm64_and_macos_14(wheel):
     lines = in_dist_info(wheel, "WHEEL").decode().splitlines()
     assert [line for line in lines if line.startswith("Tag:")] == [f"Tag: {tag}"]
     assert "Root-Is-Purelib: false" in lines
-    (theirs,) = (f for f in stock_distribution(wheel).files if f.name == "WHEEL")
+    (theirs,) = (f for f in upstream(wheel).files if f.name == "WHEEL")
     assert f"Tag: {tag}" in theirs.read_text().splitlines()
 
 
-def test_dependencies_and_entry_points_are_stocks(wheel):
+def test_dependencies_and_entry_points_are_upstreams(wheel):
     message = email.message_from_bytes(in_dist_info(wheel, "METADATA"))
     assert (message["Name"], message["Version"]) == ("mlx", f"{UPSTREAM}+topk.1")
-    theirs = stock_distribution(wheel)
+    theirs = upstream(wheel)
     assert requirements(message) == requirements(theirs.metadata)
     assert any(r.startswith("mlx-metal==") for r in message.get_all("Requires-Dist"))
     scripts = in_dist_info(wheel, "entry_points.txt").decode()
@@ -190,7 +186,7 @@ def test_pip_takes_it_for_macos_14_and_not_for_13(wheel, tmp_path):
     assert subprocess.run([*command, *older], capture_output=True).returncode != 0
 
 
-# ---- what a Mac's loader checks ----------------------------------------------
+# ---- what the loader looks at ------------------------------------------------
 
 
 def test_the_loader_would_find_every_symbol_and_library(wheel):
@@ -211,14 +207,14 @@ def test_no_path_of_the_machine_that_built_it_is_in_it(wheel):
 
 
 def test_apples_own_binaries_pass_what_ours_must(wheel):
-    """MLX's own binaries load on Macs, so a fault in them is an error of the checks."""
+    """So that the checks ask for nothing that a Mac does not."""
     binaries = cross.mlx_binaries(stock(wheel) / "mlx")
     assert len(binaries) == 3
     for binary in binaries:
         assert binary.signature_faults == [] and binary.layout_fault == ""
         assert binary.is_arm64 and binary.minimum_os == check.MINIMUM_OS
     (core,) = (b for b in binaries if b.install_name is None)
-    # Leave out symbols that the file defines itself and shares with other files.
+    # What it has itself, in case another file has it too.
     core.imports = {
         name: library
         for name, library in core.imports.items()
@@ -228,12 +224,12 @@ def test_apples_own_binaries_pass_what_ours_must(wheel):
     assert check.symbols(core, exports, interpreter(wheel)) == []
 
 
-# ---- each check reports a planted fault --------------------------------------
+# ---- the checks notice -------------------------------------------------------
 
 
 @pytest.fixture
 def compiled(tmp_path):
-    """A function that compiles C source for macOS and returns its macho.Binary."""
+    """Compiles a line of C for macOS and returns what the checks make of it."""
 
     def compile_it(source, *options):
         (tmp_path / "planted.c").write_text(source)
@@ -324,7 +320,7 @@ def test_overlapping_tables_are_reported(wheel, tmp_path):
         data = bytearray(archive.read(check.LIBRARY))
     fat = lief.MachO.parse(list(data))
     command = fat.at(0).symbol_command
-    # The field of LC_SYMTAB, at byte 16, that gives the offset of the strings.
+    # Where the strings begin: 16 bytes into LC_SYMTAB.
     moved = struct.pack("<I", command.strings_offset - 16)
     data[command.command_offset + 16 : command.command_offset + 20] = moved
     copy = changed(wheel, tmp_path, libmlx_topk=bytes(data))
@@ -348,6 +344,6 @@ def test_the_metal_kernels_and_what_dispatches_them_are_in_the_library(wheel):
     with zipfile.ZipFile(wheel) as archive:
         library = archive.read(check.LIBRARY)
     assert (ROOT / "metal" / "topk_arguments.h").read_bytes() in library
-    # Functions of libmlx that launch kernels.
+    # Of libmlx: metal::get_command_encoder, and its dispatch.
     for symbol in (b"get_command_encoder", b"dispatch_threadgroups", b"get_kernel"):
         assert symbol in library
