@@ -42,7 +42,7 @@ def test_the_gradient_of_values_goes_to_the_chosen_elements(engine, case, data):
 
 
 @pytest.mark.smoke
-def test_the_case_that_stock_gets_wrong():
+def test_a_gradient_under_ties_that_stock_gets_wrong():
     a = mx.array([0.0, 0, 1, 0])
     gradient = mx.grad(lambda a: (mx.topk(a, 3) ** 2).sum())(a)
     assert gradient.tolist() == [0, 0, 2, 0]

@@ -28,7 +28,7 @@ dtypes = pytest.mark.parametrize("dtype", ALL, ids=dtype_name)
 
 
 def assert_is_topk(a, k, axis, largest, result):
-    """Exactly the oracle's indices, and exactly the elements at them."""
+    """Asserts that the result has the oracle's indices, and the elements at them."""
     values, indices = result
     wanted = oracle.topk_indices(numpy_of(a), k, axis, largest)
     assert indices.dtype == mx.uint32 and values.dtype == a.dtype
@@ -50,7 +50,7 @@ def test_every_backend_returns_the_same_indices_bit_for_bit(engine, case, larges
 
 @engines
 @given(selections(max_axis=20), st.booleans())
-def test_unsorted_is_the_same_set(engine, case, largest):
+def test_unsorted_results_are_the_same_set(engine, case, largest):
     a, axis, k = case
     assume(has_dtype(engine, a.dtype))
     with ENGINES[engine]():
@@ -112,7 +112,7 @@ def test_denormals_are_ordered():
 
 
 @pytest.mark.parametrize("name", ["uint8", "uint64", "int8", "int64"])
-def test_smallest_is_not_a_negation(name):
+def test_the_smallest_are_not_found_by_negation(name):
     low, high = np.iinfo(name).min, np.iinfo(name).max
     a = mx.array(np.array([high, 0, low, low + 1], name))
     values, indices = mx.top_k(a, 2, mode="smallest")
@@ -179,7 +179,7 @@ def test_long_rows(n, kind):
 
 
 def partitions_stably(engine, dtype):
-    """Returns whether a kernel of the fork does it: MLX's promises less under ties."""
+    """Returns whether a kernel of the fork partitions; MLX's own promises less."""
     on_metal = engine in METAL or (engine == GPU and mx.metal.is_available())
     if on_metal:
         return engine != "metal_missing" and dtype not in CPU_ONLY
@@ -219,9 +219,9 @@ def test_argpartition_puts_kth_where_a_stable_sort_would(engine, case, kth):
 
 
 def assert_partitions(row, kth, in_order):
-    """``row`` has the sorted row's element at ``kth``, and on each side its elements.
+    """Asserts that ``row`` is the sorted row ``in_order``, partitioned at ``kth``.
 
-    All NaN count as equal, and so do the two zeros.
+    All NaNs count as equal, and so do the two zeros.
     """
     for part in (slice(kth), slice(kth, kth + 1), slice(kth + 1, None)):
         order = oracle.best_first(row[part], largest=False)

@@ -87,7 +87,7 @@ def python(tmp_path_factory):
 # ---- its files ---------------------------------------------------------------
 
 
-def test_the_file_list_is_stocks_and_exactly_ours():
+def test_the_files_are_those_of_stock_and_the_listed_additions():
     with zipfile.ZipFile(WHEEL) as wheel:
         names = {n for n in wheel.namelist() if n.startswith("mlx/")}
     stock = {
@@ -195,7 +195,7 @@ print(facts)
 """
 
 
-def test_the_module_is_what_stocks_is(python):
+def test_mlx_core_is_the_same_kind_of_module_as_stocks(python):
     ours = run(python, "-c", IDENTITY)
     stock = run(sys.executable, "-c", IDENTITY, env={"PYTHONPATH": str(STOCK)})
     assert ours == stock
@@ -272,14 +272,14 @@ def target(folder, *packages):
     return folder
 
 
-def test_without_a_back_end_it_says_what_to_install(tmp_path):
+def test_importing_without_a_back_end_says_what_to_install(tmp_path):
     message = import_error(target(tmp_path, WHEEL))
     assert f"needs a back end of exactly version {UPSTREAM}" in message
     assert "here is none" in message and "pip install" in message
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the back end is mlx-cpu")
-def test_with_another_back_end_it_says_which(tmp_path):
+def test_importing_with_another_back_end_names_it(tmp_path):
     message = import_error(target(tmp_path, WHEEL, "mlx-cpu==0.32.3"))
     assert f"needs a back end of exactly version {UPSTREAM}" in message
     assert "here is mlx-cpu 0.32.3" in message
@@ -306,7 +306,7 @@ def test_building_against_another_version_is_refused(tmp_path):
 # ---- installing and removing -------------------------------------------------
 
 
-def test_mlx_lm_leaves_it_in_place(python):
+def test_installing_mlx_lm_keeps_this_mlx(python):
     """Installing mlx-lm and what it requires makes pip take no other mlx."""
     pinned = (ROOT / "requirements-clients.txt").read_text().strip()
     report = run(python, "-m", "pip", "install", "--dry-run", pinned)
@@ -316,7 +316,7 @@ def test_mlx_lm_leaves_it_in_place(python):
 
 
 # Must be the last, because it uninstalls what the fixture installed.
-def test_it_replaces_stock_goes_back_and_leaves_nothing_behind(python):
+def test_pip_exchanges_it_with_stock_and_removes_every_file(python):
     pip = (python, "-m", "pip", "-q")
     version = (python, "-c", "import mlx.core; print(mlx.core.__version__)")
     where = "import sysconfig; print(sysconfig.get_paths()['platlib'])"

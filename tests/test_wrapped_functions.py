@@ -24,7 +24,7 @@ wrap = pytest.mark.parametrize("wrap", [make_checkpoint, make_custom])
 
 @wrap
 @pytest.mark.parametrize("index_of", [mx.argsort, lambda x: mx.top_k(x, 4).indices])
-def test_indices_out_of_a_wrapped_function_stay_constants(wrap, index_of):
+def test_indices_from_a_wrapped_function_stay_constants(wrap, index_of):
     x = mx.array([3.0, 1, 2, 0])
     chosen = wrap(index_of)
 
@@ -152,7 +152,7 @@ def test_one_wrapped_function_follows_the_mode_of_each_call(wrap):
 
 @pytest.mark.parametrize("outer", [make_checkpoint, make_custom])
 @pytest.mark.parametrize("inner", [make_checkpoint, make_custom])
-def test_wrapped_functions_within_each_other_keep_their_indices(outer, inner):
+def test_nested_wrapped_functions_keep_their_indices(outer, inner):
     x = mx.array([3.0, 1, 2, 0])
     chosen = inner(mx.argsort)
     both = outer(lambda x: (chosen(x), x * 2, chosen(-x)))
@@ -175,7 +175,7 @@ def test_a_custom_function_without_a_rule_is_the_function_itself():
         mx.grad(gathered(chosen))(x)
 
 
-def test_a_rule_counts_from_when_it_is_given():
+def test_a_rule_holds_from_when_it_is_added():
     x = mx.array([3.0, 1])
     f = mx.custom_function(lambda x: x * 2)
     gradient = mx.grad(lambda x: f(x).sum())
@@ -187,7 +187,7 @@ def test_a_rule_counts_from_when_it_is_given():
 
 
 @wrap
-def test_a_call_that_fails_leaves_the_next_one_alone(wrap):
+def test_a_failed_call_does_not_affect_the_next(wrap):
     x = mx.array([3.0, 1, 2, 0])
 
     def fail(x):
