@@ -1,5 +1,8 @@
 """``checkpoint`` and ``custom_function`` round functions that return indices."""
 
+import gc
+import weakref
+
 import mlx.core as mx
 import pytest
 from selecting_functions import assert_same
@@ -198,3 +201,20 @@ def test_a_failed_call_does_not_affect_the_next(wrap):
     with pytest.raises((ValueError, TypeError)):
         wrap(mx.argsort)("no array")
     assert mx.grad(gathered(wrap(mx.argsort)))(x).tolist() == [6, 2, 4, 0]
+
+
+@wrap
+def test_a_wrapped_function_that_refers_to_itself_is_freed(wrap):
+    class Model:
+        def __init__(self):
+            self.call = wrap(self.double)
+
+        def double(self, x):
+            return x * 2
+
+    model = Model()
+    model.call(mx.array([1.0]))
+    freed = weakref.ref(model)
+    del model
+    gc.collect()
+    assert freed() is None
