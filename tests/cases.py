@@ -5,6 +5,7 @@ Such inputs have ties, NaN, zeros of both signs, and strides that are not contig
 
 import contextlib
 import functools
+import sys
 
 import mlx.core as mx
 import numpy as np
@@ -42,6 +43,9 @@ METAL = {
     **{f"metal_{kernel.name}": kernel for kernel in _selection.MetalKernel},
     "metal_missing": None,
 }
+
+# The emulator uses GCC and the linker of Linux.
+HAS_EMULATOR = sys.platform == "linux"
 
 # The GPU of this machine. The tests are skipped where there is none.
 GPU = "gpu"

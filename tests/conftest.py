@@ -34,7 +34,7 @@ for name, profile in PROFILES.items():
 # Before cases.py is imported, which reads how many examples the profile has.
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-from cases import ALGORITHMS, GPU, INSTRUCTIONS, METAL  # noqa: E402
+from cases import ALGORITHMS, GPU, HAS_EMULATOR, INSTRUCTIONS, METAL  # noqa: E402
 from metal_kernels import emulated  # noqa: E402
 
 # With ``pytest -n``, the tests of each of these files run in one process, because they
@@ -48,6 +48,7 @@ ONE_PROCESS = {
 }
 
 NO_GPU = "there is no GPU here: mx.is_available(mx.gpu) is False"
+NO_EMULATOR = "the emulator of Metal runs on Linux only"
 
 
 def pytest_report_header():
@@ -65,6 +66,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in ONE_PROCESS:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+        if not HAS_EMULATOR and item.path.name.startswith(("test_metal", "test_emul")):
+            item.add_marker(pytest.mark.skip(NO_EMULATOR))
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +88,8 @@ def engine_in_force(request):
     engine = callspec.params.get("engine") if callspec else None
     if engine == GPU and not mx.is_available(mx.gpu):
         pytest.skip(NO_GPU)
+    if engine in METAL and not HAS_EMULATOR:
+        pytest.skip(NO_EMULATOR)
     if engine is not None:
         request.node.user_properties.append(("engine", engine))
     if engine in ALGORITHMS:
