@@ -1,6 +1,7 @@
 # make demo    build the wheel, install it, run the example
-# make test    build and install what changed, run every test
-# make check   format, lint, smoke test
+# make test    build and install what changed, run the tests but for the slow ones
+# make test-all  every test: see Tests below
+# make check   format, lint, then the smoke tests
 # make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
 # make route   nine ways of training a router, compared: under two minutes
 # make bench   measure against stock MLX, torch and NumPy; writes docs/data and
@@ -19,6 +20,10 @@ TESTS ?= tests
 WERROR ?= ON
 export MLX_TOPK_WERROR := $(WERROR)
 
+# How many processes run tests side by side; 0 runs them in one.
+WORKERS ?= auto
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup
+
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 
 CMAKE_TESTS := PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
@@ -34,31 +39,47 @@ MACOS := build/macos-$(MACOS_VERSION)
 
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
+# Cross-building the macOS wheel works on Linux only.
+MACOS_WHEEL := $(MACOS)/.wheel
 endif
 
-# The last mlx-lm before most of its models stopped the gradient at their indices.
+# The last mlx-lm in which most models do not call stop_gradient on their indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo hooks test check bench clients clients-bench route referees sanitize core-suite \
-  wheel wheel-macos format clean
+.PHONY: demo hooks test test-all check lint smoke bench clients clients-bench \
+  route referees sanitize core-suite wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
 	@echo; echo "The same file on stock MLX:"
 	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py || true
 
-# The C++ tests, and the module with the tests' hooks.
+# ---- Tests -------------------------------------------------------------------
+#
+# make test takes minutes. make test-all adds what is marked slow (mistakes planted in
+# kernels, instructions counted by valgrind, the source distribution, the macOS wheel)
+# and draws more examples. make test-all HYPOTHESIS_PROFILE=nightly draws new ones.
+
+test: export HYPOTHESIS_PROFILE ?= quick
+test: hooks
+	build/tests/selection_tests
+	$(PYTEST) -m "not slow" $(TESTS)
+
+test-all: export HYPOTHESIS_PROFILE ?= ci
+test-all: export MLX_TOPK_NEEDS_MACOS_WHEEL := $(if $(MACOS_WHEEL),1)
+test-all: hooks $(MACOS_WHEEL)
+	build/tests/selection_tests
+	$(PYTEST) $(TESTS)
+
+# What tests need beside the wheel: C++ programs, and Metal kernels for the emulator.
 hooks: $(VENV)/.installed
 	$(CMAKE_TESTS) -B build/tests >/dev/null
 	$(BIN)/cmake --build build/tests
-
-test: hooks
-	build/tests/selection_tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python tests/build_emulated.py
 
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
-	$(BIN)/python -m pytest tests/referees
+	$(PYTEST) tests/referees
 
 # mlx-lm brings transformers, 200 MB.
 clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
@@ -89,10 +110,16 @@ wheel: build/.wheel
 
 wheel-macos: $(MACOS)/.wheel
 
-check: hooks
+# Lints before it builds anything.
+check: lint
+	$(MAKE) smoke
+
+lint: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	git ls-files '*.h' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
+	git ls-files '*.h' '*.cpp' | xargs -P 2 -n 20 $(BIN)/clang-format --dry-run --Werror
+
+smoke: hooks
 	$(BIN)/python -m pytest -q -m smoke tests
 
 format: $(VENV)/.tools
@@ -103,7 +130,7 @@ format: $(VENV)/.tools
 clean:
 	rm -rf build dist $(VENV)
 
-# ---- what they need, each made once and again when its sources change --------
+# ---- Files that the targets need, made again when their sources change -------
 
 $(VENV)/.tools: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -145,7 +172,7 @@ $(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
 	  "mlx==$(UPSTREAM)" "mlx-metal==$(UPSTREAM)"
 	touch $@
 
-# Nothing that a Mac would refuse is left in dist.
+# The wheel reaches dist/macos only if the checks pass.
 $(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
     $(MACOS)/.installed $(VENV)/.macos
 	rm -rf $(MACOS)/dist

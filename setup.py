@@ -1,7 +1,13 @@
-"""Builds the wheel ``mlx``: MLX's front end as PyPI has it, and what we add to it.
+"""Builds the wheel ``mlx``: MLX's front end as PyPI has it, and the fork's additions.
 
 MLX's files come from the installed build requirement ``mlx``, of exactly the
 version in python/mlx/_version.py. None of them is in this repository.
+
+Environment variables that change the build:
+    MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
+    MLX_TOPK_SANITIZE: ON builds with the address and undefined-behaviour sanitizers.
+    MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux. Its value is an interpreter of
+        the Python version to build for.
 """
 
 import ast
@@ -21,12 +27,11 @@ from setuptools.command.build_ext import build_ext
 ROOT = pathlib.Path(__file__).parent.resolve()
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
-# As MLX's own, whatever macOS the interpreter that builds it is for.
+# That of MLX's own wheel, for whatever macOS the building interpreter was made.
 MACOS_PLATFORM = "macosx_14_0_arm64"
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
 
-# An interpreter of the version for which to build the macOS wheel, on Linux.
 macos = os.environ.get("MLX_TOPK_MACOS_PYTHON")
 if macos:
     sys.path.append(str(ROOT / "macos"))
@@ -36,8 +41,9 @@ if macos:
 
 
 def upstream_distribution():
+    """Returns the installed package ``mlx``, or ends with what is missing."""
     wanted = version["UPSTREAM"]
-    # Not here, where an earlier build has left the metadata of ours.
+    # The repository may hold the metadata of an earlier build of the fork.
     path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
     found = next(iter(importlib.metadata.distributions(name="mlx", path=path)), None)
     if found is None:
@@ -48,12 +54,12 @@ def upstream_distribution():
 
 
 def front_end(distribution):
-    """MLX's files that belong into the wheel, with the paths they have there."""
+    """Returns the paths of MLX's files that the wheel takes over."""
     return [f for f in distribution.files if f.parts[0] == "mlx" and f.suffix != ".pyc"]
 
 
 def requirements(distribution):
-    """What MLX requires, and what it requires for each of its extras."""
+    """Returns MLX's requirements, and a dictionary of those of its extras."""
     required = []
     extras = {name: [] for name in distribution.metadata.get_all("Provides-Extra")}
     for requirement in distribution.requires or []:
@@ -66,21 +72,42 @@ def requirements(distribution):
     return required, extras
 
 
-def licences(*distributions):
-    """Our licence, and those of ``distributions`` where setuptools accepts them."""
+def licences(upstream, nanobind):
+    """Returns the licence files of all that is in the wheel.
+
+    Those of others are copied into build/licences, because setuptools accepts only
+    files of this folder.
+    """
+    texts = {
+        f"{distribution.name}/{file.name}": file.locate().read_text()
+        for distribution in (upstream, nanobind)
+        for file in distribution.files
+        if "licenses" in file.parts
+    }
+    # nanobind compiles it into the bindings, and has its licence in the header alone.
+    (header,) = (file for file in nanobind.files if file.name == "robin_map.h")
+    texts["robin_map/LICENSE"] = leading_comment(header.locate().read_text())
     names = ["LICENSE"]
-    for distribution in distributions:
-        for file in distribution.files:
-            if "licenses" in file.parts:
-                copy = pathlib.Path("build", "licences", distribution.name, file.name)
-                (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file.locate(), ROOT / copy)
-                names.append(copy.as_posix())
+    for name, text in texts.items():
+        copy = pathlib.Path("build", "licences", name)
+        (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / copy).write_text(text)
+        names.append(copy.as_posix())
     return names
 
 
+def leading_comment(source):
+    """Returns the text of the block comment that C++ source begins with."""
+    comment = re.match(r"/\*\*?(.*?)\*/", source, re.DOTALL).group(1)
+    lines = [line.strip().removeprefix("*").strip() for line in comment.splitlines()]
+    return "\n".join(lines).strip() + "\n"
+
+
 def spliced_stubs(upstream, additions):
-    """``upstream`` without the definitions that ``additions`` has, and with those."""
+    """Returns the stubs ``upstream`` with their definitions replaced by ``additions``.
+
+    Additions that upstream does not define are appended too.
+    """
     names = {
         node.name
         for node in ast.parse(additions).body
@@ -123,17 +150,21 @@ class Build(build_ext):
             sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
         cache = build / "CMakeCache.txt"
         if cache.exists() and str(sdk) not in cache.read_text():
-            # From another environment, of which pip makes a new one each time.
+            # It was configured in another of pip's temporary build environments.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
-        options = {"MLX_DIR": sdk, "MLX_TOPK_SANITIZE": sanitize}
+        options = {
+            "MLX_DIR": sdk,
+            "MLX_TOPK_SANITIZE": sanitize,
+            "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
+        }
         options |= self.cmake_options(build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
         install = ["cmake", "--install", str(build), "--component", "wheel"]
         if not macos and sys.platform != "darwin":
-            # On macOS that would invalidate the signature that the linker made.
+            # On macOS stripping would invalidate the linker's signature.
             install.append("--strip")
         subprocess.run([*install, "--prefix", str(target)], check=True)
 

@@ -1,11 +1,16 @@
-"""Inputs that break selections: ties, NaN, zeros of both signs, odd strides."""
+"""The engines to test, and inputs that break selections.
+
+Such inputs have ties, NaN, zeros of both signs, and strides that are not contiguous.
+"""
 
 import contextlib
 import functools
+import sys
 
 import hooks
 import mlx.core as mx
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from mlx import _selection
 
@@ -15,8 +20,15 @@ FLOATS = [mx.float16, mx.bfloat16, mx.float32, mx.float64]
 REAL = [mx.bool_, *INTEGERS, *UNSIGNED, *FLOATS]
 ALL = [*REAL, mx.complex64]
 
-# Ways of making our kernels work, wherever they can: with one algorithm, or with
-# the instructions of a lesser machine. conftest.py sees to it.
+# The contract promises these two on the CPU only.
+CPU_ONLY = [mx.float64, mx.complex64]
+
+# An engine is one of the implementations that must select the same elements. The
+# fixture ``engine_in_force`` of conftest.py forces it if a test is parametrised with
+# ``engine``.
+
+# The CPU kernels with one algorithm, wherever that algorithm can be used, or with the
+# instructions of a lesser processor.
 ALGORITHMS = {
     algorithm.name: algorithm
     for algorithm in hooks.Algorithm
@@ -24,22 +36,42 @@ ALGORITHMS = {
 }
 INSTRUCTIONS = hooks.kernels()[1:]
 
-# The Metal kernels with Metal's host code, in the emulator: as its plan has it,
-# each wherever it can be, and where none can be compiled.
+# The Metal kernels and their host code, run by the emulator: with the kernel that the
+# plan chooses, with one kernel wherever it can be used, and without any kernel, as if
+# none compiled.
 METAL = {
     "metal": None,
     **{f"metal_{kernel.name}": kernel for kernel in hooks.MetalKernel},
     "metal_missing": None,
 }
 
-# What makes the same selection: our kernels, and the two ways of writing it in
-# MLX's own primitives.
+# The emulator uses GCC and the linker of Linux.
+HAS_EMULATOR = sys.platform == "linux"
+
+# The GPU of this machine. The tests are skipped where there is none.
+GPU = "gpu"
+
 KERNELS = ["kernel", *ALGORITHMS, *INSTRUCTIONS]
+
+# Each engine with a context to call the ops in. The last two compose the selection
+# of MLX's own primitives, as exported functions do.
 ENGINES = {
     **dict.fromkeys([*KERNELS, *METAL], contextlib.nullcontext),
+    GPU: lambda: mx.stream(mx.gpu),
     "portable": _selection.portable_graph,
     "shapeless": functools.partial(_selection.portable_graph, shapeless=True),
 }
+
+
+def has_dtype(engine, dtype):
+    """Returns whether the contract promises a dtype on an engine."""
+    return engine != GPU or dtype not in CPU_ONLY
+
+
+def examples(factor):
+    """Draws ``factor`` times as many examples as the hypothesis profile says."""
+    return settings(max_examples=factor * settings().max_examples)
+
 
 _NEGATIVE_NAN = float(np.copysign(np.nan, -1))
 _FLOAT_POOL = [np.nan, _NEGATIVE_NAN, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1.5]
@@ -50,14 +82,14 @@ def dtype_name(dtype):
 
 
 def numpy_of(a):
-    """The elements, in a NumPy type that orders as the array's own does."""
+    """Returns the elements in a NumPy type with the same order as the array's."""
     if a.dtype == mx.bfloat16:
         a = a.astype(mx.float32)
     return np.array(a)
 
 
 def bits(a):
-    """The elements as unsigned integers, so that NaN and -0.0 compare exactly."""
+    """Returns the elements as unsigned integers, to compare NaN and -0.0 exactly."""
     if a.dtype == mx.bool_:
         return np.array(a)
     if a.dtype == mx.complex64:
@@ -67,7 +99,11 @@ def bits(a):
 
 
 def values_of(dtype, shape, kind, rng):
-    """NumPy values: from a small pool, all over the type, or all the same."""
+    """Draws NumPy values of a kind.
+
+    ``constant`` is one value everywhere, ``pool`` a few extreme values with many
+    ties, and ``spread`` values from the whole range of the type.
+    """
     if dtype == mx.bool_:
         return rng.integers(0, 2, shape).astype(bool)
     if dtype == mx.complex64:
@@ -91,14 +127,14 @@ def values_of(dtype, shape, kind, rng):
 
 
 def mx_array(values, dtype):
-    """An array of ``dtype``; float64 stays what it is."""
+    """Makes an array, without rounding float64 values to float32 on the way."""
     if dtype == mx.float64 or dtype not in FLOATS:
         return mx.array(values, dtype)
     return mx.array(values.astype(np.float32)).astype(dtype)
 
 
 def laid_out(values, dtype, layout, axis):
-    """The same elements at other strides, with nothing left to compute."""
+    """Makes an evaluated array with these elements in one of ``LAYOUTS``."""
     if layout == "transposed":
         a = mx_array(values.T.copy(), dtype).T
     elif layout == "axis outermost":
@@ -135,7 +171,7 @@ LAYOUTS = [
 
 @st.composite
 def arrays(draw, dtypes=tuple(ALL), max_axis=70, min_axis=0):
-    """An array and a valid axis of it, negative or not."""
+    """Draws an array and one of its axes, which may be negative."""
     dtype = draw(st.sampled_from(dtypes))
     ndim = draw(st.integers(1, 4))
     axis = draw(st.integers(-ndim, ndim - 1))
@@ -156,7 +192,7 @@ def arrays(draw, dtypes=tuple(ALL), max_axis=70, min_axis=0):
 
 @st.composite
 def selections(draw, **kwargs):
-    """An array, an axis of it and a k, with both ends of k's range likely."""
+    """Draws an array, an axis and a ``k``; 0, 1 and the whole axis are likely."""
     a, axis = draw(arrays(**kwargs))
     n = a.shape[axis]
     k = draw(st.one_of(st.sampled_from([0, min(1, n), n]), st.integers(0, n)))

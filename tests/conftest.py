@@ -1,37 +1,97 @@
-"""Deterministic hypothesis profiles, and a word on which back ends ran."""
+"""What all tests share: the device, seeds, hypothesis profiles, forced engines.
+
+HYPOTHESIS_PROFILE in the environment chooses how many examples are drawn:
+``quick`` for ``make test``, ``ci`` (if it is not set) and ``nightly``, which draws
+other examples at every run.
+"""
+
+import collections
+import os
 
 import hooks
 import mlx.core as mx
-import pytest
-from hypothesis import HealthCheck, settings
 
-from cases import ALGORITHMS, INSTRUCTIONS, METAL
-from metal_kernels import emulated
+# Before any test module makes an array, so that a Mac tests its CPU here, too.
+mx.set_default_device(mx.cpu)
 
-settings.register_profile(
-    "default",
-    deadline=None,
-    derandomize=True,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("default")
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+PROFILES = {
+    "quick": {"derandomize": True, "max_examples": 40},
+    "ci": {"derandomize": True, "max_examples": 100},
+    "nightly": {"derandomize": False, "max_examples": 500},
+}
+for name, profile in PROFILES.items():
+    settings.register_profile(
+        name,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+        **profile,
+    )
+# Before cases.py is imported, which reads how many examples the profile has.
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+from cases import ALGORITHMS, GPU, HAS_EMULATOR, INSTRUCTIONS, METAL  # noqa: E402
+from metal_kernels import emulated  # noqa: E402
+
+# With ``pytest -n``, the tests of each of these files run in one process, because they
+# share an environment, a distribution or a library that takes long to make.
+ONE_PROCESS = {
+    "test_emulator.py",
+    "test_emulator_functions.py",
+    "test_macos_wheel.py",
+    "test_sdist.py",
+    "test_wheel.py",
+}
+
+NO_GPU = "there is no GPU here: mx.is_available(mx.gpu) is False"
+NO_EMULATOR = "the emulator of Metal runs on Linux only"
 
 
 def pytest_report_header():
     devices = "cpu, gpu" if mx.is_available(mx.gpu) else "cpu"
     instructions = ", ".join(hooks.kernels())
+    profile = settings.get_current_profile_name()
     return (
-        f"mlx {mx.__version__}; devices: {devices}; instructions: {instructions}; "
-        "the rest is not tested here"
+        f"mlx {mx.__version__}; devices: {devices}; instruction sets of the CPU: "
+        f"{instructions} (no others are tested here); hypothesis profile: {profile}"
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in ONE_PROCESS:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+        if not HAS_EMULATOR and item.path.name.startswith(("test_metal", "test_emul")):
+            item.add_marker(pytest.mark.skip(NO_EMULATOR))
+
+
 @pytest.fixture(autouse=True)
-def forced_kernels(request):
-    """Until the test ends: arrays are evaluated when it looks at them."""
+def seeded():
+    """Seeds the global generators, so that no draw depends on the tests before."""
+    mx.random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def engine_in_force(request):
+    """Forces the engine that a test is parametrised with, for the whole test.
+
+    The test decides when its arrays are evaluated, and the engine has to be in force
+    at that moment.
+    """
     callspec = getattr(request.node, "callspec", None)
     engine = callspec.params.get("engine") if callspec else None
+    if engine == GPU and not mx.is_available(mx.gpu):
+        pytest.skip(NO_GPU)
+    if engine in METAL and not HAS_EMULATOR:
+        pytest.skip(NO_EMULATOR)
+    if engine is not None:
+        request.node.user_properties.append(("engine", engine))
     if engine in ALGORITHMS:
         hooks.force_algorithm(ALGORITHMS[engine])
     if engine in INSTRUCTIONS:
@@ -44,3 +104,18 @@ def forced_kernels(request):
         yield
     hooks.force_algorithm(None)
     hooks.use_kernels(hooks.kernels()[0])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints how many tests ran on each engine."""
+    ran = collections.Counter(
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, value in report.user_properties
+        if name == "engine"
+    )
+    if not mx.is_available(mx.gpu):
+        terminalreporter.write_line(f"Engine gpu was not tested: {NO_GPU}.")
+    engines = ", ".join(f"{engine} {tests}" for engine, tests in sorted(ran.items()))
+    terminalreporter.write_line(f"Tests by engine: {engines or 'none'}")

@@ -1,4 +1,4 @@
-"""The contract in NumPy and plain Python: slow, obvious, and no help from MLX."""
+"""The contract of docs/topk.md in plain Python and NumPy: slow, and simple to check."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ def _is_nan(value):
 
 
 def _position(value):
-    """What to compare two elements by when neither is NaN."""
+    """Returns what orders an element that is not NaN."""
     value = value.item()
     return (value.real, value.imag) if isinstance(value, complex) else value
 
 
 def best_first(row, largest):
-    """All indices of a row, best first: ties to the lower index, NaN greatest."""
+    """Returns a row's indices, best first. NaN is greatest; lower indices win ties."""
     indices = range(len(row))
     nans = [i for i in indices if _is_nan(row[i])]
     others = [i for i in indices if not _is_nan(row[i])]
@@ -24,20 +24,20 @@ def best_first(row, largest):
 
 
 def order(row, largest):
-    """As best_first, for real numbers, in NumPy's time: for long rows."""
+    """Returns what best_first does, faster, for rows of real numbers."""
     if row.dtype.kind == "f":
         nan = np.isnan(row)
         key = np.where(nan, 0, row)
         last = ~nan if largest else nan
         return np.lexsort((-key if largest else key, last))
     if largest:
-        # The order of the reversed row, from its end: ties stay as they are.
+        # Reversing before and after the sort keeps ties in order of their indices.
         return len(row) - 1 - np.argsort(row[::-1], kind="stable")[::-1]
     return np.argsort(row, kind="stable")
 
 
 def topk_indices(a, k, axis=-1, largest=True):
-    """The indices of the k best along an axis, best first."""
+    """Returns the indices of the k best along an axis, best first."""
     rows = np.moveaxis(a, axis, -1)
     out = np.empty((*rows.shape[:-1], k), np.uint32)
     for where in np.ndindex(rows.shape[:-1]):
@@ -51,7 +51,7 @@ def topk(a, k, axis=-1, largest=True):
 
 
 def topk_gradient(a, k, weights, axis=-1, largest=True):
-    """The gradient of ``sum(weights * topk(a, k))``, best first, at ``a``."""
+    """Returns the gradient of ``sum(weights * topk(a, k))`` with respect to ``a``."""
     gradient = np.zeros(a.shape, weights.dtype)
     indices = topk_indices(a, k, axis, largest).astype(np.int64)
     np.put_along_axis(gradient, indices, weights, axis)

@@ -1,4 +1,4 @@
-"""MLX's own tests on two wheels: what is told of them, and when that is a failure."""
+"""upstream.core_suite: it compares the results of MLX's own tests on two wheels."""
 
 import json
 import pathlib
@@ -25,7 +25,7 @@ class Test(unittest.TestCase):
 """
 
 
-def test_outcomes_of_a_file(tmp_path):
+def test_each_test_of_a_file_has_an_outcome(tmp_path):
     (tmp_path / "test_some.py").write_text(SUITE)
     output = tmp_path / "outcomes.json"
     command = [sys.executable, core_suite.__file__, "--file", tmp_path, "test_some.py"]
@@ -40,7 +40,7 @@ def test_outcomes_of_a_file(tmp_path):
     }
 
 
-def test_what_is_worse_needs_a_reason(capsys):
+def test_a_worse_outcome_without_a_reason_is_a_failure(capsys):
     stock = {"a": "passed", "b": "passed", "c": "failed", "d": "error", "e": "passed"}
     fork = {"a": "passed", "b": "failed", "c": "passed", "d": "error"}
     assert core_suite.report(stock, fork, {"b": "by design"}) == 1
@@ -51,7 +51,7 @@ def test_what_is_worse_needs_a_reason(capsys):
     assert core_suite.report({}, {}, {}) == 1
 
 
-def test_what_is_well_again_is_unsteady():
+def test_a_failure_that_passes_when_run_again_is_unsteady():
     files = []
 
     def run(file):

@@ -10,7 +10,8 @@ from cases import KERNELS, bits, mx_array, numpy_of, values_of
 
 kernels = pytest.mark.parametrize("engine", KERNELS)
 
-# Vectors, their halves, what lanes and short rows go up to, networks, chunks.
+# On both sides of: a vector's and half a vector's length, the largest rows of the
+# algorithms lanes and short_row, the sizes of sorting networks, and those of chunks.
 SIZES = [1, 2, 7, 8, 9, 16, 17, 32, 33, 64, 65, 255, 256, 257, 513]
 SIZES += [1023, 1024, 1025, 4095, 8193]
 TYPES = [mx.float32, mx.bfloat16, mx.int8, mx.uint32, mx.float64, mx.int64]
@@ -21,7 +22,7 @@ def organ_pipe(n):
 
 
 def periodic(n):
-    """What is large falls into few of the slots that bound a selection."""
+    """Puts the large values into few of the slots by which `bounded` finds a bound."""
     i = np.arange(n)
     return np.where(i % 256 < 16, 100 + i, i % 7)
 
@@ -41,7 +42,7 @@ ROWS = {
 }
 
 
-def test_the_fast_oracle_is_the_slow_one():
+def test_both_oracles_agree():
     rng = np.random.default_rng(0)
     for row in ROWS.values():
         values = row(300, rng)
@@ -133,8 +134,8 @@ def test_the_first_of_two_zeros_is_best_however_far_apart(dtype, engine):
 
 @kernels
 @pytest.mark.parametrize("largest", [True, False])
-def test_nan_that_signals_hides_nothing(largest, engine):
-    """Where a maximum of vectors gives NaN for one, what was greatest is lost."""
+def test_signalling_nan_is_ordered_as_any_nan(largest, engine):
+    """A vector maximum that returns NaN for one operand would lose the other."""
     rng = np.random.default_rng(1)
     for n, k in [(160, 8), (1000, 50), (20_000, 100), (20_000, 5000)]:
         bit_patterns = rng.standard_normal(n).astype(np.float32).view(np.uint32)
@@ -148,7 +149,7 @@ def test_nan_that_signals_hides_nothing(largest, engine):
 
 @pytest.mark.parametrize("name", ["uint8", "int16", "float16", "float32", "complex64"])
 def test_all_instruction_sets_give_the_same_bits(name):
-    """Unsorted results too: their order is unspecified, and yet one."""
+    """Unsorted results too, whose order is unspecified but must not vary."""
     dtype = getattr(mx, name)
     rng = np.random.default_rng(3)
     for n, k in [(20, 5), (200, 9), (600, 70), (5000, 100), (5000, 2000)]:
@@ -167,7 +168,7 @@ def test_all_instruction_sets_give_the_same_bits(name):
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("rows", [1, 5, 17, 70])
 def test_a_batch_gives_what_its_rows_give(rows, axis):
-    """Also where rows lie side by side in memory and are copied in tiles."""
+    """Also along axis 0, where rows are not contiguous and are copied in tiles."""
     rng = np.random.default_rng(rows)
     for n, k in [(12, 3), (100, 20), (700, 30), (3000, 50), (3000, 1500)]:
         a = mx.array(rng.integers(0, 50, (rows, n)).astype(np.float32))
@@ -181,6 +182,6 @@ def test_a_batch_gives_what_its_rows_give(rows, axis):
                 np.testing.assert_array_equal(np.array(g), np.array(w))
 
 
-def test_there_is_no_forcing_what_the_machine_lacks():
+def test_kernels_that_this_machine_lacks_cannot_be_forced():
     with pytest.raises(ValueError, match="no kernels named no such"):
         hooks.use_kernels("no such")

@@ -1,4 +1,4 @@
-"""The gradient of the chosen values: to where they came from, to any order."""
+"""The gradient of the chosen values reaches the elements they came from."""
 
 import mlx.core as mx
 import numpy as np
@@ -10,19 +10,20 @@ import oracle
 from cases import ENGINES, FLOATS, arrays, dtype_name, numpy_of
 
 engines = pytest.mark.parametrize("engine", ENGINES)
+KEYS = st.integers(0, 2**32 - 1).map(mx.random.key)
 
 TIED = mx.array([[0.0, 0, 1, 0], [2, 2, 2, 2], [1, 0, 1, 1]])
 
 
 def weighted(values):
-    """A loss in which every position of the values counts differently."""
+    """Returns a loss that weights each position of the values differently."""
     weights = mx.arange(1, values.size + 1).reshape(values.shape)
     return (weights.astype(values.dtype) * values).sum()
 
 
 @engines
 @given(arrays(dtypes=(mx.float32,), max_axis=12), st.data())
-def test_values_send_their_gradient_to_the_elements_chosen(engine, case, data):
+def test_the_gradient_of_values_goes_to_the_chosen_elements(engine, case, data):
     a, axis = case
     k = data.draw(st.integers(0, a.shape[axis]))
     largest = data.draw(st.booleans())
@@ -41,7 +42,7 @@ def test_values_send_their_gradient_to_the_elements_chosen(engine, case, data):
 
 
 @pytest.mark.smoke
-def test_the_case_that_stock_gets_wrong():
+def test_a_gradient_under_ties_that_stock_gets_wrong():
     a = mx.array([0.0, 0, 1, 0])
     gradient = mx.grad(lambda a: (mx.topk(a, 3) ** 2).sum())(a)
     assert gradient.tolist() == [0, 0, 2, 0]
@@ -68,10 +69,10 @@ def test_eulers_identity_holds_under_ties(dtype, k):
 
 
 @given(arrays(dtypes=(mx.float32,), min_axis=1, max_axis=12), st.data())
-def test_partition_sends_its_gradient_to_where_each_element_came_from(case, data):
+def test_the_gradient_of_partition_goes_where_each_element_came_from(case, data):
     a, axis = case
     kth = data.draw(st.integers(0, a.shape[axis] - 1))
-    weights = mx.random.uniform(shape=a.shape)
+    weights = mx.random.uniform(shape=a.shape, key=data.draw(KEYS))
     indices = mx.argpartition(a, kth, axis)
     _, (gradient,) = mx.vjp(lambda a: mx.partition(a, kth, axis), [a], [weights])
     wanted = np.zeros(a.shape, np.float32)
@@ -82,7 +83,7 @@ def test_partition_sends_its_gradient_to_where_each_element_came_from(case, data
 @pytest.mark.parametrize("largest", [True, False])
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_agrees_with_finite_differences(axis, largest):
-    # No two elements are closer than the step, so that the choice stays.
+    # Elements differ by more than the step, so that the same ones stay chosen.
     rng = np.random.default_rng(1)
     x = rng.permutation(24).reshape(4, 6) / 4.0
     c = rng.standard_normal(24)
@@ -114,7 +115,7 @@ def cube(a):
 
 @engines
 def test_derivatives_of_derivatives(engine):
-    """Of sum(topk(a)**3): 3a^2, then 6a, then 6, at the chosen elements alone."""
+    """sum(topk(a)**3) has derivatives 3a^2, 6a and 6 at the chosen elements only."""
     a = TIED[0]
     v = mx.array([1.0, 2, 3, 4])
     chosen = mx.array([1.0, 1, 1, 0])
@@ -138,7 +139,7 @@ def test_derivatives_of_derivatives(engine):
 def test_jvp_gathers_the_tangent_at_the_indices(engine, case, data):
     a, axis = case
     k = data.draw(st.integers(0, a.shape[axis]))
-    tangent = mx.random.uniform(shape=a.shape)
+    tangent = mx.random.uniform(shape=a.shape, key=data.draw(KEYS))
     with ENGINES[engine]():
         (values, indices), (values_dot, indices_dot) = mx.jvp(
             lambda a: mx.topk(a, k, axis, return_indices=True), [a], [tangent]
@@ -173,7 +174,7 @@ def test_empty_selections_have_zero_gradients():
 @given(st.integers(0, 2**32 - 1))
 def test_sort_and_argsort_gradients_agree_under_ties(seed):
     a = mx.array(np.random.default_rng(seed).integers(0, 3, (3, 9)).astype(np.float32))
-    c = mx.random.uniform(shape=a.shape)
+    c = mx.random.uniform(shape=a.shape, key=mx.random.key(seed))
     _, (sorted_gradient,) = mx.vjp(lambda a: mx.sort(a), [a], [c])
     _, (gathered_gradient,) = mx.vjp(
         lambda a: mx.take_along_axis(a, mx.argsort(a), -1), [a], [c]
@@ -184,7 +185,7 @@ def test_sort_and_argsort_gradients_agree_under_ties(seed):
 
 
 def test_a_switch_layer_as_users_write_it_trains_its_gate():
-    """No stop_gradient anywhere: this raises on stock MLX."""
+    """It has no stop_gradient, and therefore raises on stock MLX."""
     import mlx.nn as nn
 
     class SwitchLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""No row makes a selection slow: instructions counted by valgrind, not seconds."""
+"""No kind of row makes a selection slow, by valgrind's count of instructions."""
 
 import functools
 import pathlib
@@ -11,8 +11,12 @@ import pytest
 WORK = pathlib.Path(__file__).parents[1] / "build/tests/selection_work"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("valgrind"), reason="needs valgrind"),
-    pytest.mark.skipif(not WORK.exists(), reason="make test builds selection_work"),
+    pytest.mark.skipif(
+        not WORK.exists(),
+        reason="needs build/tests/selection_work, which make test builds",
+    ),
 ]
 
 ROWS = [
@@ -27,8 +31,8 @@ ROWS = [
     "organ-pipe",
     "periodic",
 ]
-# Of each: the size of a row, k, and so many instructions for an element are enough,
-# with the vectors that every x86-64 has. On the usual row it is half or less.
+# For each kernel: the size of a row, k, and the most instructions for each element,
+# with the vectors that every x86-64 has. Random rows take half as many, or fewer.
 LIMITS = {
     "lanes": (256, 16, 250),
     "short_row": (1000, 50, 150),

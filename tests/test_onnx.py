@@ -1,4 +1,4 @@
-"""The test cases that ONNX ships for its TopK: exact values, exact indices."""
+"""The test cases that ONNX ships for its TopK: same values, same indices."""
 
 import warnings
 
@@ -8,14 +8,14 @@ import pytest
 from onnx import helper
 from onnx.backend.test.case.node import collect_testcases
 
-# What ONNX's specification says of an attribute that a node leaves out.
+# ONNX's defaults for attributes that a node leaves out.
 DEFAULTS = {"axis": -1, "largest": 1, "sorted": 1}
 
 
 @pytest.fixture(scope="module")
 def cases():
-    # ONNX builds the cases of every op to find these; some overflow on purpose,
-    # and some use what Python deprecates.
+    # To find these, ONNX builds the cases of every op. Some of them overflow on
+    # purpose, and some use deprecated functions of Python.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return collect_testcases("TopK")

@@ -1,4 +1,4 @@
-"""Threads that call everything at once, and threads that share one selection."""
+"""Threads: many that call ops at once, and many that share one selection."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def everything(a, k, axis):
     ]
 
 
-# Many rows that are shared out, one row that is, and rows that lie side by side.
+# Many rows and few long rows, both divided among threads, and rows along axis 0.
 @pytest.mark.parametrize(
     "shape, k, axis",
     [
@@ -53,9 +53,10 @@ def test_results_do_not_depend_on_the_number_of_threads(shape, k, axis, three_th
         np.testing.assert_array_equal(got, bits(wanted))
 
 
-def test_helpers_are_there_when_asked_for_and_not_before():
+def test_helper_threads_start_when_they_are_first_needed():
     code = """
 import mlx.core as mx, os
+mx.set_default_device(mx.cpu)
 def threads(): return len(os.listdir("/proc/self/task"))
 a = mx.random.normal((64, 40_000)); mx.eval(a)
 mx.eval(mx.argsort(a)); alone = threads()
@@ -87,7 +88,7 @@ def test_the_environment_sets_the_number_of_threads():
         assert f'got "{bad}"' in done.stderr
 
 
-def test_a_number_of_threads_that_makes_no_sense_is_refused():
+def test_a_bad_number_of_threads_is_refused():
     before = mx.selection_threads()
     for bad in (0, -1, 1025):
         with pytest.raises(ValueError, match=f"between 1 and 1024, got {bad}"):
@@ -113,7 +114,7 @@ def test_eight_threads_on_their_own_streams(three_threads):
             failures.append(error)
 
     def check(rng, mode):
-        # Some are large enough to be shared out.
+        # Those with 900 rows are large enough to be divided among threads.
         rows = rng.choice([rng.integers(1, 40), 900])
         x = rng.integers(0, 9, (rows, rng.integers(2, 300)))
         x = x.astype(np.float32)

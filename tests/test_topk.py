@@ -1,18 +1,23 @@
-"""Which elements, in what order: the contract of docs/topk.md, on every engine."""
+"""The contract of docs/topk.md on every engine: which elements, in what order."""
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import oracle
 from cases import (
     ALL,
+    CPU_ONLY,
     ENGINES,
+    GPU,
     KERNELS,
+    METAL,
     bits,
     dtype_name,
+    examples,
+    has_dtype,
     mx_array,
     numpy_of,
     selections,
@@ -23,7 +28,7 @@ dtypes = pytest.mark.parametrize("dtype", ALL, ids=dtype_name)
 
 
 def assert_is_topk(a, k, axis, largest, result):
-    """Exactly the oracle's indices, and exactly the elements at them."""
+    """Asserts that the result has the oracle's indices, and the elements at them."""
     values, indices = result
     wanted = oracle.topk_indices(numpy_of(a), k, axis, largest)
     assert indices.dtype == mx.uint32 and values.dtype == a.dtype
@@ -34,9 +39,10 @@ def assert_is_topk(a, k, axis, largest, result):
 
 @engines
 @given(selections(), st.booleans())
-@settings(max_examples=400)
+@examples(4)
 def test_every_backend_returns_the_same_indices_bit_for_bit(engine, case, largest):
     a, axis, k = case
+    assume(has_dtype(engine, a.dtype))
     with ENGINES[engine]():
         result = mx.topk(a, k, axis, largest=largest, sorted=True, return_indices=True)
     assert_is_topk(a, k, axis, largest, result)
@@ -44,8 +50,9 @@ def test_every_backend_returns_the_same_indices_bit_for_bit(engine, case, larges
 
 @engines
 @given(selections(max_axis=20), st.booleans())
-def test_unsorted_is_the_same_set(engine, case, largest):
+def test_unsorted_results_are_the_same_set(engine, case, largest):
     a, axis, k = case
+    assume(has_dtype(engine, a.dtype))
     with ENGINES[engine]():
         values, indices = mx.topk(a, k, axis, largest=largest, return_indices=True)
     got = np.sort(np.array(indices), axis)
@@ -71,6 +78,8 @@ def test_top_k_is_topk_under_the_array_api_signature(case, largest, in_order):
 @pytest.mark.parametrize("largest", [True, False])
 @dtypes
 def test_ties_prefer_the_lower_index(dtype, largest, engine):
+    if not has_dtype(engine, dtype):
+        pytest.skip("the contract promises this dtype on the CPU only")
     a = mx_array(np.tile([1, 0, 1, 0, 1, 0, 1], (3, 5)), dtype)
     with ENGINES[engine]():
         result = mx.topk(a, 9, largest=largest, sorted=True, return_indices=True)
@@ -103,7 +112,7 @@ def test_denormals_are_ordered():
 
 
 @pytest.mark.parametrize("name", ["uint8", "uint64", "int8", "int64"])
-def test_smallest_is_not_a_negation(name):
+def test_the_smallest_are_not_found_by_negation(name):
     low, high = np.iinfo(name).min, np.iinfo(name).max
     a = mx.array(np.array([high, 0, low, low + 1], name))
     values, indices = mx.top_k(a, 2, mode="smallest")
@@ -169,28 +178,54 @@ def test_long_rows(n, kind):
         np.testing.assert_array_equal(np.array(values), row[wanted])
 
 
+def partitions_stably(engine, dtype):
+    """Returns whether a kernel of the fork partitions; MLX's own promises less."""
+    on_metal = engine in METAL or (engine == GPU and mx.metal.is_available())
+    if on_metal:
+        return engine != "metal_missing" and dtype not in CPU_ONLY
+    return engine in KERNELS
+
+
 @engines
 @given(selections(min_axis=1, max_axis=40), st.integers(-40, 39))
 @example(case=(mx.array([1.0, 1.0, 0.0]), 0, 1), kth=-1)
 def test_argpartition_puts_kth_where_a_stable_sort_would(engine, case, kth):
     a, axis, _ = case
+    assume(has_dtype(engine, a.dtype))
     n = a.shape[axis]
     kth = max(-n, min(n - 1, kth))
     with ENGINES[engine]():
-        indices = np.moveaxis(np.array(mx.argpartition(a, kth, axis)), axis, -1)
+        indices = mx.argpartition(a, kth, axis)
         values = mx.partition(a, kth, axis)
-    rows = np.moveaxis(numpy_of(a), axis, -1)
+        fetched = mx.take_along_axis(a, indices, axis)
     kth %= n
+    stable = partitions_stably(engine, a.dtype)
+    if stable:
+        np.testing.assert_array_equal(bits(values), bits(fetched))
+    rows = np.moveaxis(numpy_of(a), axis, -1)
+    found = np.moveaxis(np.array(indices), axis, -1)
+    partitioned = np.moveaxis(numpy_of(values), axis, -1)
     for where in np.ndindex(rows.shape[:-1]):
         order = oracle.best_first(rows[where], largest=False)
-        got = indices[where].tolist()
-        if engine in KERNELS:
+        got = found[where].tolist()
+        assert sorted(got) == list(range(n))
+        if stable:
             assert got[kth] == order[kth]
             assert sorted(got[:kth]) == sorted(order[:kth])
-        assert sorted(got) == list(range(n))
-    fetched = mx.take_along_axis(a, mx.argpartition(a, kth, axis), axis)
-    if engine in KERNELS:
-        np.testing.assert_array_equal(bits(values), bits(fetched))
+        else:
+            in_order = rows[where][order]
+            assert_partitions(rows[where][got], kth, in_order)
+            assert_partitions(partitioned[where], kth, in_order)
+
+
+def assert_partitions(row, kth, in_order):
+    """Asserts that ``row`` is the sorted row ``in_order``, partitioned at ``kth``.
+
+    All NaNs count as equal, and so do the two zeros.
+    """
+    for part in (slice(kth), slice(kth, kth + 1), slice(kth + 1, None)):
+        order = oracle.best_first(row[part], largest=False)
+        np.testing.assert_array_equal(row[part][order], in_order[part])
 
 
 def test_partition_of_k_smallest_is_the_set_that_topk_chooses():

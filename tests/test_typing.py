@@ -1,4 +1,4 @@
-"""What a type checker sees of mlx.core, and that it is what there is."""
+"""The type stubs: a type checker accepts and refuses the right calls."""
 
 import ast
 import pathlib

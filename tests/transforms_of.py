@@ -1,4 +1,4 @@
-"""Derivatives along every path of transforms, and what tests of them share."""
+"""Computes one gradient by many combinations of transforms, which must agree."""
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +13,7 @@ def close(got, wanted, rtol=1e-5, atol=1e-6):
 
 
 def gradient_paths(loss):
-    """Ways of getting the gradients of ``loss`` for each row of a batch."""
+    """Returns functions that all compute the gradient of ``loss`` at each row."""
 
     def total(x):
         return mx.vmap(loss)(x).sum()
@@ -40,7 +40,7 @@ def gradient_paths(loss):
 
 
 def scaled_gradient(f):
-    """A scalar made of f's gradient, so that it can be differentiated again."""
+    """Returns a scalar function of f's gradient, to be differentiated again."""
 
     def loss(x):
         gradient = mx.grad(f)(x)

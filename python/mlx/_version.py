@@ -1,4 +1,4 @@
-"""The one place that says which MLX this is a fork of, and which fork it is."""
+"""The version of MLX that this is a fork of, and the fork's own version."""
 
 UPSTREAM = "0.32.4"
 VERSION = f"{UPSTREAM}+topk.1"

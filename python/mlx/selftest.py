@@ -2,9 +2,9 @@
 
 """Checks every Metal selection kernel against the CPU: ``python -m mlx.selftest``.
 
-Prints a report that is worth pasting into a bug report. Exit status: 0 if all that
-was tested is right, 1 if anything is wrong, 2 if there was nothing to test: no GPU.
-With ``--bench``, afterwards, how long the kernels and MLX's sort take here.
+Prints a report, which is useful in a bug report. The exit status is 0 if every check
+passed, 1 if one failed, and 2 if there is no GPU to test. ``--bench`` then measures
+the kernels and MLX's sort.
 """
 
 import argparse
@@ -20,7 +20,8 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-# On both sides of what decides between kernels, and what they loop over.
+# Sizes on both sides of those at which the plan changes the kernel, and at which the
+# kernels' loops end.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
 KERNELS = ("in_registers", "resident", "split")
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
@@ -51,7 +52,7 @@ def force_kernel(kernel):
 
 @dataclasses.dataclass
 class Device:
-    """Where the kernels run. ``active`` holds while they are what is evaluated."""
+    """Where the kernels run: ``stream``, evaluated within the context ``active()``."""
 
     stream: object
     active: object = contextlib.nullcontext
@@ -79,7 +80,7 @@ def array_of(dtype, rows, n, kind, layout):
         elif dtype in FLOATS:
             a = mx.random.normal((rows, n), key=key)
         else:
-            # All 64 bits of them, for the widest types.
+            # Draws two words, so that all 64 bits of the widest types vary.
             words = mx.random.randint(-(2**31), 2**31 - 1, (2, rows, n), key=key)
             high, low = words.view(mx.uint32).astype(mx.uint64)
             a = (high << 32) | low
@@ -93,7 +94,7 @@ def array_of(dtype, rows, n, kind, layout):
 
 
 def same(found, expected):
-    """Bit by bit."""
+    """Returns whether all pairs of arrays are equal, bit by bit."""
     with mx.stream(mx.cpu):
         pairs = zip(found, expected, strict=True)
         return all(mx.array_equal(bits(a), bits(b)).item() for a, b in pairs)
@@ -137,7 +138,7 @@ def check_partition(device, a, kth):
 
 
 def cases(dtype, kernel):
-    """Arrays, and for each what to ask of it."""
+    """Yields a description, an array and a ``k`` for each check."""
     for n in SIZES:
         rows = 5 if n <= 1025 else 2
         for kind in ("ties", "spread"):
@@ -153,7 +154,7 @@ def cases(dtype, kernel):
 
 
 def check_kernel(device, kernel, dtype, failures):
-    """How many checks were made; what fails is described in ``failures``."""
+    """Runs all checks of a kernel, adds to ``failures``, returns how many it ran."""
     made = 0
     device.force(kernel)
     for name, a, k in cases(dtype, kernel):
@@ -179,7 +180,7 @@ def check_kernel(device, kernel, dtype, failures):
 
 
 def check_gradient(device, failures):
-    """Through values and indices, on the device, against the definition."""
+    """Checks a gradient through values and indices, under ties."""
 
     def loss(x):
         values, indices = mx.topk(
@@ -217,7 +218,7 @@ def describe(device):
 
 
 def run(device, dtypes):
-    """Prints a line per kernel and dtype; returns what failed."""
+    """Checks each kernel and dtype, prints a line for each, returns the failures."""
     failures = []
     total = 0
     started, _ = device.report()
@@ -259,7 +260,7 @@ def median_time(call, seconds=0.5):
 
 
 def bench(stream):
-    """Ours against the sort that MLX selects by, both with values and indices."""
+    """Measures topk against a sort, both returning values and indices."""
     print("\nMicroseconds, median; the same results: values and indices, best first.")
     print(f"{'rows x n, k':36} {'kernel':>10} {'sort':>10} {'ratio':>7}")
     for rows, n, k, dtype in BENCH:

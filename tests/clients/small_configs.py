@@ -1,7 +1,8 @@
-"""A small configuration for each model type of mlx-lm, from its argument classes.
+"""Makes a small configuration for each model type of mlx-lm.
 
-A field gets a size by its name where the name is known here, else its own default,
-else something of its type. What a type wants beyond that is in ``SPECIAL``.
+The fields are those of the type's dataclass of arguments. A field gets the size that
+``SIZES`` has for its name, else its default, else a value by its type. ``SPECIAL``
+has the fields that a model type needs in addition.
 """
 
 import copy
@@ -98,7 +99,7 @@ LINEAR_ATTENTION = {
     "gate_lower_bound": -5.0,
 }
 
-# What fields take when they are required and no number.
+# Values of fields that have no default and are no numbers.
 STRUCTURES = {
     "layer_types": ATTENTION,
     "is_moe_layer": [True, True],
@@ -207,7 +208,7 @@ SPECIAL: dict[str, dict] = {
             "long_mscale": 1.0,
         }
     },
-    # It writes to positions of its own vocabulary, whatever the size.
+    # This type writes to fixed positions of its vocabulary.
     "phi3small": {"vocab_size": 100352},
     "plamo": {"n_shared_head": 2},
     "qwen": {"kv_channels": HEAD, "intermediate_size": 64},
@@ -223,7 +224,7 @@ SPECIAL: dict[str, dict] = {
     },
 }
 
-# Whose arguments a ``text_config`` holds, where not the type's own module has them.
+# Model types whose ``text_config`` has the arguments of another type.
 TEXT = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
@@ -241,7 +242,7 @@ TEXT_CLASSES = ("TextArgs", "TextModelArgs", "TextConfig", "ModelArgs")
 
 
 def value_for(field):
-    """A value for a field that has no default and no size of its own."""
+    """Returns a value for a field that has neither a default nor a size."""
     if field.name in STRUCTURES:
         return STRUCTURES[field.name]
     if field.name.endswith(("eps", "epsilon")):
@@ -255,7 +256,7 @@ def value_for(field):
 
 
 def small_config(name, arguments):
-    """What the dataclass ``arguments`` of the model type ``name`` is made from."""
+    """Returns the fields of the dataclass ``arguments`` of the model type ``name``."""
     config = {}
     special = SPECIAL.get(name, {})
     for field in dataclasses.fields(arguments):
@@ -280,7 +281,7 @@ def text_config(module, name):
 
 
 def build(module, name):
-    """The model of the type ``name``, small, with random weights."""
+    """Returns a small model of the type ``name`` with random weights."""
     config = small_config(name, module.ModelArgs)
     if any(f.name == "text_config" for f in dataclasses.fields(module.ModelArgs)):
         config["text_config"] = text_config(module, name)

@@ -1,7 +1,7 @@
-"""Every model type of mlx-lm takes a training step here; on stock MLX, many cannot.
+"""mlx-lm: every model type takes a training step on the fork; on stock many cannot.
 
-``make clients`` runs this. Each run is a process of its own, since stock MLX, the
-fork and two versions of mlx-lm take turns.
+``make clients`` runs this. It tries stock MLX and the fork with two versions of
+mlx-lm, each combination in a process of its own.
 """
 
 import functools
@@ -20,23 +20,23 @@ STOCK = ROOT / "build" / "stock"
 OLDER = ROOT / "build" / "older-mlx-lm"
 VERSIONS = {"pinned": (), "older": (OLDER,)}
 
-# What fails with any MLX, and what it says then.
+# Model types that fail with any MLX, and their errors.
 UNTRAINABLE = {
     "bitnet": "No Metal back-end",
     "muse_spark": "No Metal back-end",
     "prism_hadamard_qwen35": "Unsupported Hadamard pack",
     "recurrent_gemma": "'Model' object has no attribute '_no_grad'",
 }
-# In the older mlx-lm this writes beyond its logits, and may end the process.
+# In the older mlx-lm this type writes beyond its logits, which may end the process.
 SKIPPED = {"pinned": (), "older": ("phi3small",)}
-# It chooses experts with no layer of mlx-lm's for that.
+# This type has its own code for experts, not mlx-lm's switch layers.
 OWN_EXPERTS = {"dbrx"}
 INDEX_ERROR = "Cannot calculate VJP with respect to indices"
 
 
 @functools.cache
 def trained(version, stock, patched):
-    """What became of each model type, by name."""
+    """Returns the results of train_types.py: a dictionary by model type."""
     path = [*([STOCK] if stock else []), *VERSIONS[version]]
     command = [sys.executable, pathlib.Path(__file__).with_name("train_types.py")]
     command += ["--no-stop-gradient"] if patched else []
@@ -53,7 +53,7 @@ def trained(version, stock, patched):
 
 
 def failures(results):
-    """The errors of those that can be trained at all."""
+    """Returns the errors by model type, without those of ``UNTRAINABLE``."""
     found = {name: result["error"] for name, result in results.items()}
     for name, error in list(found.items()):
         if error is None or UNTRAINABLE.get(name, error + "!") in error:
@@ -62,7 +62,7 @@ def failures(results):
 
 
 def mixtures_of(version):
-    """The model files that choose experts, by what they import."""
+    """Returns the model types with experts: those that import switch layers."""
     folder = pathlib.Path(mlx_lm.__file__).parent
     if version == "older":
         folder = OLDER / "mlx_lm"
@@ -86,7 +86,7 @@ def test_every_model_type_takes_a_training_step(version, patched, capsys):
         )
     assert failures(ours) == {}
     assert len(ours) - len(UNTRAINABLE) >= 100
-    # Stock MLX fails for this one reason, and nowhere but where experts are chosen.
+    # Stock MLX fails only at a gather's indices, and only in types with experts.
     assert all(INDEX_ERROR in error for error in stopped.values())
     assert stopped.keys() <= experts | OWN_EXPERTS
     assert ours.keys() == theirs.keys()
@@ -100,6 +100,6 @@ def test_no_mixture_of_experts_is_left_out(version):
 
 
 def test_removing_stop_gradient_matters_on_stock():
-    """Else the first test would pass with nothing to do."""
+    """Otherwise the first test would also pass if the fork changed nothing."""
     assert len(failures(trained("pinned", True, True))) > 40
     assert len(failures(trained("older", True, False))) > 20

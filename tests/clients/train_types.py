@@ -1,6 +1,6 @@
-"""Takes a training step with every model type of the mlx-lm that is importable.
+"""Takes a training step with every model type of the installed mlx-lm.
 
-Prints a JSON object for each: its name, whether it has experts, and what went wrong.
+Prints a JSON object for each: its name, whether it has experts, and its error.
 ``--no-stop-gradient`` makes ``mx.stop_gradient`` the identity for integer arrays.
 """
 
@@ -33,12 +33,12 @@ def pass_integers_through():
 
 
 def model_modules():
-    """The modules of model types that can be imported."""
+    """Yields the name and the module of each model type that can be imported."""
     for info in sorted(pkgutil.iter_modules(mlx_lm.models.__path__), key=str):
         try:
             module = importlib.import_module(f"mlx_lm.models.{info.name}")
         except SystemExit:
-            # It wants a package that is not here, and ends the process.
+            # It exits because a package that it needs is not installed.
             continue
         if hasattr(module, "Model") and hasattr(module, "ModelArgs"):
             yield info.name, module
@@ -51,7 +51,7 @@ def loss_of(model, tokens):
 
 
 def train(model):
-    """One step; the loss has to be a number and some parameter has to move."""
+    """Takes one step; the loss must be finite and some parameter must change."""
     optimizer = optim.SGD(learning_rate=0.1)
     model.train()
     before = dict(tree_flatten(model.trainable_parameters()))

@@ -1,5 +1,7 @@
-"""What jax tests its own top_k, sort, argmax and argmin with, run on ours, and
-the NumPy reference for top_k that jax keeps beside its own."""
+"""jax as a referee: its test cases for top_k, sort, argmax and argmin, run on ours.
+
+Its NumPy reference for top_k is a second referee.
+"""
 
 import mlx.core as mx
 import numpy as np
@@ -42,9 +44,9 @@ def is_negative_nan(a):
 
 
 def smallest_first(keys):
-    """The order that sorts by the first key, ties by the next, then by index.
+    """Returns the indices that sort by the first key, then by the next, then by index.
 
-    By the last key first: all of an axis, smallest first, is a stable sort.
+    It sorts by the last key first, since top_k of a whole axis is a stable sort.
     """
     *others, last = keys
     order = mx.top_k(last, last.size, mode="smallest").indices
@@ -63,7 +65,8 @@ def test_top_k_is_what_jax_says(harness):
     (a,) = arrays_of(harness)
     given_to_jax = a
     if harness.fullname == HAS_NEGATIVE_NAN:
-        # Where the machine makes it one: jax orders it last, our rule 4 first.
+        # On some machines the NaN of this case is negative. jax would order it last,
+        # and rule 4 of docs/topk.md first, so jax is given a positive NaN.
         given_to_jax = np.where(np.isnan(a), np.float32(np.nan), a)
     elif a.dtype.kind == "f":
         assert not is_negative_nan(a).any()
@@ -73,14 +76,14 @@ def test_top_k_is_what_jax_says(harness):
     equal(result.indices, indices)
 
 
-def test_a_negative_nan_is_where_jax_and_we_part():
+def test_jax_orders_a_negative_nan_differently():
     a = np.array([1.0, np.copysign(np.nan, -1), np.inf], np.float32)
     assert lax.top_k(a, 3)[1].tolist() == [2, 0, 1]
     assert lax_reference.top_k(a, 3)[1].tolist() == [1, 2, 0]
     assert mx.top_k(mx.array(a), 3).indices.tolist() == [1, 2, 0]
 
 
-def test_zeros_of_both_signs_are_where_jax_and_we_part():
+def test_jax_orders_zeros_of_both_signs_differently():
     a = np.array([-0.0, 0.0, -0.0], np.float32)
     assert lax.top_k(a, 3)[1].tolist() == [1, 0, 2]
     assert lax_reference.top_k(a, 3)[1].tolist() == [0, 1, 2]
@@ -93,8 +96,8 @@ def test_top_k_is_what_the_numpy_reference_says(case):
     a, axis, k = case
     given_to_numpy = numpy_of(a)
     if a.dtype == mx.complex64:
-        # NumPy ranks complex NaNs among themselves by the part that is a number.
-        # To us every NaN is equal, so it is given one kind only.
+        # NumPy orders complex NaNs by the part that is a number. Our contract has
+        # all NaNs equal, so NumPy is given only one kind.
         is_nan = np.isnan(given_to_numpy)
         given_to_numpy[is_nan] = complex(np.nan, np.nan)
     _, indices = lax_reference.top_k(given_to_numpy, k, axis)
@@ -127,7 +130,7 @@ def assert_sorted_together(operands, theirs, params):
         for mine, its in zip(ours, theirs, strict=True):
             equal(mine, its)
     else:
-        # Which of two equal keys comes first is jax's to choose.
+        # An unstable sort may return equal keys in any order.
         rows = sorted(zip(*(np.array(mine) for mine in ours), strict=True))
         assert rows == sorted(zip(*(np.array(its) for its in theirs), strict=True))
 

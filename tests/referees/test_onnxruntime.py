@@ -1,6 +1,6 @@
-"""onnxruntime as an oracle that never runs dry: a model of one TopK node.
+"""onnxruntime as a referee: a model of one TopK node, run on arrays that are drawn.
 
-It follows our order to the letter, NaN of either sign and both zeros included.
+It has exactly our order, also of NaN of either sign and of both zeros.
 """
 
 import functools
@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from cases import dtype_name, mx_array, numpy_of, selections, values_of
 
-# The types onnxruntime has a TopK for. It has none for bool, bfloat16, complex
-# and the unsigned integers wider than eight bits.
+# The types that onnxruntime's TopK takes. It lacks bool, bfloat16, complex and
+# unsigned integers of more than eight bits.
 TYPES = {
     mx.uint8: TensorProto.UINT8,
     mx.int8: TensorProto.INT8,
@@ -49,7 +49,7 @@ def session(dtype, axis, largest):
             helper.make_tensor_value_info("indices", TensorProto.INT64, None),
         ],
     )
-    # Versions that onnxruntime has long known, however new onnx is.
+    # Old versions, because onnx may be newer than what onnxruntime reads.
     opset = [helper.make_opsetid("", 11)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
     options = onnxruntime.SessionOptions()
@@ -77,7 +77,7 @@ def test_any_selection_is_what_onnxruntime_says(dtype, largest, data):
     assert_is_what_onnxruntime_says(a, k, axis, largest)
 
 
-# onnxruntime picks its algorithm by n and k, as we do: a long axis reaches them all.
+# onnxruntime chooses its algorithm by n and k, as we do. These use all of them.
 @pytest.mark.parametrize("k", [1, 2, 16, 100, 1023, 2500, 4999, 5000])
 @directions
 @dtypes

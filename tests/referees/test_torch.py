@@ -1,5 +1,7 @@
-"""PyTorch's own samples (OpInfo) for the ops that we share, with its values,
-its stable order and its gradients."""
+"""torch as a referee: its samples (OpInfo) for the ops that both libraries have.
+
+Values, the order of stable sorts, and gradients are compared.
+"""
 
 import mlx.core as mx
 import numpy as np
@@ -66,7 +68,7 @@ def take(a, indices, axis):
     return mx.take_along_axis(a, indices.astype(mx.int64), axis)
 
 
-# ---- our ops with torch's parameters, which a sample brings -------------------
+# ---- our ops with the parameters of torch's samples ---------------------------
 
 
 def topk(a, k, dim=-1, largest=True, sorted=True):
@@ -92,7 +94,7 @@ def only(a, i, dim, keepdim):
     return mx.take(a, mx.array([i]) if keepdim else i, dim)
 
 
-# ---- what of each must be as torch has it -------------------------------------
+# ---- the comparisons, one for each op -----------------------------------------
 
 
 def check_topk(a, theirs, k, dim=-1, largest=True, sorted=True):
@@ -149,7 +151,7 @@ def check_searchsorted(
     values = mlx_from(values) if is_tensor else mx.array(values, a.dtype)
     if a.ndim == 1:
         return equal(mx.searchsorted(a, values, side), theirs)
-    # Ours takes one sequence at a time.
+    # mx.searchsorted takes one sequence at a time.
     rows = zip(a.flatten(0, -2), values.flatten(0, -2), strict=True)
     ours = [np.array(mx.searchsorted(row, wanted, side)) for row, wanted in rows]
     np.testing.assert_array_equal(np.reshape(ours, values.shape), numpy_from(theirs))
@@ -167,7 +169,7 @@ CHECKS = {
 }
 
 
-# It warns of slowness where a sample is not contiguous, which is what we want here.
+# torch warns that samples that are not contiguous are slow.
 @pytest.mark.filterwarnings("ignore:.*non-contiguous:UserWarning")
 @pytest.mark.parametrize(
     ("name", "dtype"),
@@ -181,7 +183,7 @@ def test_every_sample_of_torch(name, dtype):
         theirs = run_torch(name, sample)
         flattens = name in ("argmax", "argmin") and "dim" not in sample.kwargs
         if a.ndim == 0 and not flattens:
-            # To torch a scalar has an axis of one element. To MLX it has none.
+            # In torch a scalar has an axis of one element, in MLX it has none.
             with pytest.raises(IndexError, match="with 0 dimensions"):
                 check(a, theirs, *sample.args, **sample.kwargs)
         else:
@@ -205,8 +207,8 @@ VALUES = {
 differentiable = pytest.mark.parametrize("name", VALUES)
 
 
-# torch promises an order of equal elements only where it sorts stably, and then
-# it is ours. Each op in terms of that sort:
+# torch promises an order of equal elements only for its stable sort, where it is the
+# same as ours. Therefore these express each op by that sort.
 
 
 def stable_sort(a, dim=-1, descending=False, stable=True):
@@ -235,7 +237,7 @@ STABLE_VALUES = {
 
 
 def assert_same_gradient(op, torch_op, leaf, sample):
-    """Of a weighted sum of the values that the two ops return."""
+    """Compares the gradients of a weighted sum of the values that the ops return."""
     leaf = leaf.detach().requires_grad_()
     theirs = torch_op(leaf, *sample.args, **sample.kwargs)
     theirs = theirs if isinstance(theirs, torch.Tensor) else theirs.values

@@ -1,7 +1,7 @@
-"""Stands in for MLX's extension module until it is loaded, then gives way to it."""
+"""Loads MLX's extension module, which then replaces this module in sys.modules."""
 
 from mlx import _overlay
 
 _overlay.load_core(__name__)
-# A reload runs this file inside the module that mlx.core is by then.
+# A reload runs this file in the namespace of MLX's extension module.
 del _overlay

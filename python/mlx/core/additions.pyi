@@ -1,5 +1,5 @@
-# What the fork adds to, or replaces in, the stubs of mlx.core. setup.py splices it
-# into upstream's file; names that upstream has too are replaced.
+# The definitions that the fork adds to the stubs of mlx.core. setup.py inserts them
+# into MLX's file, where they replace definitions of the same name.
 
 from typing import Literal, NamedTuple, overload
 

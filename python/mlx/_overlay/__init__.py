@@ -1,0 +1,11 @@
+"""Loads MLX's own ``mlx.core`` and puts this fork's functions into it.
+
+Functions written in C++ come from ``mlx._selection``. The modules of this package
+hold what has to be Python: ``load`` loads the extension, ``ops``, ``transforms``,
+``index_outputs`` and ``export`` wrap functions of MLX that take Python callables or
+keep state in Python.
+"""
+
+from mlx._overlay.load import load_core as load_core
+from mlx._overlay.originals import stock as stock
+from mlx._overlay.vmap import under_vmap as under_vmap

@@ -1,0 +1,40 @@
+"""Exports, which record MLX's own primitives, so that every MLX can load them."""
+
+import functools
+
+from mlx import _selection
+from mlx._overlay.originals import place, stock
+
+
+def install(core):
+    place(core, export_function)
+    place(core, exporter)
+
+
+def export_function(
+    file_or_callback, fun, *args, shapeless=False, metadata=None, **kwargs
+):
+    return stock.export_function(
+        file_or_callback,
+        _portable(fun, shapeless),
+        *args,
+        shapeless=shapeless,
+        metadata=metadata,
+        **kwargs,
+    )
+
+
+def exporter(file, fun, *, shapeless=False, metadata=None):
+    traced = _portable(fun, shapeless)
+    return stock.exporter(file, traced, shapeless=shapeless, metadata=metadata)
+
+
+def _portable(fun, shapeless):
+    """Returns ``fun`` with selection traced to primitives that every MLX has."""
+
+    @functools.wraps(fun)
+    def traced(*args, **kwargs):
+        with _selection.portable_graph(shapeless):
+            return fun(*args, **kwargs)
+
+    return traced
