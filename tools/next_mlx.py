@@ -12,7 +12,6 @@ otherwise. Works on Linux only, as it reads symbols with ``nm``.
 """
 
 import argparse
-import ast
 import json
 import os
 import pathlib
@@ -21,12 +20,14 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
+
+import mlx_changes as changes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINNED = runpy.run_path(str(ROOT / "python/mlx/_version.py"))["UPSTREAM"]
-STUBS = "mlx/core/__init__.pyi"
-MODULE = ".venv/lib/python*/site-packages/mlx/{}.*.so"
-ADDITIONS = "python/mlx/core/additions.pyi"
+# The bindings, and the Python files of the wheel.
+SOURCES = ["python/src/*", "python/mlx/**/*.py", "overlay/python/**/*"]
 # Quick tests of what MLX's own behaviour can break.
 TESTS = " ".join(
     f"tests/test_{name}.py"
@@ -45,93 +46,6 @@ for scope in ("", "array", "random"):
             found[f"{scope}.{name}".strip(".")] = [list(o[:2]) for o in overloads]
 print(json.dumps(found))
 """
-
-
-# ---- the checks: each returns pairs of what breaks and the files that depend on it --
-
-
-def compile_errors(log):
-    """Returns the first error in each source file."""
-    errors = {}
-    for line in log.splitlines():
-        found = re.match(r"(?:.*/tree/)?(\S+?):(\d+):\d+: (?:fatal )?error: (.*)", line)
-        if found:
-            errors.setdefault(found[1], f"line {found[2]}: {found[3]}")
-    return [(error, [file]) for file, error in errors.items()]
-
-
-def missing_symbols(needed, exported):
-    """``needed`` has for each source file the symbols that it takes from MLX."""
-    users = {}
-    for file, symbols in needed.items():
-        for symbol in symbols - exported:
-            users.setdefault(symbol, []).append(file)
-    return [(f"libmlx does not export {s}", sorted(f)) for s, f in users.items()]
-
-
-def nanobind_differences(theirs, ours):
-    """Compares the versions of nanobind's data that two extension modules contain."""
-    tag = re.compile(rb"[\w.]*(?:libstdcpp|libcpp)\w*_abi[\w.]*")
-    theirs_and_ours = [set(tag.findall(data)) for data in (theirs, ours)]
-    found = []
-    if not set.intersection(*theirs_and_ours):
-        names = [b", ".join(sorted(x)).decode() or "none" for x in theirs_and_ours]
-        what = f"MLX has nanobind's data in version {names[0]}, ours in {names[1]}"
-        found.append((what, ["pyproject.toml", "requirements.txt"]))
-    if b"\0mlx\0" not in theirs:
-        found.append(("MLX does not use nanobind's domain mlx", ["CMakeLists.txt"]))
-    return found
-
-
-def definitions(stubs):
-    """Returns the functions of a stub file as text, without their docstrings."""
-    found = {}
-    for node in ast.parse(stubs).body:
-        if isinstance(node, ast.FunctionDef):
-            node.body = [ast.Expr(ast.Constant(...))]
-            found[node.name] = found.get(node.name, "") + ast.unparse(node)
-        elif isinstance(node, ast.ClassDef):
-            found[node.name] = f"class {node.name}"
-    return found
-
-
-def changed_stubs(old, new, additions):
-    """Returns the names that our stubs define and whose definition in MLX changed."""
-    old, new = definitions(old), definitions(new)
-    changed = [n for n in definitions(additions) if old.get(n) != new.get(n)]
-    return [(f"{n} in {STUBS}: {new.get(n, 'gone')}", [ADDITIONS]) for n in changed]
-
-
-def mentions(name, sources):
-    """Returns the files that name an attribute: as mx.NAME or in quotes."""
-    found = re.compile(rf'(?:\b(?:core|stock|mx|array|random)\.|"){name}\b').search
-    return [file for file, text in sources.items() if found(text)]
-
-
-def changed_signatures(old, new, sources):
-    """Returns the functions that ``sources`` name and that are not as they were."""
-    found = []
-    for name in (name for name in old if old[name] != new.get(name)):
-        files = mentions(name.split(".")[-1], sources)
-        if name not in new:
-            what = f"mlx.core.{name} is gone"
-        elif [o[0] for o in old[name]] != [o[0] for o in new[name]]:
-            what = f"mlx.core.{name} is now: {new[name][0][0]}"
-        else:
-            # Only what replaces a function of MLX has to follow its docstring.
-            what = f"mlx.core.{name} has another docstring"
-            files = [file for file in files if "/nn/" not in file]
-        found += [(what, files)] if files else []
-    return found
-
-
-def failed_tests(log):
-    pattern = r"^(?:FAILED|ERROR) ([^\s:]+)(?:::(.*?))?(?: - (.*))?$"
-    found = re.findall(pattern, log, re.MULTILINE)
-    return [(f"{name}: {why}", [file]) for file, name, why in found]
-
-
-# ---- what they look at -------------------------------------------------------------
 
 
 def run(command, **environment):
@@ -183,7 +97,8 @@ def build(tree):
     if status:
         # The build stopped at its first errors. This collects those of all files.
         for folder in (tree / "build").glob("cmake-wheel-*"):
-            log += run(["cmake", "--build", folder, "--", "-k", "0"])[1]
+            cmake = [tree / ".venv/bin/cmake", "--build", folder, "--", "-k", "0"]
+            log += run(cmake)[1]
     return status, log
 
 
@@ -203,33 +118,46 @@ def symbols(objects):
     return {source: names - defined for source, names in needed.items()}
 
 
+def extensions(tree):
+    """Returns the contents of MLX's extension module and of ours."""
+    with zipfile.ZipFile(next(tree.glob("dist/mlx-*.whl"))) as wheel:
+        return [
+            wheel.read(name)
+            for module in ("core", "_selection")
+            for name in wheel.namelist()
+            if name.startswith(f"mlx/{module}.") and name.endswith(".so")
+        ]
+
+
 def checks(tree):
     """Yields the heading of each check and what it found."""
     pinned, stock = ROOT / "build/stock", tree / "build/stock"
-    files = [f for x in ("python/src/*", "python/mlx/**/*.py") for f in ROOT.glob(x)]
+    files = [f for x in SOURCES for f in ROOT.glob(x) if f.is_file()]
     sources = {f.relative_to(ROOT).as_posix(): f.read_text() for f in files}
     signatures = [
         json.loads(output(sys.executable, "-c", SIGNATURES, PYTHONPATH=str(mlx)))
         for mlx in (pinned, stock)
     ]
-    yield "functions of mlx.core", changed_signatures(*signatures, sources)
-    stubs = [(mlx / STUBS).read_text() for mlx in (pinned, stock)]
-    yield "type stubs", changed_stubs(*stubs, (ROOT / ADDITIONS).read_text())
+    yield "functions of mlx.core", changes.changed_signatures(*signatures, sources)
+    stubs = [(mlx / changes.STUBS).read_text() for mlx in (pinned, stock)]
+    additions = (ROOT / changes.ADDITIONS).read_text()
+    yield "type stubs", changes.changed_stubs(*stubs, additions)
     added = [f for f in sources if (stock / f.removeprefix("python/")).exists()]
     yield "files", [("MLX has a file of this name, too", [file]) for file in added]
 
     status, log = build(tree)
-    yield "compiler", compile_errors(log)
+    errors = changes.compile_errors(log)
+    yield "compiler", errors
     needed = symbols((tree / "build").glob("cmake-wheel-*/**/*.cpp.o"))
     exported = defined_in(stock / "mlx/lib/libmlx.so", "-D")
-    yield "symbols", missing_symbols(needed, exported)
+    yield "symbols", changes.missing_symbols(needed, exported)
     if status:
-        yield "wheel", [(log.strip().splitlines()[-1], ["setup.py", "CMakeLists.txt"])]
+        if not errors:
+            yield "wheel", [(changes.first_error(log), ["setup.py", "CMakeLists.txt"])]
         return
+    yield "nanobind", changes.nanobind_differences(*extensions(tree))
     status, log = make(tree, "test", f"TESTS={TESTS}")
-    failed = failed_tests(log) or [(log[-500:], ["tests"])]
-    modules = [next(tree.glob(MODULE.format(x))) for x in ("core", "_selection")]
-    yield "nanobind", nanobind_differences(*(x.read_bytes() for x in modules))
+    failed = changes.failed_tests(log) or [(changes.first_error(log), ["tests"])]
     yield "tests", failed if status else []
 
 
