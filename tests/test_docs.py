@@ -126,6 +126,12 @@ def test_every_page_can_be_reached_from_the_readme():
     assert [page for page in pages if f"({page})" not in readme] == []
 
 
+def test_the_page_about_tests_names_every_test_file():
+    page = (ROOT / "docs/testing.md").read_text()
+    files = [file.name for file in (ROOT / "tests").glob("test_*.py")]
+    assert [name for name in sorted(files) if name not in page] == []
+
+
 # ---- variables -----------------------------------------------------------------------
 
 NAME = r"MLX_(?:TOPK_)?[A-Z_]+"
