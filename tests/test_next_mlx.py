@@ -99,3 +99,12 @@ def test_failed_tests_are_told_by_name():
         ("test_x[1-2]: assert 1 == 2", ["tests/test_a.py"]),
         (": ", ["tests/test_b.py"]),
     ]
+
+
+def test_the_first_error_is_not_pips_own_line():
+    log = (
+        "  error: subprocess-exited-with-error\n\n  CMake Error at x:3\nmake: Error 1\n"
+    )
+    assert changes.first_error(log) == "CMake Error at x:3"
+    assert changes.first_error("one\ntwo\n") == "two"
+    assert changes.first_error("") == "no output"

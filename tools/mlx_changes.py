@@ -124,7 +124,9 @@ def failed_tests(log):
 
 
 def first_error(log):
-    """Returns the first line that speaks of an error, or else the last line."""
+    """Returns the first line that names an error, or else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = (line for line in lines if re.search(r"error", line, re.IGNORECASE))
+    # pip's own first line says only that what it started has failed.
+    lines = [line for line in lines if "subprocess-exited-with-error" not in line]
+    errors = (line for line in lines if re.search("error", line, re.IGNORECASE))
     return next(errors, lines[-1] if lines else "no output")
