@@ -11,7 +11,8 @@ LOG = """
 [1/3] Building CXX object CMakeFiles/mlx_topk.dir/mlx/topk_ops.cpp.o
 FAILED: CMakeFiles/mlx_topk.dir/mlx/topk_ops.cpp.o
 /home/me/build/next/9.9.9/mlx/topk_ops.cpp:12:3: error: 'flatten' was not declared
-/home/me/build/next/9.9.9/mlx/topk_ops.cpp:15:3: error: another one
+../../mlx/topk_ops.cpp:15:3: error: another one
+../../overlay/selection.cpp:1:2: error: a third one
 /home/me/build/next/9.9.9/mlx/topk.h:3:10: fatal error: mlx/api.h: No such file
 """
 
@@ -19,6 +20,7 @@ FAILED: CMakeFiles/mlx_topk.dir/mlx/topk_ops.cpp.o
 def test_the_first_error_of_each_source_file_is_told():
     assert changes.compile_errors(LOG) == [
         ("line 12: 'flatten' was not declared", ["mlx/topk_ops.cpp"]),
+        ("line 1: a third one", ["overlay/selection.cpp"]),
         ("line 3: mlx/api.h: No such file", ["mlx/topk.h"]),
     ]
 

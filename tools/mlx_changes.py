@@ -15,11 +15,11 @@ ADDITIONS = "python/mlx/core/additions.pyi"
 
 def compile_errors(log):
     """Returns the first error in each source file."""
+    # Paths are relative to the folder of the build, or below build/next/VERSION.
+    where = r"(?:.*/build/next/[^/]+/|(?:\.\./)*)(\S+?):(\d+):\d+"
     errors = {}
     for line in log.splitlines():
-        found = re.match(
-            r"(?:.*/build/next/[^/]+/)?(\S+?):(\d+):\d+: (?:fatal )?error: (.*)", line
-        )
+        found = re.match(where + ": (?:fatal )?error: (.*)", line)
         if found:
             errors.setdefault(found[1], f"line {found[2]}: {found[3]}")
     return [(error, [file]) for file, error in errors.items()]

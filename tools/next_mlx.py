@@ -53,6 +53,7 @@ def run(command, **environment):
     command = [str(part) for part in command]
     # A make that this runs under shall not pass its own options on.
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    inherited["LC_ALL"] = "C.UTF-8"
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -149,7 +150,12 @@ def checks(tree):
     errors = changes.compile_errors(log)
     yield "compiler", errors
     needed = symbols((tree / "build").glob("cmake-wheel-*/**/*.cpp.o"))
-    exported = defined_in(stock / "mlx/lib/libmlx.so", "-D")
+    exported, before = (
+        defined_in(mlx / "mlx/lib/libmlx.so", "-D") for mlx in (stock, pinned)
+    )
+    if errors:
+        # Other symbols are missing too: those of our files that did not compile.
+        needed = {file: names & before for file, names in needed.items()}
     yield "symbols", changes.missing_symbols(needed, exported)
     if status:
         if not errors:
