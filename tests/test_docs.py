@@ -16,8 +16,9 @@ PAGES = [
     ROOT / "metal/emulator/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-# Where a path in a page may start: here, in python/, or in the installed package.
-BASES = [ROOT, ROOT / "python", pathlib.Path(mlx.core.__file__).parents[1]]
+INSTALLED = pathlib.Path(mlx.core.__file__).parents[1]
+# Where a path in a page may start: here, or where a user of the wheel has the file.
+BASES = [ROOT, ROOT / "python", INSTALLED, INSTALLED / "mlx/include"]
 FOLDERS = (
     r"benchmarks|docs|examples|macos|metal|mlx|overlay|python|tests|tools|upstream"
 )

@@ -31,7 +31,15 @@ SOURCES = ["python/src/*", "python/mlx/**/*.py", "overlay/python/**/*"]
 # Quick tests of what MLX's own behaviour can break.
 TESTS = " ".join(
     f"tests/test_{name}.py"
-    for name in ("errors", "index_gradient", "transforms", "export", "typing")
+    for name in (
+        "errors",
+        "index_gradient",
+        "transforms",
+        "compile",
+        "wrapped_functions",
+        "export",
+        "typing",
+    )
 )
 
 # Prints the signature and docstring of MLX's functions, by qualified name.
