@@ -8,6 +8,7 @@
 #              docs/performance.md. The machine must be idle
 # make core-suite MLX_TESTS=...  MLX's own Python tests, on the fork and on stock
 # make wheel-macos  the wheel for macOS, on Linux, into dist/macos
+# make next-mlx VERSION=...  what breaks with another version of MLX
 
 PYTHON ?= python3
 VENV := .venv
@@ -105,6 +106,11 @@ sanitize: $(VENV)/.installed
 core-suite: build/.wheel
 	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
 	  --wheel dist/mlx-*.whl --stock $(UPSTREAM)
+
+# What breaks with another version of MLX: docs/next-mlx.md.
+.PHONY: next-mlx
+next-mlx: build/stock/.installed
+	$(BIN)/python tools/next_mlx.py $(VERSION)
 
 wheel: build/.wheel
 

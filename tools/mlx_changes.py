@@ -1,0 +1,132 @@
+# Copyright © 2026 the mlx-topk authors. MIT licence.
+
+"""Finds what differs between two versions of MLX and matters to this project.
+
+Each function takes text or sets that next_mlx.py has collected, and returns pairs: what
+breaks, and a list of the files of this project that depend on it.
+"""
+
+import ast
+import re
+
+STUBS = "mlx/core/__init__.pyi"
+ADDITIONS = "python/mlx/core/additions.pyi"
+
+
+def compile_errors(log):
+    """Returns the first error in each source file."""
+    # Paths are relative to the folder of the build, or below build/next/VERSION.
+    where = r"(?:.*/build/next/[^/]+/|(?:\.\./)*)(\S+?):(\d+):\d+"
+    errors = {}
+    for line in log.splitlines():
+        found = re.match(where + ": (?:fatal )?error: (.*)", line)
+        if found:
+            errors.setdefault(found[1], f"line {found[2]}: {found[3]}")
+    return [(error, [file]) for file, error in errors.items()]
+
+
+def missing_symbols(needed, exported):
+    """``needed`` has for each source file the symbols that it takes from MLX."""
+    users = {}
+    for file, symbols in needed.items():
+        for symbol in symbols - exported:
+            users.setdefault(symbol, []).append(file)
+    return [(f"libmlx does not export {s}", sorted(f)) for s, f in users.items()]
+
+
+def nanobind_differences(theirs, ours):
+    """Compares the versions of nanobind's data that two extension modules contain."""
+    tag = re.compile(rb"[\w.]*(?:libstdcpp|libcpp)\w*_abi[\w.]*")
+    theirs_and_ours = [set(tag.findall(data)) for data in (theirs, ours)]
+    found = []
+    if not set.intersection(*theirs_and_ours):
+        names = [b", ".join(sorted(x)).decode() or "none" for x in theirs_and_ours]
+        what = f"MLX has nanobind's data in version {names[0]}, ours in {names[1]}"
+        found.append((what, ["pyproject.toml", "requirements.txt"]))
+    if b"\0mlx\0" not in theirs:
+        found.append(("MLX does not use nanobind's domain mlx", ["CMakeLists.txt"]))
+    return found
+
+
+def definitions(stubs):
+    """Returns the functions of a stub file as text, without their docstrings."""
+    found = {}
+    for node in ast.parse(stubs).body:
+        if isinstance(node, ast.FunctionDef):
+            node.body = [ast.Expr(ast.Constant(...))]
+            text = " ".join(ast.unparse(node).split())
+            found[node.name] = found.get(node.name, "") + text
+        elif isinstance(node, ast.ClassDef):
+            found[node.name] = f"class {node.name}"
+    return found
+
+
+def changed_stubs(old, new, additions):
+    """Returns the names that our stubs define and whose definition in MLX changed."""
+    old, new = definitions(old), definitions(new)
+    changed = [n for n in definitions(additions) if old.get(n) != new.get(n)]
+    return [(f"{n} in {STUBS}: {new.get(n, 'gone')}", [ADDITIONS]) for n in changed]
+
+
+def mentions(function, sources):
+    """Returns the files that use a function of mlx.core, or replace it by its name."""
+    *scope, name = function.split(".")
+    owner = {"": "core|stock|mx", "array": "$^", "random": "random"}["".join(scope)]
+    used = re.compile(rf"\b(?:{owner})\.{name}\b").search
+    return [
+        file
+        for file, text in sources.items()
+        if used(text) or (file.endswith(".cpp") and f'"{name}"' in text)
+    ]
+
+
+def parameters(signature):
+    """Returns the names, kinds and defaults of the parameters, without their types."""
+    # nanobind has \0, \1, ... for defaults that it keeps elsewhere.
+    text = re.sub(r"\\\d+", "None", signature)
+    function = ast.parse(f"{text}: ...").body[0]
+    for node in ast.walk(function.args):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    return ast.unparse(function.args)
+
+
+def changed_signatures(old, new, sources):
+    """Returns the functions that ``sources`` name and that are not as they were.
+
+    ``old`` and ``new`` have for each function the signature and docstring of each
+    of its overloads.
+    """
+    found = []
+    for name in old:
+        files = mentions(name, sources)
+        if not files:
+            continue
+        if name not in new:
+            found.append((f"mlx.core.{name} is gone", files))
+            continue
+        before, after = ([parameters(o[0]) for o in x[name]] for x in (old, new))
+        if before != after:
+            what = f"mlx.core.{name}({'; '.join(before)}) is now ({'; '.join(after)})"
+            found.append((what, files))
+        elif [o[1] for o in old[name]] != [o[1] for o in new[name]]:
+            # Only the files that replace a function have to follow its docstring.
+            files = [f for f in files if f.endswith(".cpp") or "_overlay" in f]
+            what = f"mlx.core.{name} has another docstring"
+            found += [(what, files)] if files else []
+    return found
+
+
+def failed_tests(log):
+    pattern = r"^(?:FAILED|ERROR) ([^\s:]+)(?:::(.*?))?(?: - (.*))?$"
+    found = re.findall(pattern, log, re.MULTILINE)
+    return [(f"{name}: {why}", [file]) for file, name, why in found]
+
+
+def first_error(log):
+    """Returns the first line that names an error, or else the last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    # pip's own first line says only that what it started has failed.
+    lines = [line for line in lines if "subprocess-exited-with-error" not in line]
+    errors = (line for line in lines if re.search("error", line, re.IGNORECASE))
+    return next(errors, lines[-1] if lines else "no output")
