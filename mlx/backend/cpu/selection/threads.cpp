@@ -30,7 +30,10 @@ constexpr int max_threads = 1024;
 
 // Returns ``threads``, or throws an error that names the function or variable
 // ``source`` and the value ``got`` from it.
-int check_threads(const std::string& source, long threads, const std::string& got) {
+int check_threads(
+    const std::string& source,
+    long threads,
+    const std::string& got) {
   if (threads < 1 || threads > max_threads) {
     std::ostringstream msg;
     msg << "[" << source << "] the number of threads must be between 1 and "
