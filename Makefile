@@ -27,10 +27,10 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup
 
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 
-CMAKE_TESTS := PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
-  -DMLX_DIR=$(abspath build/stock)/mlx/share/cmake/MLX -DMLX_TOPK_TESTS=ON \
-  -DMLX_TOPK_BINDINGS=OFF -DMLX_TOPK_WERROR=$(WERROR) \
-  -DPython_EXECUTABLE=$(abspath $(BIN))/python
+# Where setup.py builds the wheel. The C++ tests are added there, so that they share
+# what is compiled already; build/tests is a link to it.
+WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
+  'import sys; print(sys.implementation.cache_tag)')
 
 # The macOS wheel is for the version of this interpreter.
 MACOS_PYTHON ?= $(PYTHON)
@@ -74,8 +74,10 @@ test-all: hooks $(MACOS_WHEEL)
 
 # What tests need beside the wheel: C++ programs, and Metal kernels for the emulator.
 hooks: $(VENV)/.installed
-	$(CMAKE_TESTS) -B build/tests >/dev/null
-	$(BIN)/cmake --build build/tests
+	$(BIN)/cmake -S . -B $(WHEEL_BUILD) -DMLX_TOPK_TESTS=ON >/dev/null
+	$(BIN)/cmake --build $(WHEEL_BUILD)
+	[ -h build/tests ] || rm -rf build/tests
+	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
 	$(BIN)/python tests/build_emulated.py
 
 # torch and jax weigh gigabytes, so they are not part of make test.

@@ -171,6 +171,8 @@ class Build(build_ext):
     def cmake_options(self, build):
         options = {
             "CMAKE_BUILD_TYPE": "Release",
+            # The Makefile turns these on in the same folder.
+            "MLX_TOPK_TESTS": "OFF",
             "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
             "Python_EXECUTABLE": sys.executable,
