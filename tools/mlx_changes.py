@@ -35,7 +35,7 @@ def missing_symbols(needed, exported):
 
 
 def nanobind_differences(theirs, ours):
-    """Compares the versions of nanobind's data that two extension modules contain."""
+    """Compares the versions of nanobind's data that MLX's module and ours contain."""
     tag = re.compile(rb"[\w.]*(?:libstdcpp|libcpp)\w*_abi[\w.]*")
     theirs_and_ours = [set(tag.findall(data)) for data in (theirs, ours)]
     found = []

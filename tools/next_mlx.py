@@ -20,7 +20,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import zipfile
 
 import mlx_changes as changes
 
@@ -127,17 +126,6 @@ def symbols(objects):
     return {source: names - defined for source, names in needed.items()}
 
 
-def extensions(tree):
-    """Returns the contents of MLX's extension module and of ours."""
-    with zipfile.ZipFile(next(tree.glob("dist/mlx-*.whl"))) as wheel:
-        return [
-            wheel.read(name)
-            for module in ("core", "_selection")
-            for name in wheel.namelist()
-            if name.startswith(f"mlx/{module}.") and name.endswith(".so")
-        ]
-
-
 def checks(tree):
     """Yields the heading of each check and what it found."""
     pinned, stock = ROOT / "build/stock", tree / "build/stock"
@@ -157,19 +145,21 @@ def checks(tree):
     status, log = build(tree)
     errors = changes.compile_errors(log)
     yield "compiler", errors
-    needed = symbols((tree / "build").glob("cmake-wheel-*/**/*.cpp.o"))
-    exported, before = (
-        defined_in(mlx / "mlx/lib/libmlx.so", "-D") for mlx in (stock, pinned)
-    )
+    objects = list(tree.glob("build/cmake-wheel-*/**/*.cpp.o"))
+    theirs = next(stock.glob("mlx/core.*.so")).read_bytes()
+    ours = b"".join(path.read_bytes() for path in objects)
+    yield "nanobind", changes.nanobind_differences(theirs, ours)
+    needed = symbols(objects)
+    exported = defined_in(stock / "mlx/lib/libmlx.so", "-D")
     if errors:
         # Other symbols are missing too: those of our files that did not compile.
+        before = defined_in(pinned / "mlx/lib/libmlx.so", "-D")
         needed = {file: names & before for file, names in needed.items()}
     yield "symbols", changes.missing_symbols(needed, exported)
     if status:
         if not errors:
             yield "wheel", [(changes.first_error(log), ["setup.py", "CMakeLists.txt"])]
         return
-    yield "nanobind", changes.nanobind_differences(*extensions(tree))
     status, log = make(tree, "test", f"TESTS={TESTS}")
     failed = changes.failed_tests(log) or [(changes.first_error(log), ["tests"])]
     yield "tests", failed if status else []
