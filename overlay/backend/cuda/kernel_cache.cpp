@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "mlx/environment.h"
+
 namespace mlx::core::cuda {
 
 namespace {
@@ -76,11 +78,11 @@ fs::path default_folder() {
 KernelCache::KernelCache(fs::path folder) : folder_(std::move(folder)) {}
 
 KernelCache KernelCache::of_environment() {
-  auto folder = std::getenv("MLX_TOPK_CACHE");
-  if (!folder || !*folder) {
+  auto variable = read_variable(Setting::kernel_cache);
+  if (!variable || variable->value.empty()) {
     return KernelCache(default_folder());
   }
-  return KernelCache(std::strcmp(folder, "0") == 0 ? "" : folder);
+  return KernelCache(variable->value == "0" ? "" : variable->value);
 }
 
 fs::path KernelCache::file_of(const KernelKey& key) const {
