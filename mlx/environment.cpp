@@ -18,13 +18,17 @@ std::initializer_list<const char*> names_of(Setting setting) {
       "MLX_TOPK_THREADS", "MLX_SELECTION_THREADS"};
   static constexpr std::initializer_list<const char*> gpu_tuning{
       "MLX_TOPK_GPU", "MLX_TOPK_METAL"};
+  static constexpr std::initializer_list<const char*> kernel_cache{
+      "MLX_TOPK_CACHE"};
   switch (setting) {
     case Setting::index_gradient:
       return index_gradient;
     case Setting::threads:
       return threads;
-    default:
+    case Setting::gpu_tuning:
       return gpu_tuning;
+    default:
+      return kernel_cache;
   }
 }
 

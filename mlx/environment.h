@@ -16,7 +16,7 @@ struct Variable {
 };
 
 /** Which settings there are. docs list what each means. */
-enum class Setting { index_gradient, threads, gpu_tuning };
+enum class Setting { index_gradient, threads, gpu_tuning, kernel_cache };
 
 /** Returns what the environment says of ``setting``; empty if nothing. */
 std::optional<Variable> read_variable(Setting setting);

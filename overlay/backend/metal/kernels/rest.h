@@ -25,7 +25,7 @@ template <typename Order>
     uint simd [[simdgroup_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
   typedef typename Order::Key Key;
-  threadgroup uint partial[2 * group_simds];
+  TOPK_SHARED uint partial[2 * group_simds];
   uint64_t number = row_of_group(group_position, groups);
   if (number >= args.rows) {
     return;

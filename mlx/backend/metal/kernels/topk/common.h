@@ -11,7 +11,14 @@
 
 using namespace metal;
 
+// Another compiler than Metal's brings its own definitions of these two.
+#ifndef TOPK_UNROLL
 #define TOPK_UNROLL _Pragma("clang loop unroll(full)")
+#endif
+// Begins the declaration of a variable that a threadgroup shares.
+#ifndef TOPK_SHARED
+#define TOPK_SHARED threadgroup
+#endif
 
 // clang-format off
 #ifndef instantiate_kernel

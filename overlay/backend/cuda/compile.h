@@ -1,0 +1,31 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Compiles the Metal kernels for an NVIDIA GPU. The text is the one that Metal
+// compiles; metal_words.cuh defines Metal's words for it.
+
+#pragma once
+
+#include <string>
+
+#include "mlx/backend/gpu/launch.h"
+
+namespace mlx::core::cuda {
+
+/** Returns the source of the one kernel that ``launch`` runs. */
+std::string source_of(const gpu::Launch& launch);
+
+/**
+ * Returns machine code for ``architecture``, for example "sm_90". Throws
+ * std::runtime_error with the compiler's messages. ``warnings`` receives those
+ * of a successful compilation; it may be null.
+ */
+std::string compile(
+    const std::string& source,
+    const std::string& name,
+    const std::string& architecture,
+    std::string* warnings = nullptr);
+
+/** Returns the version of the compiler, for example "13.0". */
+std::string compiler_version();
+
+} // namespace mlx::core::cuda

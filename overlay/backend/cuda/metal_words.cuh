@@ -1,0 +1,191 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Defines for NVRTC the words of Metal that the selection kernels use, so that
+// their text compiles for NVIDIA's GPUs unchanged. NVRTC finds this file where
+// the kernels include <metal_stdlib>. A simdgroup is a warp, and a threadgroup
+// is a block. Functions without an execution space are taken for device
+// functions (--device-as-default-execution-space).
+
+#pragma once
+
+// Attributes such as [[buffer(0)]] mean nothing here.
+#pragma nv_diag_suppress unrecognized_attribute
+
+#define METAL_FUNC __forceinline__
+#define TOPK_UNROLL _Pragma("unroll")
+#define TOPK_SHARED __shared__
+
+typedef unsigned char uchar;
+typedef unsigned short ushort;
+typedef unsigned int uint;
+typedef unsigned long ulong;
+typedef unsigned int uint32_t;
+typedef unsigned long uint64_t;
+typedef int int32_t;
+typedef long int64_t;
+
+namespace metal {
+
+template <bool condition, typename T, typename F>
+struct Conditional {
+  typedef T type;
+};
+template <typename T, typename F>
+struct Conditional<false, T, F> {
+  typedef F type;
+};
+template <bool condition, typename T, typename F>
+using conditional_t = typename Conditional<condition, T, F>::type;
+
+constexpr uint all_lanes = ~0u;
+
+METAL_FUNC uint popcount(uint x) {
+  return __popc(x);
+}
+
+METAL_FUNC uint ctz(uint x) {
+  return x == 0 ? 32 : __ffs(x) - 1;
+}
+
+METAL_FUNC uint simd_shuffle(uint x, ushort lane) {
+  return __shfl_sync(all_lanes, x, lane);
+}
+
+METAL_FUNC uint simd_shuffle_xor(uint x, ushort mask) {
+  return __shfl_xor_sync(all_lanes, x, mask);
+}
+
+METAL_FUNC uint simd_shuffle_up(uint x, ushort delta) {
+  return __shfl_up_sync(all_lanes, x, delta);
+}
+
+METAL_FUNC uint simd_prefix_inclusive_sum(uint x) {
+  uint lane = threadIdx.x % 32;
+  TOPK_UNROLL
+  for (uint step = 1; step < 32; step *= 2) {
+    uint before = __shfl_up_sync(all_lanes, x, step);
+    x += lane >= step ? before : 0;
+  }
+  return x;
+}
+
+METAL_FUNC uint simd_prefix_exclusive_sum(uint x) {
+  return simd_prefix_inclusive_sum(x) - x;
+}
+
+#if __CUDA_ARCH__ >= 800
+METAL_FUNC uint simd_max(uint x) {
+  return __reduce_max_sync(all_lanes, x);
+}
+METAL_FUNC uint simd_min(uint x) {
+  return __reduce_min_sync(all_lanes, x);
+}
+METAL_FUNC uint simd_sum(uint x) {
+  return __reduce_add_sync(all_lanes, x);
+}
+#else
+// Turing has no instruction that reduces over a warp.
+METAL_FUNC uint simd_max(uint x) {
+  TOPK_UNROLL
+  for (uint step = 16; step > 0; step /= 2) {
+    x = max(x, __shfl_xor_sync(all_lanes, x, step));
+  }
+  return x;
+}
+METAL_FUNC uint simd_min(uint x) {
+  TOPK_UNROLL
+  for (uint step = 16; step > 0; step /= 2) {
+    x = min(x, __shfl_xor_sync(all_lanes, x, step));
+  }
+  return x;
+}
+METAL_FUNC uint simd_sum(uint x) {
+  TOPK_UNROLL
+  for (uint step = 16; step > 0; step /= 2) {
+    x += __shfl_xor_sync(all_lanes, x, step);
+  }
+  return x;
+}
+#endif
+
+enum class mem_flags { mem_none = 0, mem_device = 1, mem_threadgroup = 2 };
+
+METAL_FUNC void threadgroup_barrier(mem_flags) {
+  __syncthreads();
+}
+
+METAL_FUNC void simdgroup_barrier(mem_flags) {
+  __syncwarp();
+}
+
+} // namespace metal
+
+///////////////////////////////////////////////////////////////////////////////
+// Kernels
+///////////////////////////////////////////////////////////////////////////////
+
+// cuda_FAMILY(name, order, ...) defines the kernel `name` of a family. It takes
+// the buffers in the order of their numbers in Metal, the arguments and the
+// table of axes by value. Threadgroup memory begins with the keys, and the
+// positions follow.
+
+extern __shared__ __align__(16) unsigned char cuda_shared_memory[];
+
+struct CudaAxes {
+  int64_t table[24];
+};
+
+#define CUDA_KERNEL(name, ...) \
+  extern "C" __global__ void __launch_bounds__(256) name(__VA_ARGS__)
+#define CUDA_INPUT(order) const order::Word* in
+#define CUDA_OUTPUTS(order) order::Word *values, uint *indices
+#define CUDA_ARGUMENTS const __grid_constant__ TopKArguments args, \
+    const __grid_constant__ CudaAxes axes
+#define CUDA_KEYS(order) reinterpret_cast<order::Key*>(cuda_shared_memory)
+#define CUDA_POSITIONS(order) reinterpret_cast<uint*>( \
+    cuda_shared_memory + sizeof(order::Key) * args.capacity)
+#define CUDA_GRID blockIdx, uint3{gridDim.x, gridDim.y, gridDim.z}
+#define CUDA_SIMD threadIdx.x / 32, blockDim.x / 32, threadIdx.x % 32
+#define CUDA_THREAD threadIdx.x, threadIdx.x / 32, threadIdx.x % 32
+
+#define cuda_topk_register(name, order, elements)                          \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \
+    topk_register<order, elements>(                                        \
+        in, values, indices, args, axes.table, CUDA_GRID, CUDA_SIMD);      \
+  }
+#define cuda_topk_resident(name, order)                                    \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \
+    topk_resident<order>(                                                  \
+        in, values, indices, args, axes.table, CUDA_KEYS(order),           \
+        CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);                    \
+  }
+#define cuda_topk_split(name, order)                                       \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_ARGUMENTS,                     \
+              order::Key* found_keys, uint* found_positions) {             \
+    topk_split<order>(                                                     \
+        in, args, axes.table, found_keys, found_positions,                 \
+        CUDA_KEYS(order), CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);  \
+  }
+#define cuda_topk_merge(name, order)                                       \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \
+              const order::Key* found_keys, const uint* found_positions) { \
+    topk_merge<order>(                                                     \
+        in, values, indices, args, axes.table, found_keys, found_positions, \
+        CUDA_KEYS(order), CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);  \
+  }
+#define cuda_topk_rest(name, order)                                        \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \
+              const uint* best) {                                          \
+    topk_rest<order>(                                                      \
+        in, values, indices, args, axes.table, best, CUDA_GRID, CUDA_THREAD); \
+  }
+
+///////////////////////////////////////////////////////////////////////////////
+// Address spaces
+///////////////////////////////////////////////////////////////////////////////
+
+// CUDA's pointers have none. Last, since CUDA's own words are made of these.
+#define device
+#define constant
+#define thread
+#define threadgroup

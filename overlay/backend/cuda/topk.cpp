@@ -1,0 +1,169 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Records the launches of backend/gpu in the CUDA graph of a stream, if the
+// libmlx that is loaded has CUDA.
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "mlx/allocator.h"
+#include "mlx/backend/gpu/device.h"
+#include "mlx/backend/gpu/kernel_encoder.h"
+#include "mlx/ops.h"
+#include "mlx/primitives.h"
+#include "overlay/backend/cuda/loaded_kernels.h"
+#include "overlay/backend/cuda/mlx_cuda.h"
+#include "overlay/backend/gpu/kernel_record.h"
+
+namespace mlx::core::gpu {
+
+namespace {
+
+// The kernels take the table of axes by value: 3 numbers for each axis. Axes
+// that one stride serves are merged, so that few arrays have as many.
+constexpr size_t axes_table_size = 24;
+
+/**
+ * Allocates an array in the GPU's memory, in the order of the stream.
+ *
+ * MLX does not export its function for that. Its Concatenate, which every op
+ * `concatenate` makes, allocates its output that way and then copies its
+ * inputs: with no inputs it only allocates. allocator::malloc gives memory that
+ * the CPU shares, and for a buffer from the cache it would first wait for the
+ * GPU.
+ */
+void allocate(array& out, const Stream& s) {
+  static thread_local std::map<int, std::shared_ptr<Primitive>> of_stream;
+  auto& concatenation = of_stream[s.index];
+  if (!concatenation) {
+    auto one = reshape(array(1.0f), {1}, s);
+    concatenation = concatenate({one, one}, 0, s).primitive_ptr();
+  }
+  std::vector<array> outputs{out};
+  concatenation->eval_gpu({}, outputs);
+  if (!out.data_shared_ptr()) {
+    out.set_data(allocator::malloc(out.nbytes()));
+  }
+}
+
+/** The address of the first element of an array in the GPU's memory. */
+char* address_of(const array& a) {
+  // A buffer of MLX's CUDA back end begins with the address of its data.
+  auto data = *static_cast<char* const*>(a.buffer().ptr());
+  return data + a.offset();
+}
+
+class CudaEncoder : public KernelEncoder {
+ public:
+  CudaEncoder(KernelArrays arrays, const Stream& s)
+      : arrays_(std::move(arrays)),
+        stream_(s),
+        encoder_(cu::get_command_encoder(s)) {}
+
+  void add_scratch(const Scratch& scratch) override {
+    auto& memory = arrays_.add_scratch(scratch);
+    allocate(memory, stream_);
+    encoder_.add_completed_handler([memory]() {});
+  }
+
+  void set_kernel(const Launch&) override {
+    parameters_ = {};
+  }
+
+  void set_array(const KernelBuffer& buffer) override {
+    auto& a = arrays_.get(buffer.array);
+    if (buffer.written) {
+      encoder_.set_output_array(a);
+    } else {
+      encoder_.set_input_array(a);
+    }
+    addresses_[buffer.index] = address_of(a);
+    parameters_[buffer.index] = &addresses_[buffer.index];
+  }
+
+  void set_bytes(const void* data, size_t bytes, int index) override {
+    if (index == Launch::axes_index) {
+      std::memcpy(axes_.data(), data, bytes);
+      data = axes_.data();
+    }
+    parameters_[index] = const_cast<void*>(data);
+  }
+
+  // The kernels share one block of memory, whose size launch() gives.
+  void set_threadgroup_memory(size_t, int) override {}
+
+  void launch(const Launch& launch) override {
+    auto [x, y, z] = launch.groups;
+    auto kernel = cuda::load_kernel(launch, stream_.device.index);
+    // A kernel has a parameter for each buffer that it uses.
+    auto end = std::remove(parameters_.begin(), parameters_.end(), nullptr);
+    std::fill(end, parameters_.end(), nullptr);
+    encoder_.add_kernel_node_raw(
+        kernel,
+        {x, y, z},
+        {launch.threads, 1, 1},
+        {0, 0, 0},
+        cuda::shared_bytes(launch),
+        parameters_.data());
+  }
+
+ private:
+  static constexpr int most_buffers = 8;
+
+  KernelArrays arrays_;
+  Stream stream_;
+  cu::CommandEncoder& encoder_;
+  std::array<int64_t, axes_table_size> axes_{};
+  std::array<char*, most_buffers> addresses_{};
+  std::array<void*, most_buffers> parameters_{};
+};
+
+bool fits_parameters(const LaunchPlan& plan) {
+  return std::all_of(
+      plan.launches.begin(), plan.launches.end(), [](const Launch& launch) {
+        return launch.axes.size() <= axes_table_size;
+      });
+}
+
+} // namespace
+
+bool kernels_available() {
+  return &cu::get_command_encoder != nullptr;
+}
+
+bool run(
+    const std::optional<LaunchPlan>& plan,
+    const array& in,
+    array* values,
+    array* indices,
+    const Stream& s) {
+  if (!plan || !fits_parameters(*plan)) {
+    return false;
+  }
+  auto load = [&](const Launch& launch) {
+    cuda::load_kernel(launch, s.device.index);
+  };
+  if (!prepare(*plan, load)) {
+    return false;
+  }
+  for (auto output : {values, indices}) {
+    if (output) {
+      allocate(*output, s);
+    }
+  }
+  CudaEncoder encoder({in, values, indices}, s);
+  encode(*plan, encoder);
+  return true;
+}
+
+void add_temporaries(const std::vector<array>& arrays, const Stream& s) {
+  cu::get_command_encoder(s).add_completed_handler([arrays]() {});
+}
+
+} // namespace mlx::core::gpu
