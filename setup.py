@@ -5,7 +5,6 @@ version in python/mlx/_version.py. None of them is in this repository.
 
 Environment variables that change the build:
     MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
-    MLX_TOPK_SANITIZE: ON builds with the address and undefined-behaviour sanitizers.
     MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux. Its value is an interpreter of
         the Python version to build for.
 """
@@ -141,10 +140,8 @@ class Build(build_ext):
             shutil.copyfile(file, destination)
 
     def run_cmake(self, target):
-        sanitize = os.environ.get("MLX_TOPK_SANITIZE", "OFF")
-        kind = "sanitize" if sanitize == "ON" else "wheel"
         tag = macos.soabi if macos else sys.implementation.cache_tag
-        build = ROOT / "build" / f"cmake-{kind}-{tag}"
+        build = ROOT / "build" / f"cmake-wheel-{tag}"
         sdk = upstream.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
             sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
@@ -153,12 +150,7 @@ class Build(build_ext):
             # It was configured in another of pip's temporary build environments.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
-        options = {
-            "MLX_DIR": sdk,
-            "MLX_TOPK_SANITIZE": sanitize,
-            "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
-        }
-        options |= self.cmake_options(build)
+        options = {"MLX_DIR": sdk} | self.cmake_options(build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)

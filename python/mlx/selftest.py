@@ -288,11 +288,11 @@ def main(device=None):
         "--dtypes", nargs="+", choices=DTYPES, default=DTYPES, metavar="DTYPE"
     )
     arguments = parser.parse_args()
-    if device is None and mx.metal.is_available():
+    if device is None and mx.is_available(mx.gpu):
         device = gpu()
     if device is None:
         describe(Device(mx.cpu))
-        print("There is no Metal GPU here: nothing was tested.")
+        print("There is no GPU here: nothing was tested.")
         return 2
     describe(device)
     failures = run(device, arguments.dtypes)

@@ -34,6 +34,7 @@ std::string error_of(const std::function<void()>& call) {
 }
 
 void run_plan_tests();
+void run_kernel_cache_tests();
 void run_kernel_tests();
 void run_op_tests();
 void run_transform_tests();

@@ -12,6 +12,7 @@
 int main() {
   mlx::core::set_default_device(mlx::core::Device::cpu);
   run_plan_tests();
+  run_kernel_cache_tests();
   run_kernel_tests();
   run_op_tests();
   run_transform_tests();

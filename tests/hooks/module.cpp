@@ -13,6 +13,7 @@
 
 #include "mlx/array.h"
 #include "mlx/backend/gpu/plan_launches.h"
+#include "overlay/backend/cuda/compile.h"
 #include "overlay/backend/gpu/kernel_record.h"
 #include "overlay/backend/gpu/kernel_source.h"
 #include "tests/hooks/hooks.h"
@@ -93,10 +94,31 @@ void init_metal(nb::module_& m) {
   });
 }
 
+// Compiles one kernel as the CUDA back end does, with the NVRTC that the
+// process has loaded. Returns the machine code and the compiler's warnings.
+nb::tuple compile_for_cuda(
+    const std::string& kernel,
+    const std::string& instantiation,
+    const std::string& architecture) {
+  mx::gpu::Launch launch{};
+  launch.kernel = kernel;
+  launch.instantiation = instantiation;
+  std::string warnings;
+  auto code = mx::cuda::compile(
+      mx::cuda::source_of(launch), kernel, architecture, &warnings);
+  return nb::make_tuple(nb::bytes(code.data(), code.size()), warnings);
+}
+
+void init_cuda(nb::module_& m) {
+  m.def("compile_for_cuda", &compile_for_cuda);
+  m.def("cuda_compiler_version", &mx::cuda::compiler_version);
+}
+
 } // namespace
 
 NB_MODULE(_selection_testing, m) {
   m.doc() = "What only the tests of mlx's selections need.";
   init_cpu(m);
   init_metal(m);
+  init_cuda(m);
 }
