@@ -42,6 +42,8 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 # Cross-building the macOS wheel works on Linux only.
 MACOS_WHEEL := $(MACOS)/.wheel
+# MLX's CUDA back ends, whose symbols are compared, and CUDA's compilers.
+CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
 
 # The last mlx-lm in which most models do not call stop_gradient on their indices.
@@ -68,7 +70,7 @@ test: hooks
 
 test-all: export HYPOTHESIS_PROFILE ?= ci
 test-all: export MLX_TOPK_NEEDS_MACOS_WHEEL := $(if $(MACOS_WHEEL),1)
-test-all: hooks $(MACOS_WHEEL)
+test-all: hooks $(MACOS_WHEEL) $(CUDA)
 	build/tests/selection_tests
 	$(PYTEST) $(TESTS)
 
@@ -145,7 +147,7 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients: $(VENV)/.%: \
+$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients $(VENV)/.cuda: $(VENV)/.%: \
     requirements-%.txt $(VENV)/.tools
 	$(BIN)/pip install -q -r $<
 	touch $@
@@ -154,6 +156,11 @@ $(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients: $(VENV)/.%: \
 build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf build/stock
 	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(UPSTREAM)"
+	touch $@
+
+build/cuda-%/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf $(@D)
+	$(BIN)/pip install -q --no-deps --target $(@D) "mlx-cuda-$*==$(UPSTREAM)"
 	touch $@
 
 build/older-mlx-lm/.installed: Makefile $(VENV)/.tools

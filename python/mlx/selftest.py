@@ -1,6 +1,6 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
-"""Checks every Metal selection kernel against the CPU: ``python -m mlx.selftest``.
+"""Checks every selection kernel of the GPU against the CPU: ``python -m mlx.selftest``.
 
 Prints a report, which is useful in a bug report. The exit status is 0 if every check
 passed, 1 if one failed, and 2 if there is no GPU to test. ``--bench`` then measures
