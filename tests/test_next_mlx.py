@@ -103,10 +103,9 @@ def test_failed_tests_are_told_by_name():
     ]
 
 
-def test_the_first_error_is_not_pips_own_line():
-    log = (
-        "  error: subprocess-exited-with-error\n\n  CMake Error at x:3\nmake: Error 1\n"
-    )
+def test_the_first_error_is_neither_pips_own_line_nor_the_name_of_a_file():
+    log = "  error: subprocess-exited-with-error\n\n  [1/2] Building error.cpp.o\n"
+    log += "  CMake Error at x:3\nmake: Error 1\n"
     assert changes.first_error(log) == "CMake Error at x:3"
     assert changes.first_error("one\ntwo\n") == "two"
     assert changes.first_error("") == "no output"

@@ -128,5 +128,7 @@ def first_error(log):
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     # pip's own first line says only that what it started has failed.
     lines = [line for line in lines if "subprocess-exited-with-error" not in line]
-    errors = (line for line in lines if re.search("error", line, re.IGNORECASE))
+    # Not of names of files such as error.cpp.
+    names_error = re.compile(r"\b(?:error|killed|failed)\b(?!\.\w)", re.IGNORECASE)
+    errors = filter(names_error.search, lines)
     return next(errors, lines[-1] if lines else "no output")
