@@ -21,13 +21,6 @@ SELFTEST = [sys.executable, "-m", "mlx.selftest", "--dtypes", "float32", "int64"
 KERNELS = list(_selection.MetalKernel)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
 KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
-# The others have keys of the same sizes.
-TRACKED_TYPES = [
-    dtype
-    if dtype in (mx.int8, mx.uint16, mx.float32, mx.int64)
-    else pytest.param(dtype, marks=pytest.mark.slow)
-    for dtype in KERNEL_TYPES
-]
 # A simdgroup, registers, ranked candidates, room for candidates, a block of what
 # 256 threads read, and rows that are split.
 SIZES = [1, 31, 33, 160, 512, 513, 1024, 1025, 2049, 8193]
@@ -66,7 +59,16 @@ def test_every_kind_of_row(kind, kernel):
 
 
 @every_kernel
-@pytest.mark.parametrize("dtype", TRACKED_TYPES)
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        dtype
+        if dtype in (mx.int8, mx.uint16, mx.float32, mx.int64)
+        # These have keys of the same sizes as those above.
+        else pytest.param(dtype, marks=pytest.mark.slow)
+        for dtype in KERNEL_TYPES
+    ],
+)
 def test_every_access_is_in_bounds_in_order_and_to_what_was_written(dtype, kernel):
     rng = np.random.default_rng(1)
     with emulated(kernel, tracked=True, seed=3):
