@@ -59,16 +59,7 @@ def test_every_kind_of_row(kind, kernel):
 
 
 @every_kernel
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        dtype
-        if dtype in (mx.int8, mx.uint16, mx.float32, mx.int64)
-        # These have keys of the same sizes as those above.
-        else pytest.param(dtype, marks=pytest.mark.slow)
-        for dtype in KERNEL_TYPES
-    ],
-)
+@pytest.mark.parametrize("dtype", KERNEL_TYPES)
 def test_every_access_is_in_bounds_in_order_and_to_what_was_written(dtype, kernel):
     rng = np.random.default_rng(1)
     with emulated(kernel, tracked=True, seed=3):
