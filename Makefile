@@ -23,7 +23,7 @@ export MLX_TOPK_WERROR := $(WERROR)
 
 # How many processes run tests side by side; 0 runs them in one.
 WORKERS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 

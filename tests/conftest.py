@@ -61,13 +61,22 @@ def pytest_report_header():
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.name in ONE_PROCESS:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-        if not HAS_EMULATOR and item.path.name.startswith(("test_metal", "test_emul")):
-            item.add_marker(pytest.mark.skip(NO_EMULATOR))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hands tests out one by one, but those of a file in ``ONE_PROCESS`` together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return file if file.split("/")[-1] in ONE_PROCESS else nodeid
+
+    return Scheduling(config, log)
+
+
+def pytest_itemcollected(item):
+    if not HAS_EMULATOR and item.path.name.startswith(("test_metal", "test_emul")):
+        item.add_marker(pytest.mark.skip(NO_EMULATOR))
 
 
 @pytest.fixture(autouse=True)

@@ -375,6 +375,7 @@ def test_selftest_without_a_gpu_does_not_claim_success():
     assert "nothing was tested" in done.stdout
 
 
+@pytest.mark.slow
 def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
     source = write_kernels(tmp_path, "keys[i] > key", "keys[i] >= key")
     built = emulator.build(source, include_dirs=[tmp_path])
