@@ -351,7 +351,7 @@ def test_sizes_count_the_lines_that_are_added(tmp_path):
     capabilities = read(tmp_path, BASE, MORE, alone)
     assert capabilities["base"].sizes() == (2 + 1 + 1, 0)
     assert capabilities["alone"].sizes() == (1 + 1 + 1, 2 + 2)
-    assert apply.sizes(capabilities)[-1] == "| `alone` | 3 | 4 |"
+    assert apply.sizes(capabilities)[-1] == "| `alone` |  | 3 | 4 | by itself |"
 
 
 # ---- the series ---------------------------------------------------------------
@@ -371,6 +371,11 @@ def test_the_capabilities(series):
     for name in offers:
         needed = set(manifest.with_dependents([name], series))
         assert needed == {name}, "Nothing needs an offer."
+
+
+def test_the_page_has_the_table_of_sizes(series):
+    page = (ROOT / "docs" / "upstream.md").read_text()
+    assert "\n".join(apply.sizes(series)) in page
 
 
 def test_copies_are_identical_to_their_sources(series):

@@ -186,11 +186,15 @@ def run(path, only=(), undo=False, check=False, capabilities=None):
 
 def sizes(capabilities):
     """Returns a table of the lines that each capability adds."""
-    lines = ["| capability | code and docs | tests |", "|---|---|---|"]
+    rows = [
+        "capability | needs | lines of code and docs | lines of tests | what it does"
+    ]
+    rows.append(" | ".join(["---"] * 5))
     for name, capability in capabilities.items():
         code, tests = capability.sizes()
-        lines.append(f"| `{name}` | {code} | {tests} |")
-    return lines
+        needs = ", ".join(f"`{need}`" for need in capability.needs)
+        rows.append(f"`{name}` | {needs} | {code} | {tests} | {capability.title}")
+    return [f"| {row} |" for row in rows]
 
 
 def main(arguments=None):

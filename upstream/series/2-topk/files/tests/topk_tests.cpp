@@ -16,7 +16,11 @@ constexpr auto smallest = TopKMode::smallest;
 constexpr auto sorted = TopKOrder::sorted;
 constexpr auto unsorted = TopKOrder::unsorted;
 
-array indices_of(const array& a, int k, int axis = -1, TopKMode mode = largest) {
+array indices_of(
+    const array& a,
+    int k,
+    int axis = -1,
+    TopKMode mode = largest) {
   return topk(a, k, axis, mode, sorted).indices;
 }
 
@@ -89,7 +93,8 @@ TEST_CASE("test topk along strided axes") {
 }
 
 TEST_CASE("test topk at the ends") {
-  CHECK_EQ(topk(zeros({3, 0}), 0, 1, largest, sorted).values.shape(), Shape{3, 0});
+  CHECK_EQ(
+      topk(zeros({3, 0}), 0, 1, largest, sorted).values.shape(), Shape{3, 0});
   CHECK_EQ(indices_of(zeros({3, 4}), 0).shape(), Shape{3, 0});
   CHECK_EQ(indices_of(zeros({0, 4}), 2).shape(), Shape{0, 2});
   CHECK_THROWS_AS(indices_of(zeros({3}), 4), std::invalid_argument);
