@@ -10,15 +10,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find mlx python metal/*.h -type f) CMakeLists.txt setup.py \
+SOURCES := $(shell find mlx overlay python -type f) CMakeLists.txt setup.py \
   pyproject.toml README.md LICENSE
 TESTS ?= tests
+
+# make WERROR=OFF where a newer compiler has new warnings.
+WERROR ?= ON
+export MLX_TOPK_WERROR := $(WERROR)
 
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 
 CMAKE_TESTS := PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . \
   -DMLX_DIR=$(abspath build/stock)/mlx/share/cmake/MLX -DMLX_TOPK_TESTS=ON \
-  -DMLX_TOPK_BINDINGS=OFF
+  -DMLX_TOPK_BINDINGS=OFF -DMLX_TOPK_WERROR=$(WERROR) \
+  -DPython_EXECUTABLE=$(abspath $(BIN))/python
 
 # The macOS wheel is for the version of this interpreter.
 MACOS_PYTHON ?= $(PYTHON)
@@ -33,7 +38,7 @@ endif
 # The last mlx-lm before most of its models stopped the gradient at their indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo test check bench clients clients-bench route referees sanitize core-suite \
+.PHONY: demo hooks test check bench clients clients-bench route referees sanitize core-suite \
   wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
@@ -41,9 +46,12 @@ demo: $(VENV)/.installed
 	@echo; echo "The same file on stock MLX:"
 	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py || true
 
-test: $(VENV)/.installed
+# The C++ tests, and the module with the tests' hooks.
+hooks: $(VENV)/.installed
 	$(CMAKE_TESTS) -B build/tests >/dev/null
 	$(BIN)/cmake --build build/tests
+
+test: hooks
 	build/tests/selection_tests
 	$(BIN)/python -m pytest $(TESTS)
 
@@ -78,7 +86,7 @@ wheel: build/.wheel
 
 wheel-macos: $(MACOS)/.wheel
 
-check: $(VENV)/.installed
+check: hooks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	git ls-files '*.h' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror

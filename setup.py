@@ -141,6 +141,7 @@ class Build(build_ext):
         options = {
             "CMAKE_BUILD_TYPE": "Release",
             "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
+            "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
             "Python_EXECUTABLE": sys.executable,
         }
         if sys.platform == "darwin":

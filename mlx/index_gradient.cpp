@@ -3,18 +3,19 @@
 #include "mlx/index_gradient.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
+
+#include "mlx/environment.h"
 
 namespace mlx::core {
 
 namespace {
 
 IndexGradient mode_from_environment() {
-  auto name = std::getenv("MLX_INDEX_GRADIENT");
-  return name ? to_index_gradient(name) : IndexGradient::stop;
+  auto variable = read_variable(Setting::index_gradient);
+  return variable ? to_index_gradient(variable->value) : IndexGradient::stop;
 }
 
 std::atomic<IndexGradient>& process_mode() {
@@ -77,8 +78,7 @@ std::string index_gradient_error(const std::string& op) {
   std::ostringstream msg;
   msg << "[" << op << "] Indices have no gradient, and the index gradient mode "
       << "'error' forbids differentiating through them. Put mx.stop_gradient "
-      << "round the indices, or call " << op
-      << " under mx.index_gradient('stop').";
+      << "round the indices, or use mx.index_gradient('stop').";
   return msg.str();
 }
 

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What a gradient through an index means: the option. Where it is applied is in
-// index_output.h.
+// The index gradient mode: what transforms make of the indices that ops such as
+// argsort return. This file holds the setting; index_marks.h applies it.
 
 #pragma once
 
@@ -13,9 +13,9 @@
 namespace mlx::core {
 
 /**
- * What a transform sees where an op returns indices.
+ * What transforms make of an op's indices.
  *
- * stop:  constants. Nothing goes on the tape.
+ * stop:  they are constants. Nothing goes on the tape.
  * zero:  the op stays on the tape; its vjp is zeros like the input and its jvp
  *        zeros like the indices. Gathers still refuse to differentiate through
  *        an index.
@@ -23,22 +23,25 @@ namespace mlx::core {
  */
 enum class IndexGradient { stop, zero, error };
 
-/** The mode named by ``name``. Throws std::invalid_argument for a bad name. */
+/**
+ * Returns the mode called ``name``. Throws std::invalid_argument if there is
+ * none.
+ */
 MLX_API IndexGradient to_index_gradient(std::string_view name);
 MLX_API const char* to_string(IndexGradient mode);
 
 /**
  * The mode of the process, which every thread uses outside an
- * IndexGradientScope. It starts as what the environment variable
- * ``MLX_INDEX_GRADIENT`` says, or ``stop``.
+ * IndexGradientScope. Its initial value is that of the environment variable
+ * ``MLX_INDEX_GRADIENT``, or ``stop`` if that is not set.
  */
 MLX_API IndexGradient default_index_gradient();
 MLX_API void set_default_index_gradient(IndexGradient mode);
 
-/** The mode in force on this thread. Ops read it when they are called. */
+/** Returns the mode in force on this thread. */
 MLX_API IndexGradient index_gradient();
 
-/** Puts a mode in force on this thread for as long as the object lives. */
+/** Sets the mode of this thread for as long as the object lives. */
 class MLX_API IndexGradientScope {
  public:
   explicit IndexGradientScope(IndexGradient mode);
@@ -47,7 +50,7 @@ class MLX_API IndexGradientScope {
   IndexGradientScope& operator=(const IndexGradientScope&) = delete;
 };
 
-/** What is wrong with differentiating through the indices of ``op``. */
+/** Returns the message of the error that mode ``error`` throws. */
 MLX_API std::string index_gradient_error(const std::string& op);
 
 } // namespace mlx::core

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The words of top-k, for its op, its primitive and its kernels.
+// Types shared by the ops topk and top_k, their primitive and their kernels.
 
 #pragma once
 
@@ -9,10 +9,13 @@
 
 namespace mlx::core {
 
-/** Which end of the order is best. NaN counts as greatest. */
+/** Which elements are best. NaN counts as greatest. */
 enum class TopKMode { largest, smallest };
 
-/** Best first, or any order (the same for the same input). */
+/**
+ * The order of the results: best first, or unspecified. It is the same for the
+ * same input in either case.
+ */
 enum class TopKOrder { sorted, unsorted };
 
 struct TopKResult {
@@ -23,12 +26,16 @@ struct TopKResult {
 namespace selection {
 
 /**
- * How many threads a selection on the CPU may use, its stream's own included.
- * The first that is said of: set_threads, MLX_SELECTION_THREADS, the processors
- * that this process may run on. Throws std::invalid_argument if that is no
- * number from 1 to 1024. Results do not depend on it.
+ * Returns how many threads a selection on the CPU may use, the thread of its
+ * stream included: the number given to set_threads() if it was called, else the
+ * environment variable MLX_TOPK_THREADS, else the number of CPUs that this
+ * process may run on. Results do not depend on it.
+ *
+ * Throws std::invalid_argument if the variable is not a number from 1 to 1024.
  */
 MLX_API int threads();
+
+/** Throws std::invalid_argument if ``threads`` is not from 1 to 1024. */
 MLX_API void set_threads(int threads);
 
 } // namespace selection

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 
+import hooks
 import mlx.core as mx
 import numpy as np
 from hypothesis import strategies as st
@@ -18,16 +19,16 @@ ALL = [*REAL, mx.complex64]
 # the instructions of a lesser machine. conftest.py sees to it.
 ALGORITHMS = {
     algorithm.name: algorithm
-    for algorithm in _selection.Algorithm
+    for algorithm in hooks.Algorithm
     if algorithm.name != "whole_row"
 }
-INSTRUCTIONS = _selection.kernels()[1:]
+INSTRUCTIONS = hooks.kernels()[1:]
 
 # The Metal kernels with Metal's host code, in the emulator: as its plan has it,
 # each wherever it can be, and where none can be compiled.
 METAL = {
     "metal": None,
-    **{f"metal_{kernel.name}": kernel for kernel in _selection.MetalKernel},
+    **{f"metal_{kernel.name}": kernel for kernel in hooks.MetalKernel},
     "metal_missing": None,
 }
 

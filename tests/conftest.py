@@ -1,9 +1,9 @@
 """Deterministic hypothesis profiles, and a word on which back ends ran."""
 
+import hooks
 import mlx.core as mx
 import pytest
 from hypothesis import HealthCheck, settings
-from mlx import _selection
 
 from cases import ALGORITHMS, INSTRUCTIONS, METAL
 from metal_kernels import emulated
@@ -20,7 +20,7 @@ settings.load_profile("default")
 
 def pytest_report_header():
     devices = "cpu, gpu" if mx.is_available(mx.gpu) else "cpu"
-    instructions = ", ".join(_selection.kernels())
+    instructions = ", ".join(hooks.kernels())
     return (
         f"mlx {mx.__version__}; devices: {devices}; instructions: {instructions}; "
         "the rest is not tested here"
@@ -33,14 +33,14 @@ def forced_kernels(request):
     callspec = getattr(request.node, "callspec", None)
     engine = callspec.params.get("engine") if callspec else None
     if engine in ALGORITHMS:
-        _selection.force_algorithm(ALGORITHMS[engine])
+        hooks.force_algorithm(ALGORITHMS[engine])
     if engine in INSTRUCTIONS:
-        _selection.use_kernels(engine)
+        hooks.use_kernels(engine)
     if engine in METAL:
         missing = "topk" if engine == "metal_missing" else ""
         with emulated(METAL[engine], missing=missing):
             yield
     else:
         yield
-    _selection.force_algorithm(None)
-    _selection.use_kernels(_selection.kernels()[0])
+    hooks.force_algorithm(None)
+    hooks.use_kernels(hooks.kernels()[0])

@@ -1,9 +1,9 @@
 """Every algorithm on every kind of row, at sizes on both sides of each threshold."""
 
+import hooks
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx import _selection
 
 import oracle
 from cases import KERNELS, bits, mx_array, numpy_of, values_of
@@ -96,7 +96,7 @@ def check_every_k(a, order, largest):
         np.testing.assert_array_equal(np.sort(np.array(other)), np.sort(order[:k]))
 
 
-@pytest.mark.parametrize("engine", _selection.kernels())
+@pytest.mark.parametrize("engine", hooks.kernels())
 @pytest.mark.parametrize("kind", ROWS)
 def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
     for dtype in TYPES:
@@ -120,7 +120,7 @@ def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
             assert mx.argmax(a).item() == oracle.order(row, largest=True)[0]
 
 
-@pytest.mark.parametrize("engine", _selection.kernels())
+@pytest.mark.parametrize("engine", hooks.kernels())
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32, mx.float64])
 def test_the_first_of_two_zeros_is_best_however_far_apart(dtype, engine):
     for near, far in [(0.0, -0.0), (-0.0, 0.0)]:
@@ -154,8 +154,8 @@ def test_all_instruction_sets_give_the_same_bits(name):
     for n, k in [(20, 5), (200, 9), (600, 70), (5000, 100), (5000, 2000)]:
         a = mx_array(values_of(dtype, (3, n), "pool", rng), dtype)
         results = []
-        for kernels in _selection.kernels():
-            _selection.use_kernels(kernels)
+        for kernels in hooks.kernels():
+            hooks.use_kernels(kernels)
             values, indices = mx.topk(a, k, return_indices=True)
             part = mx.argpartition(a, k)
             results.append([bits(values), np.array(indices), np.array(part)])
@@ -183,4 +183,4 @@ def test_a_batch_gives_what_its_rows_give(rows, axis):
 
 def test_there_is_no_forcing_what_the_machine_lacks():
     with pytest.raises(ValueError, match="no kernels named no such"):
-        _selection.use_kernels("no such")
+        hooks.use_kernels("no such")

@@ -2,23 +2,32 @@
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
 
+import hooks
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx import _selection
 
 import oracle
 from cases import METAL, bits, laid_out, numpy_of, values_of
-from metal_kernels import ROOT, check_source, cuda, emulated, emulator, library
+from metal_kernels import (
+    ROOT,
+    SOURCE,
+    check_source,
+    cuda,
+    emulated,
+    emulator,
+    library,
+    write_kernels,
+)
 from test_families import ROWS, row_of
 
-SELFTEST = [sys.executable, "-m", "mlx.selftest", "--dtypes", "float32", "int64"]
-KERNELS = list(_selection.MetalKernel)
+SELFTEST = [sys.executable, str(ROOT / "tests" / "emulated_selftest.py")]
+DTYPES = ["--dtypes", "float32", "int64"]
+KERNELS = list(hooks.MetalKernel)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
 KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
 # A simdgroup, registers, ranked candidates, room for candidates, a block of what
@@ -55,7 +64,7 @@ def test_every_kind_of_row(kind, kernel):
                     order = oracle.order(row, largest)
                     for k in counts_of(n):
                         check(a, k, largest, order)
-        assert _selection.take_emulated_counts()["launches"] > 0
+        assert hooks.take_emulated_counts()["launches"] > 0
 
 
 @every_kernel
@@ -93,7 +102,7 @@ def test_partitions_of_both_sides_and_both_results(kernel, tracked):
                         indices = np.array(mx.argpartition(a, kth))
                         values = mx.partition(a, kth)
                         mx.eval(values)
-                        launches = _selection.take_emulated_counts()["launches"]
+                        launches = hooks.take_emulated_counts()["launches"]
                     assert launches > 0 or kernel is not None
                     parts = [slice(kth), slice(kth, kth + 1), slice(kth + 1, None)]
                     for part in parts:
@@ -210,7 +219,7 @@ def test_a_partition_reads_a_long_row_twice_and_writes_it_once():
     a = mx.array(np.random.default_rng(0).standard_normal((2, n)).astype(np.float32))
     with emulated(tracked=True):
         mx.eval(mx.argpartition(a, k - 1))
-        counts = _selection.take_emulated_counts()
+        counts = hooks.take_emulated_counts()
     assert counts["launches"] == 3
     assert counts["bytes_read"] < 1.2 * 2 * a.nbytes
     assert counts["bytes_written"] < 1.2 * a.nbytes
@@ -221,7 +230,33 @@ def test_what_a_sort_does_better_is_left_to_it():
     long = mx.array(np.random.default_rng(0).standard_normal(9000).astype(np.float32))
     with emulated():
         mx.eval(mx.argpartition(a, 700), mx.topk(long, 2049), mx.argsort(a))
-        assert _selection.take_emulated_counts()["launches"] == 0
+        assert hooks.take_emulated_counts()["launches"] == 0
+
+
+# ---- what MLX's own primitives do instead ----
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.int8, mx.bfloat16, mx.float64])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "reversed"])
+def test_stock_primitives_select_and_partition_the_same(dtype, layout):
+    rng = np.random.default_rng(1)
+    for n, k in [(1, 1), (40, 7), (700, 300)]:
+        values = values_of(dtype, (3, n), "pool", rng)
+        a = laid_out(values, dtype, layout, 1)
+        for largest in (True, False):
+            found = hooks.topk_by_stock(a, k, 1, largest)
+            wanted = mx.topk(a, k, largest=largest, sorted=True, return_indices=True)
+            mx.eval(found, wanted)
+            np.testing.assert_array_equal(np.array(found[1]), np.array(wanted.indices))
+            np.testing.assert_array_equal(bits(found[0]), bits(wanted.values))
+        values, indices = hooks.partition_by_stock(a, k - 1, 1)
+        mx.eval(values, indices)
+        order = np.array(mx.argsort(a))
+        for part in (slice(k - 1), slice(k - 1, k), slice(k, None)):
+            got = np.sort(np.array(indices)[:, part])
+            np.testing.assert_array_equal(got, np.sort(order[:, part]))
+        fetched = mx.take_along_axis(a, indices, 1)
+        np.testing.assert_array_equal(bits(values), bits(fetched))
 
 
 # ---- the host ------------------------------------------------------------------
@@ -239,7 +274,7 @@ def run(code, **environment):
 def test_a_kernel_that_does_not_compile_is_said_once_and_sorted_around():
     code = """
 import mlx.core as mx, numpy as np
-from mlx import _selection
+import hooks
 from metal_kernels import emulated
 a = mx.array([3.0, 1.0, 3.0, 2.0] * 500)
 with emulated(missing="topk_resident"):
@@ -250,8 +285,8 @@ with emulated(missing="topk_resident"):
                                                     for i in range(k)]
     short = mx.topk(a[:64], 2, return_indices=True)
     mx.eval(short)
-    assert _selection.take_emulated_counts()["launches"] == 1
-print(_selection.metal_kernel_report())
+    assert hooks.take_emulated_counts()["launches"] == 1
+print(hooks.metal_kernel_report())
 """
     done = run(code)
     assert done.returncode == 0, done.stderr
@@ -263,12 +298,12 @@ print(_selection.metal_kernel_report())
 def test_the_environment_turns_the_kernels_off_and_moves_their_limits():
     code = """
 import mlx.core as mx
-from mlx import _selection
+import hooks
 from metal_kernels import emulated
 a = mx.array([3.0, 1.0, 3.0, 2.0] * 16)
 with emulated():
     mx.eval(mx.topk(a, 2))
-    counts = _selection.take_emulated_counts()
+    counts = hooks.take_emulated_counts()
 print(counts["launches"], counts["barriers"])
 """
     assert run(code).stdout.split() == ["1", "0"]
@@ -291,7 +326,7 @@ def test_a_bad_environment_is_refused_with_the_good_names(text):
 
 
 def test_the_library_carries_the_source_that_was_tested(tmp_path):
-    sources = _selection.metal_sources(mx.zeros((2, 20000)), 50)
+    sources = hooks.metal_sources(mx.zeros((2, 20000)), 50)
     assert list(sources) == ["topk_split_float32", "topk_merge_float32"]
     for name, text in sources.items():
         file = tmp_path / f"{name}.metal"
@@ -300,8 +335,13 @@ def test_the_library_carries_the_source_that_was_tested(tmp_path):
         assert emulator.build(file).kernels == [name]
 
 
+def test_there_is_no_source_where_there_is_no_kernel():
+    with pytest.raises(ValueError, match="No kernel selects 3000"):
+        hooks.metal_sources(mx.zeros((2, 20000)), 3000)
+
+
 def test_the_kernels_pass_a_strict_front_end():
-    assert not check_source(ROOT / "metal" / "topk.metal", [ROOT])
+    assert not check_source(ROOT / SOURCE, [ROOT])
 
 
 def test_engines_run_on_the_emulator():
@@ -312,7 +352,7 @@ def test_engines_run_on_the_emulator():
 
 def test_selftest_passes_on_the_emulated_kernels_and_says_so():
     done = subprocess.run(
-        [*SELFTEST, "--emulate", library().path],
+        [*SELFTEST, library().path, *DTYPES],
         capture_output=True,
         text=True,
     )
@@ -331,16 +371,10 @@ def test_selftest_without_a_gpu_does_not_claim_success():
 
 
 def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
-    wrong = tmp_path / "metal"
-    wrong.mkdir()
-    for name in ("topk.metal", "topk.h", "topk_arguments.h"):
-        text = pathlib.Path(ROOT, "metal", name).read_text()
-        mutant = text.replace("keys[i] > key", "keys[i] >= key")
-        assert name != "topk.h" or mutant != text
-        (wrong / name).write_text(mutant)
-    built = emulator.build(wrong / "topk.metal", include_dirs=[tmp_path])
+    source = write_kernels(tmp_path, "keys[i] > key", "keys[i] >= key")
+    built = emulator.build(source, include_dirs=[tmp_path])
     done = subprocess.run(
-        [*SELFTEST, "--emulate", built.path],
+        [*SELFTEST, built.path, *DTYPES],
         capture_output=True,
         text=True,
     )
@@ -352,16 +386,12 @@ def test_another_compiler_takes_the_same_source(tmp_path):
     if shutil.which("nvcc") is None:
         pytest.skip("nvcc is not here")
     cubin = tmp_path / "topk.cubin"
-    source = tmp_path / "topk.metal"
     # One type of each width of key.
-    listed = (ROOT / "metal" / "topk.metal").read_text()
-    head, _, _ = listed.partition("instantiate_topk(uint8)")
-    source.write_text(f"{head}instantiate_topk(float32) instantiate_topk(int64)\n")
-    cuda.compile_kernels(source, cubin, [ROOT])
+    dtypes = ["float32", "int64"]
+    source = write_kernels(tmp_path, dtypes=dtypes)
+    cuda.compile_kernels(source, cubin, [tmp_path])
     for name in ("topk_register_float32_32", "topk_rest_int64"):
         assert name.encode() in cubin.read_bytes()
-    wrong = (ROOT / "metal" / "topk.h").read_text().replace("simd_min(", "simd_least(")
-    (tmp_path / "metal").mkdir()
-    (tmp_path / "metal" / "topk.h").write_text(wrong)
+    source = write_kernels(tmp_path, "simd_min(", "simd_least(", dtypes)
     with pytest.raises(emulator.BuildError, match="simd_least"):
-        cuda.compile_kernels(source, cubin, [tmp_path, ROOT])
+        cuda.compile_kernels(source, cubin, [tmp_path])

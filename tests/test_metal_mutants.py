@@ -1,18 +1,18 @@
 """Five mistakes in each Metal kernel, or in what it is made of: all are noticed."""
 
+import hooks
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx import _selection
 
 import oracle
 from cases import bits, values_of
-from metal_kernels import ROOT, emulated, emulator
+from metal_kernels import emulated, emulator, write_kernels
 
-K = _selection.MetalKernel
+K = hooks.MetalKernel
 GROUP_BARRIER = "    threadgroup_barrier(mem_flags::mem_threadgroup);\n"
 
-# What kernel is made wrong, and how: text of metal/topk.h, and what replaces it.
+# What kernel is made wrong, and how: text of the kernels, and what replaces it.
 MUTANTS = {
     "register": [
         ("better = slot == N || keys[i] > key", "better = slot == N || keys[i] >= key"),
@@ -79,19 +79,7 @@ MUTANTS = {
 
 def build(folder, old="", new=""):
     """Only float32, which is enough to go wrong."""
-    header = (ROOT / "metal" / "topk.h").read_text()
-    listed = (ROOT / "metal" / "topk.metal").read_text()
-    assert old in header
-    head, _, _ = listed.partition("instantiate_topk(uint8)")
-    files = {
-        "topk.h": header.replace(old, new) if old else header,
-        "topk.metal": head + "instantiate_topk(float32)\n",
-        "topk_arguments.h": (ROOT / "metal" / "topk_arguments.h").read_text(),
-    }
-    (folder / "metal").mkdir()
-    for name, text in files.items():
-        (folder / "metal" / name).write_text(text)
-    source = folder / "metal" / "topk.metal"
+    source = write_kernels(folder, old, new, ["float32"])
     return emulator.build(source, tracked=True, include_dirs=[folder]).path
 
 

@@ -23,11 +23,19 @@ ADDITIONS = {
     "mlx/_version.py",
     "mlx/core/__init__.py",
     "mlx/include/mlx/index_gradient.h",
+    "mlx/include/mlx/index_marks.h",
     "mlx/include/mlx/index_output.h",
     "mlx/include/mlx/portable_graph.h",
     "mlx/include/mlx/selection.h",
     "mlx/include/mlx/selection_primitives.h",
     "mlx/include/mlx/topk.h",
+    "mlx/include/mlx/topk_ops.h",
+    "mlx/include/mlx/topk_primitive.h",
+    "mlx/include/overlay/index_output.h",
+    "mlx/include/overlay/portable_graph.h",
+    "mlx/include/overlay/selection.h",
+    "mlx/include/overlay/stable_arg_reduce.h",
+    "mlx/include/overlay/stable_sort.h",
     "mlx/lib/libmlx_topk.{library}",
     "mlx/selftest.py",
     "mlx/nn/routing/__init__.py",
@@ -102,6 +110,21 @@ def test_upstreams_files_are_unchanged_but_for_the_stubs():
             and wheel.read(str(f)) != (STOCK / f).read_bytes()
         }
     assert changed == {"mlx/core/__init__.pyi"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what nm prints")
+def test_what_only_tests_need_is_not_in_it(tmp_path):
+    with zipfile.ZipFile(WHEEL) as wheel:
+        (library,) = (n for n in wheel.namelist() if n.endswith("/libmlx_topk.so"))
+        (bindings,) = (n for n in wheel.namelist() if n.startswith("mlx/_selection."))
+        wheel.extractall(tmp_path, [library, bindings])
+    symbols = run("nm", "--dynamic", "--demangle", tmp_path / library)
+    assert "mlx::core::TopK::eval_cpu" in symbols
+    words = ("emulate", "force_", "use_selection_kernels", "metal_sources")
+    assert [word for word in words if word in symbols] == []
+    text = (tmp_path / bindings).read_bytes()
+    assert b"portable_graph" in text
+    assert [word for word in words if word.encode() in text] == []
 
 
 def test_dependencies_extras_and_entry_points_are_upstreams():

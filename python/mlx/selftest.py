@@ -22,6 +22,7 @@ from mlx import _selection
 
 # On both sides of what decides between kernels, and what they loop over.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
+KERNELS = ("in_registers", "resident", "split")
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
 DTYPES += ["int64", "float16", "bfloat16", "float32"]
 FLOATS = ("float16", "bfloat16", "float32")
@@ -44,33 +45,24 @@ BENCH = [
 ]
 
 
+def force_kernel(kernel):
+    _selection.set_gpu_tuning(f"only={kernel}" if kernel else "")
+
+
 @dataclasses.dataclass
 class Device:
     """Where the kernels run. ``active`` holds while they are what is evaluated."""
 
     stream: object
     active: object = contextlib.nullcontext
+    # Uses one kernel wherever it can be used. None: the usual choice.
+    force: object = force_kernel
+    # Returns how many kernels were launched, and which cannot be used and why.
+    report: object = _selection.metal_kernel_report
 
 
 def gpu():
     return Device(mx.gpu)
-
-
-def emulator(library):
-    """The kernels as metal/emulator of the project's repository built them."""
-
-    @contextlib.contextmanager
-    def active():
-        _selection.emulate_metal(library)
-        try:
-            yield
-        finally:
-            _selection.emulate_metal("")
-        errors = _selection.take_emulated_errors()
-        if errors:
-            raise AssertionError(errors)
-
-    return Device(mx.cpu, active)
 
 
 # ---- what is checked -------------------------------------------------------------
@@ -163,7 +155,7 @@ def cases(dtype, kernel):
 def check_kernel(device, kernel, dtype, failures):
     """How many checks were made; what fails is described in ``failures``."""
     made = 0
-    _selection.force_metal_kernel(getattr(_selection.MetalKernel, kernel))
+    device.force(kernel)
     for name, a, k in cases(dtype, kernel):
         n = a.shape[1]
         checks = {
@@ -182,7 +174,7 @@ def check_kernel(device, kernel, dtype, failures):
                 wrong = traceback.format_exc()
             if wrong:
                 failures.append(f"{kernel} {dtype} {what} {name}: {wrong}")
-    _selection.force_metal_kernel(None)
+    device.force(None)
     return made
 
 
@@ -219,21 +211,22 @@ def describe(device):
     if device.stream == mx.gpu:
         info = mx.device_info(mx.gpu)
         print(", ".join(f"{name}: {info[name]}" for name in sorted(info)))
-    tuning = os.environ.get("MLX_TOPK_METAL")
-    print("MLX_TOPK_METAL:", "not set" if tuning is None else repr(tuning))
+    for name in ("MLX_TOPK_GPU", "MLX_TOPK_METAL"):
+        if name in os.environ:
+            print(f"{name}: {os.environ[name]!r}")
 
 
 def run(device, dtypes):
     """Prints a line per kernel and dtype; returns what failed."""
     failures = []
     total = 0
-    started, _ = _selection.metal_kernel_report()
-    for kernel in (k.name for k in _selection.MetalKernel):
+    started, _ = device.report()
+    for kernel in KERNELS:
         for dtype in dtypes:
             before = len(failures)
-            launches, _ = _selection.metal_kernel_report()
+            launches, _ = device.report()
             made = check_kernel(device, kernel, dtype, failures)
-            launched = _selection.metal_kernel_report()[0] - launches
+            launched = device.report()[0] - launches
             failed = len(failures) - before
             if launched == 0:
                 failures.append(f"{kernel} {dtype}: no kernel was launched")
@@ -245,7 +238,7 @@ def run(device, dtypes):
                 flush=True,
             )
     check_gradient(device, failures)
-    launches, broken = _selection.metal_kernel_report()
+    launches, broken = device.report()
     for name, reason in broken:
         failures.append(f"{name} cannot be used: {reason}")
     for failure in failures[:20]:
@@ -287,23 +280,16 @@ def bench(stream):
         print(f"{name:36} {times}", flush=True)
 
 
-def main():
+def main(device=None):
     parser = argparse.ArgumentParser(prog="python -m mlx.selftest")
     parser.add_argument("--bench", action="store_true", help="measure, too")
     parser.add_argument(
         "--dtypes", nargs="+", choices=DTYPES, default=DTYPES, metavar="DTYPE"
     )
-    parser.add_argument(
-        "--emulate",
-        metavar="LIBRARY",
-        help="instead of a GPU, kernels that metal.emulator built",
-    )
     arguments = parser.parse_args()
-    if arguments.emulate:
-        device = emulator(arguments.emulate)
-    elif mx.metal.is_available():
+    if device is None and mx.metal.is_available():
         device = gpu()
-    else:
+    if device is None:
         describe(Device(mx.cpu))
         print("There is no Metal GPU here: nothing was tested.")
         return 2

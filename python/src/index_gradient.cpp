@@ -1,25 +1,33 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The option in Python: a process default, and a context manager per thread.
+// The index gradient mode in Python: a default for the process, and a context
+// manager that sets the mode of a thread.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <string>
 
 #include "mlx/index_gradient.h"
-
-#include "python/src/bindings.h"
-
-namespace topk_bindings {
+#include "python/src/scope_context.h"
+#include "python/src/topk_bindings.h"
 
 namespace mx = mlx::core;
+namespace nb = nanobind;
 using namespace nb::literals;
+using namespace topk_bindings;
+
+namespace {
 
 using IndexGradientContext =
     ScopeContext<mx::IndexGradientScope, mx::IndexGradient>;
 
-void init_index_gradient(nb::module_& core) {
-  // Fails here, at import, if the environment variable is wrong.
+void init_default(nb::module_& m) {
+  // Reads the environment, so that the import fails if its value is bad.
   mx::default_index_gradient();
 
-  replace(
-      core,
+  define(
+      m,
       "default_index_gradient",
       []() { return mx::to_string(mx::default_index_gradient()); },
       nb::sig(
@@ -34,8 +42,8 @@ void init_index_gradient(nb::module_& core) {
             str: ``"stop"``, ``"zero"`` or ``"error"``.
       )pbdoc");
 
-  replace(
-      core,
+  define(
+      m,
       "set_default_index_gradient",
       [](const std::string& mode) {
         mx::set_default_index_gradient(mx::to_index_gradient(mode));
@@ -54,18 +62,16 @@ void init_index_gradient(nb::module_& core) {
         Raises:
             ValueError: If ``mode`` is not one of the three.
       )pbdoc");
+}
 
+void init_context(nb::module_& m) {
   nb::class_<IndexGradientContext>(
-      core,
+      m,
       "index_gradient",
       R"pbdoc(
         A context manager that decides what a gradient through an index means.
 
-        Ops that return indices (:func:`topk`, :func:`argsort`,
-        :func:`argpartition`, :func:`argmax`, ...) read the mode when they are
-        called, so that a compiled function keeps the mode it was traced under.
-        The mode is in force on the thread that entered the context.
-
+)pbdoc" INDEX_GRADIENT_READERS R"pbdoc(
         * ``"stop"``, the default: indices are constants to every transform.
         * ``"zero"``: the op stays on the tape and its gradient is zero. Gathers
           still refuse to differentiate through an index.
@@ -80,7 +86,8 @@ void init_index_gradient(nb::module_& core) {
       .def(
           "__init__",
           [](IndexGradientContext* self, const std::string& mode) {
-            new (self) IndexGradientContext(mx::to_index_gradient(mode));
+            new (self) IndexGradientContext(
+                mx::to_index_gradient(mode), "index_gradient");
           },
           "mode"_a,
           nb::sig(
@@ -101,4 +108,9 @@ void init_index_gradient(nb::module_& core) {
           nb::sig("def __exit__(self, *exception: object) -> None"));
 }
 
-} // namespace topk_bindings
+} // namespace
+
+void init_index_gradient(nb::module_& m) {
+  init_default(m);
+  init_context(m);
+}

@@ -8,21 +8,25 @@
 
 #include <list>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <tuple>
 #include <vector>
 
 /**
- * A C++ scope as a context manager. Scopes nest, so that one object may be
- * entered again before it is left.
+ * Makes a context manager of a C++ scope. One object may be entered several
+ * times before it is exited as often.
  */
 template <typename Scope, typename... Arguments>
 struct ScopeContext {
   std::tuple<Arguments...> arguments;
+  // What Python calls the context manager, for errors.
+  const char* name;
   std::list<Scope> scopes;
   std::vector<std::thread::id> threads;
 
-  explicit ScopeContext(Arguments... arguments) : arguments(arguments...) {}
+  ScopeContext(Arguments... arguments, const char* name)
+      : arguments(arguments...), name(name) {}
   ScopeContext(const ScopeContext&) = delete;
 
   static std::thread::id this_thread() {
@@ -41,7 +45,8 @@ struct ScopeContext {
   static void exit(ScopeContext& self, nanobind::args) {
     if (self.scopes.empty() || self.threads.back() != this_thread()) {
       throw std::runtime_error(
-          "A context must be left on the thread that entered it, once.");
+          std::string(self.name) +
+          " was exited on another thread, or more than once.");
     }
     self.scopes.pop_back();
     self.threads.pop_back();

@@ -18,9 +18,10 @@
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/mlx.h"
-#include "mlx/portable_graph.h"
-#include "mlx/selection.h"
-#include "mlx/selection_primitives.h"
+#include "mlx/topk_primitive.h"
+#include "overlay/portable_graph.h"
+#include "overlay/selection.h"
+#include "overlay/stable_sort.h"
 
 using namespace mlx::core;
 using selection::TopKMode;
@@ -128,21 +129,17 @@ void test_a_plan_follows_the_size_and_k() {
   CHECK(plan(n, 101) == TopKAlgorithm::select);
 }
 
-void test_a_plan_follows_what_is_forced_where_it_can() {
-  auto plan = [](int n, int k) {
-    return plan_topk({2, n}, {n, 1}, 1, k, TopKOrder::sorted).algorithm;
-  };
+void test_an_algorithm_can_be_used_within_its_limits() {
   using enum TopKAlgorithm;
+  auto sorted = TopKOrder::sorted;
   for (auto algorithm : {lanes, short_row, bounded, select}) {
-    force_topk_algorithm(algorithm);
-    CHECK(plan(100, 10) == algorithm);
+    CHECK(can_use(algorithm, 100, 10, sorted));
     bool is_short = algorithm == lanes || algorithm == short_row;
-    CHECK((plan(100000, 10) == algorithm) != is_short);
+    CHECK(can_use(algorithm, 100000, 10, sorted) != is_short);
   }
-  // select, the last, was forced; without it, a row like this is bounded.
-  CHECK(plan(100000, 10) == select);
-  force_topk_algorithm(std::nullopt);
-  CHECK(plan(100000, 10) == bounded);
+  CHECK(!can_use(whole_row, 10, 10, sorted));
+  CHECK(can_use(whole_row, 10, 10, TopKOrder::unsorted));
+  CHECK(!can_use(whole_row, 11, 10, TopKOrder::unsorted));
 }
 
 void test_offsets_do_not_overflow_an_int() {
@@ -309,8 +306,8 @@ void test_gradients_and_transforms() {
 void test_primitives_have_rules_of_their_own() {
   // What a graph built by hand gets, without the ops' cuts and marks.
   auto partition = [](const std::vector<array>& in) {
-    auto primitive = std::make_shared<RowOrder>(
-        default_stream(Device::cpu), 1, 0, OrderResult::indices);
+    auto primitive = std::make_shared<StableSort>(
+        default_stream(Device::cpu), 1, 0, SortResult::indices);
     return std::vector<array>{array(in[0].shape(), uint32, primitive, in)};
   };
   auto a = array({3.0f, 1.0f, 2.0f});
@@ -440,7 +437,7 @@ void test_kernels_leave_no_upper_halves_in_use() {
           0,
           1);
       CHECK(!*upper_halves_in_use());
-      for (auto result : {OrderResult::values, OrderResult::indices}) {
+      for (auto result : {cpu::SortOutput::values, cpu::SortOutput::indices}) {
         for (std::optional<size_t> kth : {std::optional<size_t>{}, {n / 2}}) {
           kernels->order(
               {&rows, kth, result, float32, in.data(), values.data()}, 0, 1);
@@ -464,7 +461,7 @@ int main() {
   test_a_plan_merges_axes_that_share_a_stride();
   test_a_plan_knows_when_nothing_is_to_be_selected();
   test_a_plan_follows_the_size_and_k();
-  test_a_plan_follows_what_is_forced_where_it_can();
+  test_an_algorithm_can_be_used_within_its_limits();
   test_offsets_do_not_overflow_an_int();
   test_keys_order_as_the_contract_does();
   test_kernels_agree_with_mlx_primitives();

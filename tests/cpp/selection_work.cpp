@@ -77,19 +77,26 @@ int main(int argc, char** argv) {
   auto row = make_row(argv[3], n);
   std::vector<float> values(n);
   std::vector<uint32_t> indices(n);
-  cpu::use_selection_kernels(argv[1]);
-  auto& kernels = cpu::selection_kernels();
+  auto& available = cpu::available_selection_kernels();
+  auto found =
+      std::find_if(available.begin(), available.end(), [&](auto kernels) {
+        return std::string(kernels->name) == argv[1];
+      });
+  if (found == available.end()) {
+    return 2;
+  }
+  auto& kernels = **found;
 
   if (algorithms.count(work)) {
-    force_topk_algorithm(algorithms.at(work));
-    auto order = selection::TopKOrder::unsorted;
+    auto order = TopKOrder::unsorted;
     auto plan = plan_topk({1, n}, {n, 1}, 1, k, order);
-    if (plan.algorithm != algorithms.at(work)) {
+    plan.algorithm = algorithms.at(work);
+    if (!can_use(plan.algorithm, n, k, order)) {
       return 2;
     }
     cpu::TopKJob job{
         &plan,
-        selection::TopKMode::largest,
+        TopKMode::largest,
         false,
         1,
         float32,
@@ -107,6 +114,6 @@ int main(int argc, char** argv) {
   }
   auto rows = plan_rows({1, n}, {n, 1}, 1, n);
   cpu::OrderJob job{
-      &rows, kth, OrderResult::indices, float32, row.data(), indices.data()};
+      &rows, kth, cpu::SortOutput::indices, float32, row.data(), indices.data()};
   counted(kernels.order, job);
 }

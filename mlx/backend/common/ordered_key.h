@@ -1,13 +1,14 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The order of selection, once for all C++: unsigned integers that compare as
-// the contract says elements do. NaN is greatest whatever its sign and payload,
-// the two zeros are equal, complex numbers compare by real, then by imaginary
-// part.
+// The order of elements, for all C++ code: maps each element to an unsigned
+// integer, its key, such that keys compare as elements do. NaN is greatest
+// whatever its sign and payload, the two zeros are equal, and complex numbers
+// compare by their real parts, then by their imaginary parts.
 
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -39,7 +40,7 @@ struct UnsignedOfSize<8> {
 template <typename T>
 using OrderedKey = typename UnsignedOfSize<sizeof(T)>::type;
 
-/** Types with NaN and two zeros: equal keys do not mean equal bits. */
+/** Types with NaN and two zeros, so elements with equal keys may differ. */
 template <typename T>
 constexpr bool is_floating = std::is_floating_point_v<T> ||
     std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>;
@@ -55,7 +56,7 @@ constexpr OrderedKey<T> infinity_bits() {
   }
 }
 
-/** The key of every NaN, and the greatest that ordered_key returns. */
+/** Returns the key of every NaN, the greatest key. */
 template <typename T>
 constexpr OrderedKey<T> nan_key() {
   if constexpr (is_floating<T>) {
@@ -67,7 +68,7 @@ constexpr OrderedKey<T> nan_key() {
   }
 }
 
-// Without branches, so that a loop over it becomes vector instructions.
+/** Returns the key of ``value``. Has no branches, so loops are vectorised. */
 template <typename T>
 inline OrderedKey<T> ordered_key(T value) {
   using Key = OrderedKey<T>;
@@ -82,8 +83,9 @@ inline OrderedKey<T> ordered_key(T value) {
     constexpr auto nan = nan_key<float>();
     return real == nan || imag == nan ? nan_key<T>() : (Key(real) << 32) | imag;
   } else {
-    // Sign and magnitude become two's complement, which has one zero, and then
-    // -infinity becomes 0, which wraps NaNs with a sign round to the others.
+    // Turns sign and magnitude into two's complement, which has one zero. Then
+    // adds what moves -infinity to 0. Negative NaNs are below -infinity, so
+    // they wrap around to the greatest keys, where the other NaNs are.
     auto bits = std::bit_cast<Key>(value);
     auto sign = static_cast<Key>(
         static_cast<std::make_signed_t<Key>>(bits) >> sign_bit);
@@ -94,7 +96,7 @@ inline OrderedKey<T> ordered_key(T value) {
   }
 }
 
-/** The element that has a key: for zeros and NaNs, one of them. */
+/** Returns the element with this key: for zeros and NaNs, one of several. */
 template <typename T>
 inline T element_of_key(OrderedKey<T> key) {
   using Key = OrderedKey<T>;

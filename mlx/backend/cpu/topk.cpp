@@ -1,31 +1,44 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The primitives on the CPU: memory for the outputs, and a job for the kernels
-// in selection/. What scratch a kernel takes is said in docs/topk.md.
+// TopK on the CPU: allocates the outputs and hands a job to the kernels in
+// selection/.
 
 #include "mlx/allocator.h"
+#include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/threads.h"
-#include "mlx/backend/metal/emulated.h"
-#include "mlx/backend/upstream_eval.h"
-#include "mlx/selection_primitives.h"
+#include "mlx/backend/cpu/split_rows.h"
+#include "mlx/topk_primitive.h"
 
 namespace mlx::core {
 
 namespace {
 
-// Of so many elements, less is done sooner than another thread wakes up.
-constexpr int64_t part_of_topk = 1 << 17;
-constexpr int64_t part_of_order = 1 << 15;
-constexpr int64_t part_of_arg_best = 1 << 18;
+// The smallest task worth giving to a helper thread, in elements.
+constexpr int64_t elements_per_part = 1 << 17;
 
-/** work(first, last) over all rows, by several threads if it is worth while. */
-template <typename Work>
-void split_rows(const RowPlan& rows, int64_t elements_of_part, Work&& work) {
-  cpu::AtWork here;
-  auto of_part = elements_of_part / std::max<int64_t>(rows.axis_size, 1) + 1;
-  cpu::split_work(rows.rows, of_part, selection::threads(), work);
+/** Whether rows are done one after the other, each by several threads. */
+bool splits_each_row(const TopKPlan& plan, int64_t threads) {
+  auto& rows = plan.rows;
+  return rows.rows == 1 ||
+      (rows.rows < threads && plan.algorithm == TopKAlgorithm::bounded &&
+       rows.axis_size > 2 * elements_per_part);
+}
+
+void run_job(cpu::TopKJob& job) {
+  auto& kernels = cpu::selection_kernels();
+  auto& rows = job.plan->rows;
+  auto threads = selection::threads();
+  if (splits_each_row(*job.plan, threads)) {
+    job.threads_of_a_row = threads;
+    cpu::AtWork here;
+    kernels.topk(job, 0, rows.rows);
+  } else {
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.topk(job, first, last);
+    });
+  }
 }
 
 } // namespace
@@ -36,14 +49,6 @@ void TopK::eval_cpu(
   auto& in = inputs[0];
   auto& values = outputs[0];
   auto& indices = outputs[1];
-  if (metal::emulates_metal()) {
-    auto selection = metal::plan_topk(in, axis_, k_, mode_, order_);
-    auto& encoder = cpu::get_command_encoder(stream());
-    if (!metal::emulate(selection, in, &values, &indices, encoder)) {
-      eval_by_upstream(*this, inputs, outputs);
-    }
-    return;
-  }
   values.set_data(allocator::malloc(values.nbytes()));
   indices.set_data(allocator::malloc(indices.nbytes()));
 
@@ -51,98 +56,27 @@ void TopK::eval_cpu(
   encoder.set_input_array(in);
   encoder.set_output_array(values);
   encoder.set_output_array(indices);
-  encoder.dispatch([in = array::unsafe_weak_copy(in),
-                    values = array::unsafe_weak_copy(values),
-                    indices = array::unsafe_weak_copy(indices),
-                    plan =
-                        plan_topk(in.shape(), in.strides(), axis_, k_, order_),
-                    mode = mode_,
-                    sorted = order_ == TopKOrder::sorted]() mutable {
-    if (plan.k == 0 || plan.rows.rows == 0) {
-      return;
-    }
-    // Either several rows at once, or each by several threads.
-    int64_t threads = selection::threads();
-    bool few = plan.rows.rows == 1 ||
-        (plan.rows.rows < threads && plan.algorithm == TopKAlgorithm::bounded &&
-         plan.rows.axis_size > 2 * part_of_topk);
-    cpu::TopKJob job{
-        &plan,
-        mode,
-        sorted,
-        few ? threads : 1,
-        in.dtype(),
-        in.data<void>(),
-        values.data<void>(),
-        indices.data<uint32_t>()};
-    auto& kernels = cpu::selection_kernels();
-    if (few) {
-      cpu::AtWork here;
-      kernels.topk(job, 0, plan.rows.rows);
-    } else {
-      split_rows(plan.rows, part_of_topk, [&](auto first, auto last) {
-        kernels.topk(job, first, last);
+  encoder.dispatch(
+      [in = array::unsafe_weak_copy(in),
+       values = array::unsafe_weak_copy(values),
+       indices = array::unsafe_weak_copy(indices),
+       plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
+       mode = mode_,
+       sorted = order_ == TopKOrder::sorted]() mutable {
+        if (plan.k == 0 || plan.rows.rows == 0) {
+          return;
+        }
+        cpu::TopKJob job{
+            &plan,
+            mode,
+            sorted,
+            1,
+            in.dtype(),
+            in.data<void>(),
+            values.data<void>(),
+            indices.data<uint32_t>()};
+        run_job(job);
       });
-    }
-  });
-}
-
-void RowOrder::eval_cpu(const std::vector<array>& inputs, array& out) {
-  auto& in = inputs[0];
-  auto& encoder = cpu::get_command_encoder(stream());
-  auto n = in.shape(axis_);
-  std::optional<size_t> kth;
-  if (kth_) {
-    kth = *kth_ < 0 ? *kth_ + n : *kth_;
-  }
-  if (kth && metal::emulates_metal()) {
-    auto selection = metal::plan_partition(in, axis_, *kth, result_);
-    bool of_values = result_ == OrderResult::values;
-    auto values = of_values ? &out : nullptr;
-    auto indices = of_values ? nullptr : &out;
-    if (!metal::emulate(selection, in, values, indices, encoder)) {
-      eval_by_upstream(*this, inputs, out);
-    }
-    return;
-  }
-  out.set_data(allocator::malloc(out.nbytes()));
-  encoder.set_input_array(in);
-  encoder.set_output_array(out);
-  encoder.dispatch([in = array::unsafe_weak_copy(in),
-                    out = array::unsafe_weak_copy(out),
-                    rows = plan_rows(in.shape(), in.strides(), axis_, n),
-                    result = result_,
-                    kth]() mutable {
-    if (rows.axis_size == 0) {
-      return;
-    }
-    cpu::OrderJob job{
-        &rows, kth, result, in.dtype(), in.data<void>(), out.data<void>()};
-    auto& kernels = cpu::selection_kernels();
-    split_rows(rows, part_of_order, [&](auto first, auto last) {
-      kernels.order(job, first, last);
-    });
-  });
-}
-
-void ArgBest::eval_cpu(const std::vector<array>& inputs, array& out) {
-  auto& in = inputs[0];
-  out.set_data(allocator::malloc(out.nbytes()));
-
-  auto& encoder = cpu::get_command_encoder(stream());
-  encoder.set_input_array(in);
-  encoder.set_output_array(out);
-  encoder.dispatch([in = array::unsafe_weak_copy(in),
-                    out = array::unsafe_weak_copy(out),
-                    rows = plan_rows(in.shape(), in.strides(), axis_, 1),
-                    mode = mode_]() mutable {
-    cpu::ArgBestJob job{
-        &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
-    auto& kernels = cpu::selection_kernels();
-    split_rows(rows, part_of_arg_best, [&](auto first, auto last) {
-      kernels.arg_best(job, first, last);
-    });
-  });
 }
 
 } // namespace mlx::core

@@ -1,55 +1,44 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// TopK and RowOrder on Metal. The kernels are compiled from the source that is
-// in the library, when one is first asked for; where that fails upstream sorts.
-// Compiled and linked for macOS; nobody has run it yet.
+// Records the launches of backend/gpu with Metal's command encoder.
 
-#include <stdexcept>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "mlx/allocator.h"
-#include "mlx/backend/gpu_selection.h"
+#include "mlx/backend/gpu/device.h"
+#include "mlx/backend/gpu/kernel_encoder.h"
 #include "mlx/backend/metal/device.h"
-#include "mlx/backend/metal/topk_dispatch.h"
-#include "mlx/backend/upstream_eval.h"
-#include "mlx/selection_primitives.h"
+#include "mlx/backend/metal/kernel_library.h"
 
-namespace mlx::core {
-
-namespace metal {
+namespace mlx::core::gpu {
 
 namespace {
 
 class MetalEncoder : public KernelEncoder {
  public:
-  explicit MetalEncoder(Stream stream)
-      : device_(device(stream.device)), encoder_(get_command_encoder(stream)) {}
+  MetalEncoder(KernelArrays arrays, const Stream& s)
+      : arrays_(std::move(arrays)),
+        device_(metal::device(s.device)),
+        encoder_(metal::get_command_encoder(s)) {}
 
-  void prepare(const Dispatch& dispatch) override {
-    auto kernel = pipeline(dispatch);
-    if (kernel->maxTotalThreadsPerThreadgroup() < dispatch.threads) {
-      throw std::runtime_error(
-          "[topk] " + dispatch.kernel +
-          " needs more threads than it may have.");
+  void add_scratch(const Scratch& scratch) override {
+    auto& memory = arrays_.add_scratch(scratch);
+    memory.set_data(allocator::malloc(memory.nbytes()));
+    encoder_.add_temporary(memory);
+  }
+
+  void set_kernel(const Launch& launch) override {
+    encoder_.set_compute_pipeline_state(metal::topk_kernel(device_, launch));
+  }
+
+  void set_array(const KernelBuffer& buffer) override {
+    if (buffer.written) {
+      encoder_.set_output_array(arrays_.get_output(buffer.array), buffer.index);
+    } else {
+      encoder_.set_input_array(arrays_.get(buffer.array), buffer.index);
     }
-  }
-
-  array scratch(int64_t bytes) override {
-    auto result = scratch_array(bytes);
-    result.set_data(allocator::malloc(result.nbytes()));
-    encoder_.add_temporary(result);
-    return result;
-  }
-
-  void set_kernel(const Dispatch& dispatch) override {
-    encoder_.set_compute_pipeline_state(pipeline(dispatch));
-  }
-
-  void set_input(const array& a, int index) override {
-    encoder_.set_input_array(a, index);
-  }
-
-  void set_output(array& a, int index) override {
-    encoder_.set_output_array(a, index);
   }
 
   void set_bytes(const void* data, size_t bytes, int index) override {
@@ -60,32 +49,31 @@ class MetalEncoder : public KernelEncoder {
     encoder_.set_threadgroup_memory_length(bytes, index);
   }
 
-  void launch(const Dispatch& dispatch) override {
-    auto& [x, y, z] = dispatch.groups;
+  void launch(const Launch& launch) override {
+    auto& [x, y, z] = launch.groups;
     encoder_.dispatch_threadgroups(
-        MTL::Size(x, y, z), MTL::Size(dispatch.threads, 1, 1));
+        MTL::Size(x, y, z), MTL::Size(launch.threads, 1, 1));
   }
 
  private:
-  MTL::ComputePipelineState* pipeline(const Dispatch& dispatch) {
-    auto library = device_.get_library(
-        "mlx_topk_" + dispatch.kernel, [&] { return source_of(dispatch); });
-    return device_.get_kernel(dispatch.kernel, library);
-  }
-
-  Device& device_;
-  CommandEncoder& encoder_;
+  KernelArrays arrays_;
+  metal::Device& device_;
+  metal::CommandEncoder& encoder_;
 };
 
-/** False: nothing was recorded, and it is upstream's turn. */
+} // namespace
+
+bool kernels_available() {
+  return true;
+}
+
 bool run(
-    const std::optional<Selection>& selection,
+    const std::optional<LaunchPlan>& plan,
     const array& in,
     array* values,
     array* indices,
-    Stream stream) {
-  MetalEncoder encoder(stream);
-  if (!selection || !prepare(*selection, encoder)) {
+    const Stream& s) {
+  if (!plan || !metal::has_kernels(metal::device(s.device), *plan)) {
     return false;
   }
   for (auto output : {values, indices}) {
@@ -93,45 +81,13 @@ bool run(
       output->set_data(allocator::malloc(output->nbytes()));
     }
   }
-  encode(*selection, in, values, indices, encoder);
+  MetalEncoder encoder({in, values, indices}, s);
+  encode(*plan, encoder);
   return true;
 }
 
-} // namespace
-
-} // namespace metal
-
-bool gpu_has_topk(const array& a, int, int k) {
-  return metal::can_topk(a.dtype(), k);
+void add_temporaries(const std::vector<array>& arrays, const Stream& s) {
+  metal::get_command_encoder(s).add_temporaries(arrays);
 }
 
-bool gpu_has_partition(const array& a, int axis, int kth) {
-  int size = a.shape(axis);
-  return metal::can_partition(a.dtype(), size, kth < 0 ? kth + size : kth);
-}
-
-void TopK::eval_gpu(
-    const std::vector<array>& inputs,
-    std::vector<array>& outputs) {
-  auto selection = metal::plan_topk(inputs[0], axis_, k_, mode_, order_);
-  if (!metal::run(selection, inputs[0], &outputs[0], &outputs[1], stream())) {
-    eval_by_upstream(*this, inputs, outputs);
-  }
-}
-
-void RowOrder::eval_gpu(const std::vector<array>& inputs, array& out) {
-  bool of_values = result_ == OrderResult::values;
-  std::optional<metal::Selection> selection;
-  if (kth_) {
-    auto size = inputs[0].shape(axis_);
-    auto kth = *kth_ < 0 ? *kth_ + size : *kth_;
-    selection = metal::plan_partition(inputs[0], axis_, kth, result_);
-  }
-  auto values = of_values ? &out : nullptr;
-  auto indices = of_values ? nullptr : &out;
-  if (!metal::run(selection, inputs[0], values, indices, stream())) {
-    eval_by_upstream(*this, inputs, out);
-  }
-}
-
-} // namespace mlx::core
+} // namespace mlx::core::gpu

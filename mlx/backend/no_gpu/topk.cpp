@@ -1,11 +1,12 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where there is no kernel for the GPU, ops on its streams are upstream's.
+// Without kernels for a GPU, ops on its streams are composed of other ops.
 
 #include <stdexcept>
 
-#include "mlx/backend/gpu_selection.h"
-#include "mlx/selection_primitives.h"
+#include "mlx/backend/gpu/device.h"
+#include "mlx/backend/gpu/topk.h"
+#include "mlx/topk_primitive.h"
 
 namespace mlx::core {
 
@@ -13,17 +14,11 @@ bool gpu_has_topk(const array&, int, int) {
   return false;
 }
 
-bool gpu_has_partition(const array&, int, int) {
-  return false;
-}
-
 void TopK::eval_gpu(const std::vector<array>&, std::vector<array>&) {
-  throw std::runtime_error("[TopK::eval_gpu] has no kernel for this device.");
+  throw std::runtime_error(
+      "[TopK::eval_gpu] There is no kernel for this device.");
 }
 
-void RowOrder::eval_gpu(const std::vector<array>&, array&) {
-  throw std::runtime_error(
-      "[RowOrder::eval_gpu] has no kernel for this device.");
-}
+void gpu::add_temporaries(const std::vector<array>&, const Stream&) {}
 
 } // namespace mlx::core

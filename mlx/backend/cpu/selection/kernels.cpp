@@ -2,9 +2,6 @@
 
 #include "mlx/backend/cpu/selection/kernels.h"
 
-#include <atomic>
-#include <stdexcept>
-
 namespace mlx::core::cpu {
 
 extern const SelectionKernels baseline_kernels;
@@ -36,27 +33,9 @@ const std::vector<const SelectionKernels*>& available_selection_kernels() {
   return available;
 }
 
-namespace {
-
-std::atomic<const SelectionKernels*>& chosen() {
+std::atomic<const SelectionKernels*>& current_selection_kernels() {
   static std::atomic kernels = available_selection_kernels().front();
   return kernels;
-}
-
-} // namespace
-
-const SelectionKernels& selection_kernels() {
-  return *chosen();
-}
-
-void use_selection_kernels(const std::string& name) {
-  for (auto kernels : available_selection_kernels()) {
-    if (kernels->name == name) {
-      chosen() = kernels;
-      return;
-    }
-  }
-  throw std::invalid_argument("[selection] no kernels named " + name + ".");
 }
 
 } // namespace mlx::core::cpu

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,7 +13,7 @@
 
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/dtype.h"
-#include "mlx/selection_primitives.h"
+#include "mlx/topk.h"
 
 namespace mlx::core::cpu {
 
@@ -26,6 +27,9 @@ struct TopKJob {
   void* values;
   uint32_t* indices;
 };
+
+enum class SortOutput { values, indices };
+using OrderResult = SortOutput;
 
 struct OrderJob {
   const RowPlan* rows;
@@ -55,10 +59,11 @@ struct SelectionKernels {
 MLX_API const std::vector<const SelectionKernels*>&
 available_selection_kernels();
 
-/** The fastest, or what use_selection_kernels said. */
-const SelectionKernels& selection_kernels();
+/** Returns the kernels in use: at first the fastest. Can be set. */
+MLX_API std::atomic<const SelectionKernels*>& current_selection_kernels();
 
-/** For tests; throws std::invalid_argument if the machine has none such. */
-MLX_API void use_selection_kernels(const std::string& name);
+inline const SelectionKernels& selection_kernels() {
+  return *current_selection_kernels();
+}
 
 } // namespace mlx::core::cpu

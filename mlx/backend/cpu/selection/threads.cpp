@@ -17,6 +17,7 @@
 #include <sched.h>
 #endif
 
+#include "mlx/environment.h"
 #include "mlx/threadpool.h"
 #include "mlx/topk.h"
 
@@ -26,7 +27,7 @@ namespace {
 
 constexpr int max_threads = 1024;
 
-int check_threads(const char* who, long threads, const std::string& got) {
+int check_threads(const std::string& who, long threads, const std::string& got) {
   if (threads < 1 || threads > max_threads) {
     std::ostringstream msg;
     msg << "[" << who << "] the number of threads must be between 1 and "
@@ -36,7 +37,7 @@ int check_threads(const char* who, long threads, const std::string& got) {
   return threads;
 }
 
-int threads_from(const char* variable, const std::string& value) {
+int threads_from(const std::string& variable, const std::string& value) {
   char* end = nullptr;
   auto threads = std::strtol(value.c_str(), &end, 10);
   bool whole = !value.empty() && *end == '\0';
@@ -55,9 +56,8 @@ int processors() {
 
 std::atomic<int>& threads_setting() {
   static std::atomic<int> threads = [] {
-    constexpr auto variable = "MLX_SELECTION_THREADS";
-    if (auto value = std::getenv(variable)) {
-      return threads_from(variable, value);
+    if (auto variable = read_variable(Setting::threads)) {
+      return threads_from(variable->name, variable->value);
     }
     return processors();
   }();

@@ -1,0 +1,72 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Where the rows along one axis are: arithmetic on shapes and strides.
+
+#pragma once
+
+#include <cstdint>
+
+#include "mlx/array.h"
+
+namespace mlx::core {
+
+/**
+ * The rows along one axis: where each starts in the input, and in a
+ * row-contiguous output whose shape differs only in the size of that axis.
+ * Offsets and strides are in elements.
+ */
+struct RowPlan {
+  int64_t rows;
+  int64_t axis_size;
+  int64_t in_axis_stride;
+  int64_t out_axis_stride;
+
+  // The other axes, outermost first. Neighbours are merged if one stride serves
+  // for both, so a size may exceed an int.
+  Strides shape;
+  Strides in_strides;
+  Strides out_strides;
+
+  // The greatest offset of an element of the input, from its first.
+  int64_t last_in_offset;
+};
+
+/** ``strides`` are those of the input. */
+RowPlan plan_rows(
+    const Shape& shape,
+    const Strides& strides,
+    int axis,
+    int out_axis_size);
+
+/** Walks over the rows of a plan in the order of the output. */
+class RowCursor {
+ public:
+  explicit RowCursor(const RowPlan& plan, int64_t first = 0);
+
+  void next() {
+    for (int i = static_cast<int>(position_.size()) - 1; i >= 0; --i) {
+      in_offset += plan_.in_strides[i];
+      out_offset += plan_.out_strides[i];
+      if (++position_[i] < plan_.shape[i]) {
+        return;
+      }
+      in_offset -= plan_.in_strides[i] * plan_.shape[i];
+      out_offset -= plan_.out_strides[i] * plan_.shape[i];
+      position_[i] = 0;
+    }
+  }
+
+  /** Returns how many rows are left in the innermost of the other axes. */
+  int64_t left_of_inner() const {
+    return position_.empty() ? 1 : plan_.shape.back() - position_.back();
+  }
+
+  int64_t in_offset{0};
+  int64_t out_offset{0};
+
+ private:
+  const RowPlan& plan_;
+  Strides position_;
+};
+
+} // namespace mlx::core

@@ -1,0 +1,27 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "mlx/backend/common/row_plan.h"
+#include "mlx/backend/cpu/selection/threads.h"
+#include "mlx/topk.h"
+
+namespace mlx::core::cpu {
+
+/**
+ * Calls work(first, last) for ranges that cover all rows, from several threads
+ * if there are at least two times ``elements_per_part`` elements.
+ */
+template <typename Work>
+void split_rows(const RowPlan& rows, int64_t elements_per_part, Work&& work) {
+  AtWork here;
+  auto rows_per_part =
+      elements_per_part / std::max<int64_t>(rows.axis_size, 1) + 1;
+  split_work(rows.rows, rows_per_part, selection::threads(), work);
+}
+
+} // namespace mlx::core::cpu

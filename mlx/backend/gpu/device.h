@@ -1,0 +1,34 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// What each kind of GPU implements for the shared code in this folder.
+
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "mlx/array.h"
+#include "mlx/backend/gpu/launch.h"
+#include "mlx/stream.h"
+
+namespace mlx::core::gpu {
+
+/** Whether the library that this runs in has kernels for its GPU. */
+bool kernels_available();
+
+/**
+ * Allocates the outputs and records the launches of ``plan`` on ``s``. An
+ * output that the plan does not write is null. Returns false if there is no
+ * plan or a kernel cannot be used. Then nothing was recorded.
+ */
+bool run(
+    const std::optional<LaunchPlan>& plan,
+    const array& in,
+    array* values,
+    array* indices,
+    const Stream& s);
+
+/** Keeps ``arrays`` until the GPU has done what is recorded on ``s``. */
+void add_temporaries(const std::vector<array>& arrays, const Stream& s);
+
+} // namespace mlx::core::gpu

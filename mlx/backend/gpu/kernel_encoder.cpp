@@ -1,0 +1,62 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "mlx/backend/gpu/kernel_encoder.h"
+
+#include <algorithm>
+
+namespace mlx::core::gpu {
+
+void encode(const LaunchPlan& plan, KernelEncoder& encoder) {
+  for (auto& scratch : plan.scratch) {
+    encoder.add_scratch(scratch);
+  }
+  for (auto& launch : plan.launches) {
+    encoder.set_kernel(launch);
+    for (auto& buffer : launch.buffers) {
+      encoder.set_array(buffer);
+    }
+    encoder.set_bytes(
+        &launch.arguments, sizeof(TopKArguments), Launch::arguments_index);
+    encoder.set_bytes(
+        launch.axes.data(),
+        launch.axes.size() * sizeof(launch.axes[0]),
+        Launch::axes_index);
+    for (int i = 0; i < 2; ++i) {
+      if (launch.threadgroup_bytes[i] > 0) {
+        encoder.set_threadgroup_memory(launch.threadgroup_bytes[i], i);
+      }
+    }
+    encoder.launch(launch);
+  }
+}
+
+array& KernelArrays::add_scratch(const Scratch& scratch) {
+  // Two dimensions, so that neither exceeds an int.
+  constexpr int line = 1024;
+  auto bytes = std::max<int64_t>(scratch.bytes, 1);
+  auto lines = static_cast<int>((bytes + line - 1) / line);
+  scratch_.insert_or_assign(
+      scratch.array, array({lines, line}, uint8, nullptr, {}));
+  return scratch_.at(scratch.array);
+}
+
+const array& KernelArrays::get(KernelArray which) const {
+  switch (which) {
+    case KernelArray::input:
+      return in_;
+    // A kernel has a buffer for each output. It leaves the one that is not
+    // wanted alone, so any array will do there.
+    case KernelArray::values:
+      return values_ ? *values_ : *indices_;
+    case KernelArray::indices:
+      return indices_ ? *indices_ : *values_;
+    default:
+      return scratch_.at(which);
+  }
+}
+
+array& KernelArrays::get_output(KernelArray which) {
+  return const_cast<array&>(get(which));
+}
+
+} // namespace mlx::core::gpu

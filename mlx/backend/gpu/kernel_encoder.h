@@ -1,0 +1,58 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Where launches are recorded.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+
+#include "mlx/array.h"
+#include "mlx/backend/gpu/launch.h"
+
+namespace mlx::core::gpu {
+
+/** What a command encoder of Metal or CUDA, or an emulator, has to offer. */
+class KernelEncoder {
+ public:
+  virtual ~KernelEncoder() = default;
+
+  /** Allocates memory that lives until everything recorded has run. */
+  virtual void add_scratch(const Scratch& scratch) = 0;
+
+  /** Begins a launch. The next calls bind what it uses. */
+  virtual void set_kernel(const Launch& launch) = 0;
+  virtual void set_array(const KernelBuffer& buffer) = 0;
+  virtual void set_bytes(const void* data, size_t bytes, int index) = 0;
+  virtual void set_threadgroup_memory(size_t bytes, int index) = 0;
+
+  /** Records the launch. */
+  virtual void launch(const Launch& launch) = 0;
+};
+
+/** Records all launches of ``plan`` in their order. */
+void encode(const LaunchPlan& plan, KernelEncoder& encoder);
+
+/** Says which array of one evaluation each KernelArray is. */
+class KernelArrays {
+ public:
+  /** An output that is not written is null. */
+  KernelArrays(const array& in, array* values, array* indices)
+      : in_(in), values_(values), indices_(indices) {}
+
+  /** Adds an array without data, of at least ``scratch.bytes``. */
+  array& add_scratch(const Scratch& scratch);
+
+  const array& get(KernelArray which) const;
+  /** ``which`` is not the input. */
+  array& get_output(KernelArray which);
+
+ private:
+  const array& in_;
+  array* values_;
+  array* indices_;
+  std::map<KernelArray, array> scratch_;
+};
+
+} // namespace mlx::core::gpu

@@ -1,0 +1,82 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Plans which kernels of mlx/backend/metal/kernels make a selection, with what
+// arguments. Nothing here touches a device, and nothing depends on the number
+// of rows but the grid: a batch gives what its rows give.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "mlx/backend/common/row_plan.h"
+#include "mlx/backend/gpu/launch.h"
+#include "mlx/backend/gpu/launch_tuning.h"
+#include "mlx/dtype.h"
+#include "mlx/topk.h"
+
+namespace mlx::core::gpu {
+
+/** Whether there is a plan for k and arrays of this type. */
+bool can_topk(Dtype dtype, int64_t k, const LaunchTuning& tuning);
+
+/**
+ * Plans the selection of the k best of each of ``rows``. The plan is empty if
+ * there is nothing to select. Returns nothing if the kernels cannot do it.
+ */
+std::optional<LaunchPlan> plan_topk_launches(
+    const RowPlan& rows,
+    Dtype dtype,
+    int64_t k,
+    TopKMode mode,
+    TopKOrder order,
+    const LaunchTuning& tuning);
+
+// ---- parts, from which other plans can be made ------------------------------
+
+/** What all launches of a plan have in common. */
+struct Selection {
+  RowPlan rows;
+  // The name of the kernels' template argument.
+  std::string key_type;
+  int64_t itemsize;
+  int64_t k;
+  bool smallest;
+  bool sorted;
+  bool writes_values;
+  bool writes_indices;
+
+  int64_t key_bytes() const {
+    return itemsize == 8 ? 8 : 4;
+  }
+};
+
+/**
+ * Returns the name by which the kernels know how ``dtype`` is ordered; empty if
+ * they cannot order it.
+ */
+std::string key_type_of(Dtype dtype);
+
+/** Whether topk_register selects k of ``size`` elements. */
+bool fits_registers(int64_t size, int64_t k, const LaunchTuning& tuning);
+
+LaunchPlan plan_selection(
+    const Selection& selection,
+    const LaunchTuning& tuning);
+
+/**
+ * Returns a launch of ``family``, such as "topk_split", with ``segments``
+ * threadgroups per row. Only its input is bound.
+ */
+Launch base_launch(
+    const Selection& selection,
+    const std::string& family,
+    int64_t segments);
+
+Launch register_launch(const Selection& selection);
+
+void bind_outputs(Launch& launch);
+
+} // namespace mlx::core::gpu

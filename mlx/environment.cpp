@@ -1,0 +1,42 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "mlx/environment.h"
+
+#include <cstdlib>
+#include <initializer_list>
+
+namespace mlx::core {
+
+namespace {
+
+/** Returns the variable's names. The first that is set counts. */
+std::initializer_list<const char*> names_of(Setting setting) {
+  static constexpr std::initializer_list<const char*> index_gradient{
+      "MLX_INDEX_GRADIENT", "MLX_TOPK_INDEX_GRADIENT"};
+  // The second names are those of version topk.1.
+  static constexpr std::initializer_list<const char*> threads{
+      "MLX_TOPK_THREADS", "MLX_SELECTION_THREADS"};
+  static constexpr std::initializer_list<const char*> gpu_tuning{
+      "MLX_TOPK_GPU", "MLX_TOPK_METAL"};
+  switch (setting) {
+    case Setting::index_gradient:
+      return index_gradient;
+    case Setting::threads:
+      return threads;
+    default:
+      return gpu_tuning;
+  }
+}
+
+} // namespace
+
+std::optional<Variable> read_variable(Setting setting) {
+  for (auto name : names_of(setting)) {
+    if (auto value = std::getenv(name)) {
+      return Variable{name, value};
+    }
+  }
+  return {};
+}
+
+} // namespace mlx::core

@@ -1,0 +1,24 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The one place that reads environment variables.
+
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace mlx::core {
+
+struct Variable {
+  // The name under which it was found, for errors.
+  std::string name;
+  std::string value;
+};
+
+/** Which settings there are. docs list what each means. */
+enum class Setting { index_gradient, threads, gpu_tuning };
+
+/** Returns what the environment says of ``setting``; empty if nothing. */
+std::optional<Variable> read_variable(Setting setting);
+
+} // namespace mlx::core

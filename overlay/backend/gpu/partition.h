@@ -1,0 +1,48 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Partitions on the GPU.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "mlx/array.h"
+#include "mlx/backend/common/row_plan.h"
+#include "mlx/backend/gpu/launch.h"
+#include "mlx/backend/gpu/launch_tuning.h"
+#include "mlx/dtype.h"
+#include "overlay/stable_sort.h"
+
+namespace mlx::core {
+
+/**
+ * Whether the GPU that this is built for has kernels that partition ``a``.
+ * ``axis`` is not negative.
+ */
+bool gpu_has_partition(const array& a, int kth, int axis);
+
+namespace gpu {
+
+/** Whether there is a plan. ``kth`` counts from the front. */
+bool can_partition(
+    Dtype dtype,
+    int64_t axis_size,
+    int64_t kth,
+    const LaunchTuning& tuning);
+
+/**
+ * Plans a partition of each of ``rows``. The plan is empty if there is nothing
+ * to do. Returns nothing if the kernels cannot do it. ``kth`` counts from the
+ * front.
+ */
+std::optional<LaunchPlan> plan_partition(
+    const RowPlan& rows,
+    Dtype dtype,
+    int64_t kth,
+    SortResult result,
+    const LaunchTuning& tuning);
+
+} // namespace gpu
+
+} // namespace mlx::core

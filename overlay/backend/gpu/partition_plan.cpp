@@ -1,0 +1,139 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// A partition selects the elements on one side of kth, and then copies all
+// others.
+
+#include <utility>
+
+#include "mlx/backend/gpu/plan_launches.h"
+#include "overlay/backend/gpu/partition.h"
+
+namespace mlx::core::gpu {
+
+namespace {
+
+// Selects the side of kth with fewer elements. On the right side the greater
+// element is better, and among equals the later one. So its rows are mirrored:
+// read and written from their ends.
+bool selects_from_right(int64_t axis_size, int64_t kth) {
+  return axis_size - kth < kth + 1;
+}
+
+int64_t selected_for(int64_t axis_size, int64_t kth) {
+  return selects_from_right(axis_size, kth) ? axis_size - kth : kth + 1;
+}
+
+void read_mirrored(TopKArguments& args) {
+  args.in_start += (int64_t(args.axis_size) - 1) * args.in_stride;
+  args.in_stride = -args.in_stride;
+}
+
+void write_mirrored(TopKArguments& args) {
+  args.out_start += (int64_t(args.axis_size) - 1) * args.out_stride;
+  args.out_stride = -args.out_stride;
+  args.mirrored = 1;
+}
+
+/** Returns the same rows with an output of k elements each, contiguous. */
+RowPlan with_contiguous_output(RowPlan rows, int64_t k) {
+  rows.out_axis_stride = 1;
+  int64_t stride = k;
+  for (int i = static_cast<int>(rows.shape.size()) - 1; i >= 0; --i) {
+    rows.out_strides[i] = stride;
+    stride *= rows.shape[i];
+  }
+  return rows;
+}
+
+LaunchPlan plan_in_registers(const Selection& selection, bool mirror) {
+  auto launch = register_launch(selection);
+  launch.arguments.writes_rest = 1;
+  if (mirror) {
+    read_mirrored(launch.arguments);
+    write_mirrored(launch.arguments);
+  }
+  return {{std::move(launch)}, {}};
+}
+
+/** Selects into scratch, from which topk_rest writes all of the output. */
+LaunchPlan plan_with_rest(
+    const Selection& selection,
+    bool mirror,
+    const LaunchTuning& tuning) {
+  auto first = selection;
+  first.rows = with_contiguous_output(selection.rows, selection.k);
+  first.writes_values = false;
+  first.writes_indices = true;
+  auto plan = plan_selection(first, tuning);
+  for (auto& launch : plan.launches) {
+    if (mirror) {
+      read_mirrored(launch.arguments);
+    }
+    for (auto& buffer : launch.buffers) {
+      if (buffer.array == KernelArray::indices) {
+        buffer.array = KernelArray::best_positions;
+      }
+    }
+  }
+  plan.scratch.push_back(
+      {KernelArray::best_positions, selection.rows.rows * selection.k * 4});
+
+  auto size = selection.rows.axis_size;
+  auto segments = (size + tuning.resident_size - 1) / tuning.resident_size;
+  auto rest = base_launch(selection, "topk_rest", segments);
+  bind_outputs(rest);
+  rest.buffers.push_back({6, KernelArray::best_positions, false});
+  if (mirror) {
+    read_mirrored(rest.arguments);
+    write_mirrored(rest.arguments);
+  }
+  plan.launches.push_back(std::move(rest));
+  return plan;
+}
+
+} // namespace
+
+bool can_partition(
+    Dtype dtype,
+    int64_t axis_size,
+    int64_t kth,
+    const LaunchTuning& tuning) {
+  auto k = selected_for(axis_size, kth);
+  if (!tuning.enabled || key_type_of(dtype).empty()) {
+    return false;
+  }
+  bool long_enough = axis_size > tuning.partition_size || tuning.only;
+  return fits_registers(axis_size, k, tuning) ||
+      (k <= tuning.selected_k && long_enough);
+}
+
+std::optional<LaunchPlan> plan_partition(
+    const RowPlan& rows,
+    Dtype dtype,
+    int64_t kth,
+    SortResult result,
+    const LaunchTuning& tuning) {
+  auto size = rows.axis_size;
+  if (!can_partition(dtype, size, kth, tuning)) {
+    return {};
+  }
+  if (size == 0 || rows.rows == 0) {
+    return LaunchPlan{};
+  }
+  bool mirror = selects_from_right(size, kth);
+  auto k = selected_for(size, kth);
+  Selection selection{
+      rows,
+      key_type_of(dtype),
+      static_cast<int64_t>(size_of(dtype)),
+      k,
+      !mirror,
+      true,
+      result == SortResult::values,
+      result == SortResult::indices};
+  return fits_registers(size, k, tuning)
+      ? plan_in_registers(selection, mirror)
+      : plan_with_rest(selection, mirror, tuning);
+}
+
+} // namespace mlx::core::gpu

@@ -1,0 +1,7 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The old name of overlay/selection.h. It goes with the next version.
+
+#pragma once
+
+#include "overlay/selection.h"

@@ -1,0 +1,38 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "overlay/python/replace.h"
+
+#include <nanobind/stl/string.h>
+
+#include "python/src/topk_bindings.h"
+
+namespace topk_bindings {
+
+namespace {
+
+nb::handle result_type;
+
+} // namespace
+
+void set_result_type(nb::handle type) {
+  result_type = type.inc_ref();
+}
+
+nb::object to_python(const mlx::core::TopKResult& result) {
+  return result_type(result.values, result.indices);
+}
+
+Original original(nb::handle scope, const char* name) {
+  // A list of (signature, docstring, defaults) per overload. These have one.
+  nb::object found = nb::getattr(scope, name).attr("__nb_signature__")[0];
+  Original result;
+  result.signature = nb::cast<std::string>(found[0]);
+  if (!found[1].is_none()) {
+    result.doc = nb::cast<std::string>(found[1]);
+  }
+  result.doc.erase(result.doc.find_last_not_of(" \n") + 1);
+  result.doc += "\n";
+  return result;
+}
+
+} // namespace topk_bindings

@@ -1,0 +1,46 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// What differs between the Python bindings of the libraries that TopK is part
+// of. Each library has its own file of this name: how a function gets into
+// mlx.core, what topk returns, and the words for that.
+
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <utility>
+
+#include "mlx/topk.h"
+#include "overlay/python/replace.h"
+
+namespace topk_bindings {
+
+/** Defines ``name`` in ``scope``, which may have a function of that name. */
+template <typename Function, typename... Extra>
+void define(
+    nb::handle scope,
+    const char* name,
+    Function&& function,
+    const Extra&... extra) {
+  replace(scope, name, std::forward<Function>(function), extra...);
+}
+
+/** Returns the result as the named tuple mlx.core.TopKResult. */
+nb::object to_python(const mlx::core::TopKResult& result);
+
+/** Sets the class TopKResult. It lives as long as the process. */
+void set_result_type(nb::handle type);
+
+} // namespace topk_bindings
+
+#define TOPK_RESULT_TYPE "TopKResult"
+#define TOPK_AXIS_ERROR "IndexError"
+#define INDEX_GRADIENT_READERS                                               \
+  "        Ops that return indices (:func:`topk`, :func:`argsort`,\n"        \
+  "        :func:`argpartition`, :func:`argmax`, ...) read the mode when\n"  \
+  "        they are called, so that a compiled function keeps the mode it\n" \
+  "        was traced under. The mode is in force on the thread that\n"      \
+  "        entered the context.\n"
+
+void init_topk(nanobind::module_& m);
+void init_index_gradient(nanobind::module_& m);

@@ -1,0 +1,93 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The ops that select or sort elements. docs/topk.md is their contract. They
+// are in a namespace of their own because libmlx exports some of the same
+// signatures.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mlx/array.h"
+#include "mlx/index_gradient.h"
+#include "mlx/topk.h"
+#include "mlx/utils.h"
+
+namespace mlx::core::selection {
+
+using core::TopKMode;
+using core::TopKOrder;
+using core::TopKResult;
+
+/**
+ * Returns the k best elements along an axis and their indices.
+ *
+ * Among equal elements the lower index is better. Both outputs have the shape
+ * of
+ * ``a`` but for ``axis``, which has k elements; ``indices`` is uint32 and
+ * ``values == take_along_axis(a, indices, axis)``. Gradients of the values go
+ * to the chosen elements; those of the indices follow IndexGradient.
+ *
+ * Throws std::invalid_argument if k is not in [0, a.shape(axis)] and
+ * std::out_of_range for a bad axis.
+ */
+MLX_API TopKResult top_k(
+    const array& a,
+    int k,
+    int axis = -1,
+    TopKMode mode = TopKMode::largest,
+    TopKOrder order = TopKOrder::sorted,
+    StreamOrDevice s = {});
+
+/** As top_k. Its name in errors is ``[topk]``. */
+MLX_API TopKResult topk(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    TopKOrder order,
+    StreamOrDevice s = {});
+
+/** Returns the k largest elements along an axis, in unspecified order. */
+MLX_API array topk(const array& a, int k, int axis, StreamOrDevice s = {});
+
+/** Returns the k largest elements of the flattened array, likewise. */
+MLX_API array topk(const array& a, int k, StreamOrDevice s = {});
+
+/**
+ * Returns indices that partition an axis. Index ``kth`` of the result is that
+ * of a stable sort, what precedes it in that sort comes before it, and what
+ * follows it there comes after.
+ */
+MLX_API array
+argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
+MLX_API array argpartition(const array& a, int kth, StreamOrDevice s = {});
+
+/** Returns take_along_axis(a, argpartition(a, kth, axis), axis). */
+MLX_API array
+partition(const array& a, int kth, int axis, StreamOrDevice s = {});
+MLX_API array partition(const array& a, int kth, StreamOrDevice s = {});
+
+/** Sorts in ascending, stable order. Returns values, or indices (argsort). */
+MLX_API array sort(const array& a, int axis, StreamOrDevice s = {});
+MLX_API array sort(const array& a, StreamOrDevice s = {});
+MLX_API array argsort(const array& a, int axis, StreamOrDevice s = {});
+MLX_API array argsort(const array& a, StreamOrDevice s = {});
+
+/** Return the index of the first best element. NaN is best in both. */
+MLX_API array
+argmax(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
+MLX_API array argmax(const array& a, bool keepdims, StreamOrDevice s = {});
+MLX_API array
+argmin(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
+MLX_API array argmin(const array& a, bool keepdims, StreamOrDevice s = {});
+
+/** As MLX's searchsorted, in the index gradient mode in force. */
+MLX_API array searchsorted(
+    const array& sorted_sequence,
+    const array& values,
+    const std::string& side = "left",
+    StreamOrDevice s = {});
+
+} // namespace mlx::core::selection

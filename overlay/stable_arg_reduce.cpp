@@ -1,0 +1,67 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Shapes and transforms of StableArgReduce. What it computes is in backend/.
+
+#include "overlay/stable_arg_reduce.h"
+
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+
+#include "mlx/backend/common/vmap_axis.h"
+#include "mlx/ops.h"
+
+namespace mlx::core {
+
+void StableArgReduce::eval_gpu(const std::vector<array>&, array&) {
+  // The op is upstream's there.
+  throw std::runtime_error("[StableArgReduce::eval_gpu] has no kernel.");
+}
+
+std::pair<std::vector<array>, std::vector<int>> StableArgReduce::vmap(
+    const std::vector<array>& inputs,
+    const std::vector<int>& axes) {
+  auto axis = axis_under_vmap(axis_, axes[0]);
+  auto shape = inputs[0].shape();
+  shape[axis] = 1;
+  auto out = array(
+      shape,
+      uint32,
+      std::make_shared<StableArgReduce>(stream(), axis, mode_),
+      {inputs[0]});
+  return {{out}, axes};
+}
+
+std::vector<array> StableArgReduce::vjp(
+    const std::vector<array>& primals,
+    const std::vector<array>&,
+    const std::vector<int>&,
+    const std::vector<array>&) {
+  return {zeros_like(primals[0], stream())};
+}
+
+std::vector<array> StableArgReduce::jvp(
+    const std::vector<array>& primals,
+    const std::vector<array>&,
+    const std::vector<int>&) {
+  return {zeros(output_shapes(primals)[0], uint32, stream())};
+}
+
+bool StableArgReduce::is_equivalent(const Primitive& other) const {
+  return state() == static_cast<const StableArgReduce&>(other).state();
+}
+
+std::vector<Shape> StableArgReduce::output_shapes(
+    const std::vector<array>& inputs) {
+  auto shape = inputs[0].shape();
+  if (shape[axis_] == 0) {
+    std::ostringstream msg;
+    msg << "[arg" << (mode_ == TopKMode::largest ? "max" : "min") << "] axis "
+        << axis_ << " of an array with shape " << shape << " has no elements.";
+    throw std::invalid_argument(msg.str());
+  }
+  shape[axis_] = 1;
+  return {shape};
+}
+
+} // namespace mlx::core

@@ -1,0 +1,89 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "overlay/stock_eval.h"
+
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/backend/gpu/device.h"
+#include "mlx/ops.h"
+#include "mlx/topk_primitive.h"
+#include "mlx/topk_seam.h"
+#include "overlay/stable_sort.h"
+#include "overlay/stock_graph.h"
+
+namespace mlx::core {
+
+namespace {
+
+/** Keeps arrays until the device has done all work recorded so far. */
+void keep(const std::vector<array>& temporaries, const Stream& s) {
+  if (s.device == Device::cpu) {
+    cpu::get_command_encoder(s).add_temporaries(temporaries);
+  } else {
+    gpu::add_temporaries(temporaries, s);
+  }
+}
+
+/** Evaluates `a` after whatever it depends on, one primitive at a time. */
+void eval_now(array a, const Stream& s, std::vector<array>& temporaries) {
+  if (a.status() != array::Status::unscheduled || !a.has_primitive()) {
+    return;
+  }
+  for (auto& input : a.inputs()) {
+    eval_now(input, s, temporaries);
+  }
+  auto outputs = a.outputs();
+  if (s.device == Device::cpu) {
+    a.primitive().eval_cpu(a.inputs(), outputs);
+  } else {
+    a.primitive().eval_gpu(a.inputs(), outputs);
+  }
+  for (auto& output : outputs) {
+    output.set_status(array::Status::evaluated);
+    temporaries.push_back(output);
+  }
+}
+
+void eval_into(array& out, const array& result, const Stream& s) {
+  std::vector<array> temporaries;
+  eval_now(result, s, temporaries);
+  out.copy_shared_buffer(result);
+  keep(temporaries, s);
+}
+
+} // namespace
+
+void eval_by_stock(
+    TopK& topk,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs) {
+  auto [k, axis, mode, order] = topk.state();
+  auto& s = topk.stream();
+  auto indices = stock_topk_indices(inputs[0], k, axis, mode, s);
+  auto values = take_along_axis(inputs[0], indices, axis, s);
+  eval_into(outputs[1], indices, s);
+  eval_into(outputs[0], values, s);
+}
+
+// Takes values by the indices, as the gradient does. Stock MLX's partition and
+// argpartition may order equal elements differently.
+void eval_by_stock(
+    StableSort& sort,
+    const std::vector<array>& inputs,
+    array& out) {
+  auto [kth, axis, result] = sort.state();
+  auto& s = sort.stream();
+  auto& in = inputs[0];
+  auto indices = kth ? argpartition(in, *kth, axis, s) : argsort(in, axis, s);
+  bool of_values = result == SortResult::values;
+  eval_into(
+      out, of_values ? take_along_axis(in, indices, axis, s) : indices, s);
+}
+
+void eval_composed(
+    TopK& topk,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs) {
+  eval_by_stock(topk, inputs, outputs);
+}
+
+} // namespace mlx::core

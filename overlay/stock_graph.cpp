@@ -1,0 +1,95 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "overlay/stock_graph.h"
+
+#include "mlx/ops.h"
+#include "overlay/portable_graph.h"
+
+namespace mlx::core {
+
+namespace {
+
+bool holds_for_any_shape() {
+  return portable_shapes() == PortableShapes::any;
+}
+
+// The graphs that the next three functions build do not contain the size of the
+// axis, so they hold for inputs of other sizes too.
+
+/** Returns the last index of the axis, as an array. */
+array last_index(const array& a, int axis, const Stream& s) {
+  auto size = number_of_elements(a, {axis}, false, uint32, s);
+  return subtract(size, array(1, uint32), s);
+}
+
+/** Returns 0, 1, ... along the axis, in the shape of ``a``. */
+array positions(const array& a, int axis, const Stream& s) {
+  // The argsort of equal keys is 0, 1, ..., n - 1, and this never reads n.
+  auto equals = multiply(argsort(a, axis, s), array(0, uint32), s);
+  return argsort(equals, axis, s);
+}
+
+/** Returns 0, ..., k - 1 along the axis, in the shape of ``indices``. */
+array first_positions(const array& indices, int k, int axis, const Stream& s) {
+  auto shape = Shape(indices.ndim(), 1);
+  shape[axis] = k;
+  auto one_each = multiply(sum(indices, axis, true, s), array(0, uint32), s);
+  return add(one_each, reshape(arange(0, k, uint32, s), shape, s), s);
+}
+
+array best_of_any_shape(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    const Stream& s) {
+  auto order = argsort(a, axis, s);
+  auto first = first_positions(order, k, axis, s);
+  if (mode == TopKMode::smallest) {
+    return take_along_axis(order, first, axis, s);
+  }
+  auto last = last_index(a, axis, s);
+  auto reverse = subtract(last, positions(a, axis, s), s);
+  order = argsort(take_along_axis(a, reverse, axis, s), axis, s);
+  order = take_along_axis(order, subtract(last, first, s), axis, s);
+  return subtract(last, order, s);
+}
+
+array best_of_this_shape(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    const Stream& s) {
+  auto start = Shape(a.ndim(), 0);
+  auto stop = a.shape();
+  stop[axis] = k;
+  if (mode == TopKMode::smallest) {
+    return slice(argsort(a, axis, s), start, stop, s);
+  }
+  // A stable ascending sort of the reversed row, read backwards, descends and
+  // keeps the lower index first among equals.
+  auto order = flip(argsort(flip(a, axis, s), axis, s), axis, s);
+  auto last = array(static_cast<uint32_t>(a.shape(axis)) - 1, uint32);
+  return subtract(last, slice(order, start, stop, s), s);
+}
+
+} // namespace
+
+array stock_topk_indices(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    const Stream& s) {
+  return holds_for_any_shape() ? best_of_any_shape(a, k, axis, mode, s)
+                               : best_of_this_shape(a, k, axis, mode, s);
+}
+
+array stock_argpartition(const array& a, int kth, int axis, const Stream& s) {
+  // A graph with MLX's ArgPartition would keep the kth of this shape.
+  return holds_for_any_shape() ? argsort(a, axis, s)
+                               : argpartition(a, kth, axis, s);
+}
+
+} // namespace mlx::core

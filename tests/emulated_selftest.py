@@ -1,0 +1,35 @@
+"""Runs mlx.selftest on kernels that metal.emulator built.
+
+Usage: emulated_selftest.py LIBRARY [options of mlx.selftest]
+"""
+
+import contextlib
+import sys
+
+import hooks
+import mlx.core as mx
+from mlx import selftest
+
+
+def force(kernel):
+    hooks.force_metal_kernel(kernel and getattr(hooks.MetalKernel, kernel))
+
+
+def main(library):
+    @contextlib.contextmanager
+    def active():
+        hooks.emulate_metal(library)
+        try:
+            yield
+        finally:
+            hooks.emulate_metal("")
+        errors = hooks.take_emulated_errors()
+        if errors:
+            raise AssertionError(errors)
+
+    device = selftest.Device(mx.cpu, active, force, hooks.metal_kernel_report)
+    return selftest.main(device)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv.pop(1)))

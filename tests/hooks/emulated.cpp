@@ -1,0 +1,265 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Runs the launches of mlx/backend/gpu in the emulator.
+
+#include <dlfcn.h>
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "metal/emulator/abi.h"
+#include "mlx/backend/gpu/kernel_encoder.h"
+#include "mlx/backend/gpu/plan_launches.h"
+#include "overlay/backend/gpu/kernel_record.h"
+#include "overlay/backend/gpu/partition.h"
+#include "tests/hooks/hooks.h"
+
+namespace hooks {
+
+namespace {
+
+namespace gpu = mx::gpu;
+using gpu::KernelArray;
+
+struct Emulator {
+  decltype(&emulator_launch) launch{nullptr};
+  decltype(&emulator_error) error{nullptr};
+  uint64_t seed{0};
+  emulator_counts counts{};
+  std::string errors;
+  std::string missing;
+  std::optional<gpu::TopKKernel> forced;
+};
+
+std::mutex mutex;
+std::atomic<bool> active{false};
+
+Emulator& emulator() {
+  static Emulator emulator_;
+  return emulator_;
+}
+
+/** The bytes [start, start + bytes). `origin` is element 0 in them. */
+struct Memory {
+  char* start;
+  uint64_t bytes;
+  uint64_t origin;
+};
+
+/** Fills memory with bytes that cannot be taken for a result. */
+Memory without_content(void* start, uint64_t bytes) {
+  std::memset(start, 0xa5, bytes);
+  return {static_cast<char*>(start), bytes, 0};
+}
+
+/**
+ * Returns the bytes from the first to the last element of the rows. The
+ * allocation may be larger, which would hide accesses outside the rows.
+ */
+Memory memory_of(const mx::RowPlan& rows, const void* in, int64_t itemsize) {
+  int64_t first = 0;
+  int64_t last = 0;
+  auto reach = [&](int64_t size, int64_t stride) {
+    first += std::min<int64_t>((size - 1) * stride, 0);
+    last += std::max<int64_t>((size - 1) * stride, 0);
+  };
+  reach(rows.axis_size, rows.in_axis_stride);
+  for (size_t i = 0; i < rows.shape.size(); ++i) {
+    reach(rows.shape[i], rows.in_strides[i]);
+  }
+  auto start = static_cast<char*>(const_cast<void*>(in)) + first * itemsize;
+  return {
+      start,
+      static_cast<uint64_t>((last - first + 1) * itemsize),
+      static_cast<uint64_t>(-first * itemsize)};
+}
+
+/** Runs each launch at once. */
+class EmulatedEncoder : public gpu::KernelEncoder {
+ public:
+  explicit EmulatedEncoder(std::map<KernelArray, Memory> memory)
+      : memory_(std::move(memory)) {}
+
+  void add_scratch(const gpu::Scratch& scratch) override {
+    auto bytes = std::max<int64_t>(scratch.bytes, 1);
+    scratch_.push_back(std::make_unique<uint64_t[]>(bytes / 8 + 1));
+    memory_[scratch.array] = without_content(scratch_.back().get(), bytes);
+  }
+
+  void set_kernel(const gpu::Launch&) override {
+    buffers_.clear();
+    threadgroup_memory_.clear();
+  }
+
+  void set_array(const gpu::KernelBuffer& buffer) override {
+    auto& memory = memory_.at(buffer.array);
+    // An output counts as written, and as not initialised.
+    buffers_.push_back(
+        {buffer.index,
+         memory.start,
+         memory.bytes,
+         memory.origin,
+         buffer.written,
+         buffer.written});
+  }
+
+  void set_bytes(const void* data, size_t bytes, int index) override {
+    buffers_.push_back({index, const_cast<void*>(data), bytes, 0, 0, 0});
+  }
+
+  void set_threadgroup_memory(size_t bytes, int index) override {
+    threadgroup_memory_.push_back({index, bytes});
+  }
+
+  void launch(const gpu::Launch& launch) override {
+    emulator_dispatch call{};
+    call.kernel = launch.kernel.c_str();
+    call.buffers = buffers_.data();
+    call.buffer_count = buffers_.size();
+    call.threadgroup_memory = threadgroup_memory_.data();
+    call.threadgroup_memory_count = threadgroup_memory_.size();
+    std::copy_n(launch.groups.begin(), 3, call.threadgroups);
+    call.threads[0] = launch.threads;
+    call.threads[1] = call.threads[2] = 1;
+    call.seed = emulator().seed;
+    if (emulator().launch(&call, &emulator().counts) != 0) {
+      emulator().errors += launch.kernel + ": " + emulator().error() + "\n";
+    }
+  }
+
+ private:
+  std::map<KernelArray, Memory> memory_;
+  std::vector<std::unique_ptr<uint64_t[]>> scratch_;
+  std::vector<emulator_buffer> buffers_;
+  std::vector<emulator_threadgroup_memory> threadgroup_memory_;
+};
+
+template <typename Function>
+void look_up(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  if (!function) {
+    throw std::runtime_error(std::string("[emulate_metal] no ") + name + ".");
+  }
+}
+
+/** Whether there is a plan whose kernels are not missing. */
+bool can_run(const std::optional<gpu::LaunchPlan>& plan) {
+  return plan && gpu::prepare(*plan, [](const gpu::Launch& launch) {
+           auto& missing = emulator().missing;
+           if (!missing.empty() && launch.kernel.rfind(missing, 0) == 0) {
+             throw std::runtime_error("it is missing, for a test.");
+           }
+         });
+}
+
+} // namespace
+
+void emulate_metal(
+    const std::string& path,
+    uint64_t seed,
+    const std::string& missing) {
+  std::lock_guard lock(mutex);
+  active = false;
+  if (path.empty()) {
+    return;
+  }
+  auto library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    throw std::runtime_error(std::string("[emulate_metal] ") + dlerror());
+  }
+  look_up(library, "emulator_launch", emulator().launch);
+  look_up(library, "emulator_error", emulator().error);
+  emulator().seed = seed;
+  emulator().missing = missing;
+  gpu::forget_broken_kernels();
+  active = true;
+}
+
+bool emulates_metal() {
+  return active;
+}
+
+void force_metal_kernel(std::optional<gpu::TopKKernel> kernel) {
+  std::lock_guard lock(mutex);
+  emulator().forced = kernel;
+}
+
+gpu::LaunchTuning metal_tuning() {
+  auto tuning = gpu::launch_tuning();
+  if (emulator().forced) {
+    tuning.only = emulator().forced;
+  }
+  return tuning;
+}
+
+EmulatedCounts take_emulated_counts() {
+  std::lock_guard lock(mutex);
+  auto counts = std::exchange(emulator().counts, emulator_counts{});
+  return {
+      counts.device_bytes_read,
+      counts.device_bytes_written,
+      counts.barriers,
+      counts.collectives,
+      counts.threadgroups,
+      counts.launches};
+}
+
+std::string take_emulated_errors() {
+  std::lock_guard lock(mutex);
+  return std::exchange(emulator().errors, "");
+}
+
+bool emulate(const mx::cpu::TopKJob& job) {
+  std::lock_guard lock(mutex);
+  auto& rows = job.plan->rows;
+  auto plan = gpu::plan_topk_launches(
+      rows,
+      job.dtype,
+      job.plan->k,
+      job.mode,
+      job.sorted ? mx::TopKOrder::sorted : mx::TopKOrder::unsorted,
+      metal_tuning());
+  if (!can_run(plan)) {
+    return false;
+  }
+  int64_t itemsize = mx::size_of(job.dtype);
+  auto size = rows.rows * job.plan->k;
+  EmulatedEncoder encoder(
+      {{KernelArray::input, memory_of(rows, job.in, itemsize)},
+       {KernelArray::values, without_content(job.values, size * itemsize)},
+       {KernelArray::indices, without_content(job.indices, size * 4)}});
+  gpu::encode(*plan, encoder);
+  return true;
+}
+
+bool emulate(const mx::cpu::OrderJob& job) {
+  std::lock_guard lock(mutex);
+  auto& rows = *job.rows;
+  bool of_values = job.result == mx::cpu::SortOutput::values;
+  auto plan = gpu::plan_partition(
+      rows,
+      job.dtype,
+      *job.kth,
+      of_values ? mx::SortResult::values : mx::SortResult::indices,
+      metal_tuning());
+  if (!can_run(plan)) {
+    return false;
+  }
+  int64_t itemsize = mx::size_of(job.dtype);
+  auto size = rows.rows * rows.axis_size;
+  auto out = without_content(job.out, size * (of_values ? itemsize : 4));
+  EmulatedEncoder encoder(
+      {{KernelArray::input, memory_of(rows, job.in, itemsize)},
+       // The output that is not wanted is not written.
+       {KernelArray::values, out},
+       {KernelArray::indices, out}});
+  gpu::encode(*plan, encoder);
+  return true;
+}
+
+} // namespace hooks

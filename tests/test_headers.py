@@ -1,0 +1,64 @@
+"""Each header includes what it uses: it compiles alone, and twice."""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+
+import nanobind
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+STOCK = ROOT / "build" / "stock" / "mlx" / "include"
+
+# *-inl.h are compiled once per instruction set, inside a namespace. Those of
+# backend/metal are in Metal's language or need Metal's own headers.
+HEADERS = [
+    header
+    for folder in ("mlx", "overlay", "python/src", "tests/hooks")
+    for header in sorted((ROOT / folder).rglob("*.h"))
+    if not header.name.endswith("-inl.h") and "backend/metal" not in str(header)
+]
+
+
+def compile_header(header):
+    """Returns what the compiler says of a file that includes a header twice."""
+    name = header.relative_to(ROOT).as_posix()
+    # The order in which the project's own targets look for headers.
+    folders = [ROOT, ROOT / "overlay"]
+    system = [STOCK, nanobind.include_dir(), sysconfig.get_paths()["include"]]
+    done = subprocess.run(
+        [
+            os.environ.get("CXX", "c++"),
+            "-std=c++20",
+            "-fsyntax-only",
+            *(f"-I{folder}" for folder in folders),
+            *(f"-isystem{folder}" for folder in system),
+            "-xc++",
+            "-",
+        ],
+        input=f'#include "{name}"\n' * 2,
+        capture_output=True,
+        text=True,
+    )
+    return done.stderr
+
+
+def test_there_are_headers_to_compile():
+    names = {header.relative_to(ROOT).as_posix() for header in HEADERS}
+    assert {"mlx/topk_ops.h", "overlay/selection.h"} <= names
+    assert len(names) > 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="once is enough")
+def test_each_header_compiles_alone():
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        messages = list(pool.map(compile_header, HEADERS))
+    wrong = {
+        header.relative_to(ROOT).as_posix(): message
+        for header, message in zip(HEADERS, messages, strict=True)
+        if message
+    }
+    assert not wrong, "\n".join(f"{name}:\n{text}" for name, text in wrong.items())
