@@ -61,11 +61,11 @@ bool gpu_has_topk(const array& a, int k, int axis) {
 void TopK::eval_gpu(
     const std::vector<array>& inputs,
     std::vector<array>& outputs) {
+  for (auto& out : outputs) {
+    out.set_data(allocator::malloc(out.nbytes()));
+  }
   auto& in = inputs[0];
   auto& values = outputs[0];
-  auto& indices = outputs[1];
-  values.set_data(allocator::malloc(values.nbytes()));
-  indices.set_data(allocator::malloc(indices.nbytes()));
   if (values.size() == 0) {
     return;
   }
@@ -100,7 +100,7 @@ void TopK::eval_gpu(
       get_topk_kernel(metal::device(s.device), in.dtype(), elements_per_lane));
   encoder.set_input_array(in, 0);
   encoder.set_output_array(values, 1);
-  encoder.set_output_array(indices, 2);
+  encoder.set_output_array(outputs[1], 2);
   encoder.set_bytes(args, 3);
   encoder.set_vector_bytes(axes, 4);
 
