@@ -3,7 +3,8 @@
 A capability is a directory NUMBER-NAME. It contains
 
 * ``capability.json`` with its ``title``, the capabilities that it ``needs``, and
-  ``copies``: the files of this repository that MLX's tree gets byte for byte;
+  ``copies``: the files of this repository, as paths or globs, that MLX's tree gets
+  byte for byte;
 * ``files/``: the files that only MLX's tree has, at their paths there;
 * ``edits/``: for each edited file of MLX, PATH.txt with the texts to insert. The line
   above each text says where it goes, for example ``==== before: array logsumexp(`` or
@@ -63,12 +64,21 @@ def files_under(directory):
     return {path.relative_to(directory).as_posix(): path for path in found}
 
 
+def copied(patterns, root):
+    """Yields the paths of the files that ``patterns``, paths or globs, stand for."""
+    for pattern in patterns:
+        found = sorted(path for path in root.glob(pattern) if path.is_file())
+        if not found:
+            raise EditError(f"There is no {pattern} to copy.")
+        yield from (path.relative_to(root).as_posix() for path in found)
+
+
 def read_capability(directory, root):
     data = json.loads((directory / "capability.json").read_text())
     unknown = data.keys() - {"title", "needs", "copies"}
     if unknown:
         raise EditError(f"{directory.name}: {', '.join(unknown)} is not known.")
-    copies = tuple(data.get("copies", []))
+    copies = tuple(copied(data.get("copies", []), root))
     files = {name: (root / name).read_text() for name in copies}
     for name, path in files_under(directory / "files").items():
         if name in files:
