@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from upstream import apply, duplicates, manifest  # noqa: E402
+from upstream import apply, manifest  # noqa: E402
 from upstream.edits import Edit, EditError, made  # noqa: E402
-
-HEADER = ROOT / "build" / "stock" / "mlx" / "include"
 
 OURS = "// Of ours.\nint shared(int x);\n"
 
@@ -352,80 +349,3 @@ def test_sizes_count_the_lines_that_are_added(tmp_path):
     assert capabilities["base"].sizes() == (2 + 1 + 1, 0)
     assert capabilities["alone"].sizes() == (1 + 1 + 1, 2 + 2)
     assert apply.sizes(capabilities)[-1] == "| `alone` |  | 3 | 4 | by itself |"
-
-
-# ---- the series ---------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def series():
-    return manifest.read()
-
-
-def test_the_capabilities(series):
-    first = ["fixes", "topk", "option", "metal"]
-    offers = ["row-plan", "metal-long", "cpu-simd"]
-    assert list(series) == first + offers
-    for name in first:
-        assert series[name].sizes()[0] <= 500
-        assert not set(series[name].needs) & set(offers)
-
-
-def test_the_page_has_the_table_of_sizes(series):
-    page = (ROOT / "docs" / "upstream.md").read_text()
-    assert "\n".join(apply.sizes(series)) in page
-
-
-def test_copies_are_identical_to_their_sources(series):
-    for capability in series.values():
-        for path in capability.copies:
-            assert capability.files[path].encode() == (ROOT / path).read_bytes()
-
-
-def test_files_have_a_licence_line_and_one_end(series):
-    for capability in series.values():
-        for content in capability.files.values():
-            assert content.startswith(("// Copyright", "# Copyright"))
-            assert content.endswith("\n") and not content.endswith("\n\n")
-
-
-def test_includes_are_there_when_they_are_needed(series):
-    """Each prefix of the series has the files of ours that it includes."""
-    ours = {path for capability in series.values() for path in capability.files}
-    ours |= {str(p.relative_to(ROOT)) for p in ROOT.glob("overlay/**/*.h")}
-    have = set()
-    for capability in series.values():
-        have |= set(capability.files)
-        for path, text in capability.texts():
-            included = set(re.findall(r'^#include "([^"]+)"', text, re.MULTILINE))
-            assert included & ours <= have, path
-
-
-def test_anchors_in_the_headers_of_the_installed_wheel(series):
-    contents = {}
-    for capability in series.values():
-        for change in capability.edits:
-            path = HEADER / change.file
-            if path.exists() and change.file not in capability.files:
-                content = contents.get(change.file, path.read_text())
-                contents[change.file] = made(content, change)
-    assert set(contents) >= {"mlx/ops.h"}
-    for file, content in contents.items():
-        assert content != (HEADER / file).read_text()
-
-
-# ---- nothing is kept alike by hand ----------------------------------------------
-
-
-def test_nothing_of_the_series_is_elsewhere_too():
-    assert duplicates.found(ROOT) == []
-
-
-def test_six_equal_lines_are_found(tmp_path):
-    lines = [f"  call({i});" for i in range(6)]
-    write(tmp_path / "upstream" / "a.cpp", "\n".join(["// Ours", *lines, "}"]))
-    write(tmp_path / "mlx" / "b.cpp", "\n\n".join(["int f() {", *lines]))
-    (found,) = duplicates.found(tmp_path)
-    assert found == "upstream/a.cpp:2 and mlx/b.cpp:3: call(0);"
-    write(tmp_path / "mlx" / "b.cpp", "\n".join(lines[:5]))
-    assert duplicates.found(tmp_path) == []
