@@ -45,8 +45,8 @@ std::vector<array> TopK::vjp(
     const std::vector<array>& cotangents,
     const std::vector<int>&,
     const std::vector<array>& outputs) {
-  // To the elements that the forward pass chose: under ties a choice made
-  // again in another order would be another choice.
+  // Uses the indices of the forward pass, so that among equal elements the
+  // gradient goes to those that were chosen.
   return {put_along_axis(
       zeros_like(primals[0], stream()),
       stop_gradient(outputs[1], stream()),
@@ -59,8 +59,8 @@ std::vector<array> TopK::jvp(
     const std::vector<array>& primals,
     const std::vector<array>& tangents,
     const std::vector<int>&) {
-  // MLX does not hand the outputs to jvp. The order is total, so that choosing
-  // again gives the same indices.
+  // MLX does not pass the outputs to jvp, so this selects again. The order is
+  // total, so the indices are the same.
   auto indices = stop_gradient(same_op(primals[0], axis_)[1], stream());
   return {
       take_along_axis(tangents[0], indices, axis_, stream()),

@@ -14,8 +14,9 @@
 namespace mlx::core {
 
 void StableArgReduce::eval_gpu(const std::vector<array>&, array&) {
-  // The op is upstream's there.
-  throw std::runtime_error("[StableArgReduce::eval_gpu] has no kernel.");
+  // On a GPU the ops are stock MLX's.
+  throw std::runtime_error(
+      "[StableArgReduce::eval_gpu] There is no kernel for this device.");
 }
 
 std::pair<std::vector<array>, std::vector<int>> StableArgReduce::vmap(

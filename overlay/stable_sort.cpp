@@ -42,7 +42,7 @@ std::pair<std::vector<array>, std::vector<int>> StableSort::vmap(
   return {{same_op(inputs[0], axis_under_vmap(axis_, axes[0]), result_)}, axes};
 }
 
-// The order is total, so that indices found again are those of the values.
+// The order is total, so sorting again finds the indices of the values.
 std::vector<array> StableSort::vjp(
     const std::vector<array>& primals,
     const std::vector<array>& cotangents,

@@ -40,6 +40,8 @@ def compile_header(header):
             "-",
         ],
         input=f'#include "{name}"\n' * 2,
+        # Quoted names are looked up in the current folder first.
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -114,6 +114,11 @@ int main(int argc, char** argv) {
   }
   auto rows = plan_rows({1, n}, {n, 1}, 1, n);
   cpu::OrderJob job{
-      &rows, kth, cpu::SortOutput::indices, float32, row.data(), indices.data()};
+      &rows,
+      kth,
+      cpu::SortOutput::indices,
+      float32,
+      row.data(),
+      indices.data()};
   counted(kernels.order, job);
 }

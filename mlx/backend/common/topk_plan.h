@@ -39,11 +39,7 @@ struct TopKTuning {
 };
 
 /** Whether ``algorithm`` can select k of ``size`` elements. */
-bool can_use(
-    TopKAlgorithm algorithm,
-    int64_t size,
-    int64_t k,
-    TopKOrder order);
+bool can_use(TopKAlgorithm algorithm, int64_t size, int64_t k, TopKOrder order);
 
 struct TopKPlan {
   RowPlan rows;

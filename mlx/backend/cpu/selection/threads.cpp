@@ -27,7 +27,10 @@ namespace {
 
 constexpr int max_threads = 1024;
 
-int check_threads(const std::string& who, long threads, const std::string& got) {
+int check_threads(
+    const std::string& who,
+    long threads,
+    const std::string& got) {
   if (threads < 1 || threads > max_threads) {
     std::ostringstream msg;
     msg << "[" << who << "] the number of threads must be between 1 and "
