@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "mlx/api.h"
+
 namespace mlx::core {
 
 struct Variable {
@@ -19,6 +21,6 @@ struct Variable {
 enum class Setting { index_gradient, threads, gpu_tuning, kernel_cache };
 
 /** Returns what the environment says of ``setting``; empty if nothing. */
-std::optional<Variable> read_variable(Setting setting);
+MLX_API std::optional<Variable> read_variable(Setting setting);
 
 } // namespace mlx::core

@@ -7,19 +7,12 @@
 #include <stdexcept>
 #include <vector>
 
-#include "mlx/environment.h"
-
 namespace mlx::core {
 
 namespace {
 
-IndexGradient mode_from_environment() {
-  auto variable = read_variable(Setting::index_gradient);
-  return variable ? to_index_gradient(variable->value) : IndexGradient::stop;
-}
-
 std::atomic<IndexGradient>& process_mode() {
-  static std::atomic<IndexGradient> mode{mode_from_environment()};
+  static std::atomic<IndexGradient> mode{IndexGradient::stop};
   return mode;
 }
 

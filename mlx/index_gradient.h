@@ -32,8 +32,7 @@ MLX_API const char* to_string(IndexGradient mode);
 
 /**
  * The mode of the process, which every thread uses outside an
- * IndexGradientScope. Its initial value is that of the environment variable
- * ``MLX_INDEX_GRADIENT``, or ``stop`` if that is not set.
+ * IndexGradientScope. Its initial value is ``stop``.
  */
 MLX_API IndexGradient default_index_gradient();
 MLX_API void set_default_index_gradient(IndexGradient mode);

@@ -23,21 +23,4 @@ struct TopKResult {
   array indices;
 };
 
-namespace selection {
-
-/**
- * Returns how many threads a selection on the CPU may use, the thread of its
- * stream included: the number given to set_threads() if it was called, else the
- * environment variable MLX_TOPK_THREADS, else the number of CPUs that this
- * process may run on. Results do not depend on it.
- *
- * Throws std::invalid_argument if the variable is not a number from 1 to 1024.
- */
-MLX_API int threads();
-
-/** Throws std::invalid_argument if ``threads`` is not from 1 to 1024. */
-MLX_API void set_threads(int threads);
-
-} // namespace selection
-
 } // namespace mlx::core

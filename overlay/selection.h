@@ -12,6 +12,7 @@
 #include "mlx/array.h"
 #include "mlx/index_gradient.h"
 #include "mlx/topk.h"
+#include "mlx/topk_threads.h"
 #include "mlx/utils.h"
 
 namespace mlx::core::selection {

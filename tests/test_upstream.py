@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -11,20 +12,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from upstream import apply, manifest  # noqa: E402
-from upstream.edits import Edit, EditError, item, made, taken, without  # noqa: E402
+from upstream.edits import Edit, EditError, made  # noqa: E402
 
-HEADER = ROOT / "build" / "stock" / "mlx" / "include"
-
-OURS = """\
-// Of ours.
-int shared(int x) {
-  return x;
-}
-
-int overlay_only() {
-  return 1; // } is no end
-}
-"""
+OURS = "// Of ours.\nint shared(int x);\n"
 
 SOURCE = """\
 int before();
@@ -41,30 +31,24 @@ int after();
 """
 
 BASE = {
-    "title": "the base",
-    "files": {"src/ours.cpp": {"from": "ours.cpp", "without": ["int overlay_only("]}},
-    "edits": [
-        {"file": "src/a.cpp", "anchor": "int before", "after": ["int added();"]},
-        {
-            "file": "src/a.cpp",
-            "anchor": "int twice(",
-            "function": ["int twice(int x);"],
-        },
-    ],
+    "capability.json": {"title": "the base", "copies": ["src/ours.cpp"]},
+    "edits/src/a.cpp.txt": (
+        "==== after: int before\nint added();\n"
+        "==== definition: int twice(\nint twice(int x);\n"
+    ),
 }
 MORE = {
-    "title": "more of it",
-    "needs": ["base"],
-    "files": {},
-    "edits": [
-        {"file": "src/a.cpp", "anchor": "int after", "before": ["int more();"]},
-        {"file": "README", "anchor": "Hello", "after": ["more"]},
-    ],
+    "capability.json": {"title": "more of it", "needs": ["base"]},
+    "files/src/replaced.cpp": "first\n",
+    "edits/src/a.cpp.txt": "==== before: int after\nint more();\n",
+    "edits/src/ours.cpp.txt": "==== after: int shared\nint shared_more();\n",
+    "edits/README.txt": "==== after: Hello\nmore\n",
 }
 ALONE = {
-    "title": "by itself",
-    "files": {"docs/new/page.md": ["A page."]},
-    "edits": [{"file": "README", "anchor": "Hello", "before": ["alone"]}],
+    "capability.json": {"title": "by itself"},
+    "files/docs/new/page.md": "A page.\n",
+    "files/src/replaced.cpp": "second\n",
+    "edits/README.txt": "==== before: Hello\nalone\n",
 }
 
 
@@ -74,13 +58,20 @@ def capabilities(tmp_path):
 
 
 def read(tmp_path, base, more, alone):
-    directory = tmp_path / "manifest"
-    directory.mkdir(exist_ok=True)
-    (tmp_path / "ours.cpp").write_text(OURS)
+    write(tmp_path / "src" / "ours.cpp", OURS)
+    series = tmp_path / "series"
+    shutil.rmtree(series, ignore_errors=True)
     names = {"1-base": base, "2-more": more, "3-alone": alone}
-    for name, data in names.items():
-        (directory / f"{name}.json").write_text(json.dumps(data))
-    return manifest.read(directory, tmp_path)
+    for name, files in names.items():
+        for file, content in files.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            write(series / name / file, text)
+    return manifest.read(series, tmp_path)
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 @pytest.fixture
@@ -124,7 +115,8 @@ def test_a_clean_tree_is_edited(tree, capabilities):
         "int before();\nint added();\n\nint twice(int x);\n\n"
         'const char* text = R"(}{)";\nint more();\nint after();\n'
     )
-    assert (tree / "src" / "ours.cpp").read_text() == OURS[: OURS.index("\nint over")]
+    assert (tree / "src" / "ours.cpp").read_text() == OURS + "int shared_more();\n"
+    assert (tree / "src" / "replaced.cpp").read_text() == "second\n"
     assert (tree / "README").read_text() == "alone\nHello\nmore\n"
     assert (tree / "docs" / "new" / "page.md").read_text() == "A page.\n"
 
@@ -198,7 +190,7 @@ def test_somebody_elses_changes_are_refused(tree, capabilities, file, content, a
 
 
 def test_a_file_that_git_ignores_is_not_overwritten(tree, tmp_path):
-    alone = ALONE | {"files": {"page.log": ["ours"]}}
+    alone = ALONE | {"files/page.log": "ours"}
     (tree / "page.log").write_text("theirs")
     refused(tree, read(tmp_path, BASE, MORE, alone), "page.log")
 
@@ -278,7 +270,7 @@ def test_the_command_says_what_is_wrong(tree):
 
     result = run("--check")
     assert result.returncode == 1
-    assert "mlx/primitives.h is missing" in result.stderr
+    assert "mlx/primitives.cpp is missing" in result.stderr
     assert "Nothing was changed" in result.stderr
     assert run("--only", "nothing").returncode == 2
     assert git(tree, "status", "--porcelain") == ""
@@ -301,60 +293,59 @@ def test_an_insert_that_says_its_own_anchor_is_made_once():
     assert once == "list\nlist more\n" == made(once, insert)
 
 
-def test_a_block_is_found_as_often_as_it_is_there():
+def test_a_body_is_found_as_often_as_it_is_there():
     content = "for (;;) {\n  if (x) {\n    y({});\n  }\n}\n" * 2
-    block = edit("block", "if (x)", "    z();", times=2)
-    once = made(content, block)
+    body = edit("body", "if (x)", "    z();", times=2)
+    once = made(content, body)
     assert once == "for (;;) {\n  if (x) {\n    z();\n  }\n}\n" * 2
-    assert made(once, block) == once
+    assert made(once, body) == once
 
 
 def test_a_statement_may_begin_above_its_anchor():
     content = 'def(\n    "a",\n    [] { return 1; });\ndef(\n    "b");\n'
-    change = edit("function", '"a"', "ours();", start="def(")
+    change = edit("definition", '"a"', "ours();")
     once = made(content, change)
     assert once == 'ours();\ndef(\n    "b");\n' == made(once, change)
 
 
 def test_a_statement_without_an_end_is_refused():
     with pytest.raises(EditError, match="has no end"):
-        made("int f() {\n", edit("function", "int f", "x"))
-
-
-def test_items_of_our_files():
-    lines, first, last = item(OURS, "int shared(", "f")
-    assert "".join(lines[first:last]) == OURS[: OURS.index("\nint over")]
-    assert taken(OURS, ["int overlay_only("], "f").startswith("int overlay_only")
-    assert without(OURS, ["int shared(", "int overlay_only("], "f") == "\n"
+        made("int f() {\n", edit("definition", "int f", "x"))
 
 
 def test_two_edits_at_one_place_are_refused(tmp_path):
-    alone = ALONE | {"edits": MORE["edits"][1:]}
+    alone = ALONE | {"edits/README.txt": MORE["edits/README.txt"]}
     with pytest.raises(EditError, match="edited twice"):
         read(tmp_path, BASE, MORE, alone)
 
 
-# ---- the manifest -------------------------------------------------------------
+@pytest.mark.parametrize("text", ["int x;\n", "", "==== instead: int\nint x;\n"])
+def test_a_text_without_a_place_is_refused(tmp_path, text):
+    alone = ALONE | {"edits/src/a.cpp.txt": text}
+    with pytest.raises(EditError, match=r"a\.cpp\.txt"):
+        read(tmp_path, BASE, MORE, alone)
 
 
-def test_the_capabilities():
-    capabilities = manifest.read()
-    assert list(capabilities)[:3] == ["fixes", "option", "cpu"]
-    assert manifest.with_needs(["python"], capabilities) == ["option", "cpu", "python"]
-    for capability in capabilities.values():
-        for content in capability.files.values():
-            assert content.startswith(("// Copyright", "# Copyright"))
-            assert content.endswith("\n") and not content.endswith("\n\n")
+@pytest.mark.parametrize(
+    "data, match",
+    [
+        ({"title": "", "replace": []}, "replace is not known"),
+        ({"title": "", "copies": ["src/ours.cpp"]}, "a copy and a file"),
+        ({"title": "", "needs": ["later"]}, "does not come before"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(tmp_path, data, match):
+    alone = ALONE | {"capability.json": data, "files/src/ours.cpp": "x"}
+    with pytest.raises(EditError, match=match):
+        read(tmp_path, BASE, MORE, alone)
 
 
-def test_anchors_in_the_headers_of_the_installed_wheel():
-    contents = {}
-    for capability in manifest.read().values():
-        for change in capability.edits:
-            path = HEADER / change.file
-            if path.exists():
-                content = contents.get(change.file, path.read_text())
-                contents[change.file] = made(content, change)
-    assert set(contents) >= {"mlx/primitives.h", "mlx/ops.h"}
-    for file, content in contents.items():
-        assert content != (HEADER / file).read_text()
+def test_sizes_count_the_lines_that_are_added(tmp_path):
+    alone = ALONE | {
+        "files/python/tests/test_a.py": "1\n2\n",
+        "edits/tests/CMakeLists.txt.txt": "==== after x2: a\n3\n",
+    }
+    capabilities = read(tmp_path, BASE, MORE, alone)
+    assert capabilities["base"].sizes() == (2 + 1 + 1, 0)
+    assert capabilities["alone"].sizes() == (1 + 1 + 1, 2 + 2)
+    assert apply.sizes(capabilities)[-1] == "| `alone` |  | 3 | 4 | by itself |"

@@ -38,6 +38,7 @@ ADDITIONS = {
     "mlx/include/mlx/topk.h",
     "mlx/include/mlx/topk_ops.h",
     "mlx/include/mlx/topk_primitive.h",
+    "mlx/include/mlx/topk_threads.h",
     "mlx/include/overlay/index_output.h",
     "mlx/include/overlay/portable_graph.h",
     "mlx/include/overlay/selection.h",

@@ -1,7 +1,8 @@
 """python -m upstream.apply PATH [--check] [--only CAPABILITY] [--undo]
+python -m upstream.apply --sizes
 
-Edits a clean checkout of MLX, so that ``git diff`` there is the change. All or
-nothing: where one anchor is missing or ambiguous it says so and changes nothing.
+Edits a clean checkout of MLX, so that ``git diff`` there is the change. It makes all
+edits or none: if an anchor is missing or ambiguous it names it and changes nothing.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from upstream.edits import EditError, made
 
 
 class Tree:
-    """A git checkout: what it was at HEAD, and what is in it now."""
+    """A git checkout: its files at HEAD, and its files now."""
 
     def __init__(self, path):
         self.path = Path(path).resolve()
@@ -49,7 +50,7 @@ class Tree:
         return [entry[3:] for entry in status.split("\0") if entry]
 
     def write(self, contents):
-        """All of ``contents``, or what was there before if one cannot be written."""
+        """Writes all of ``contents``. Restores all files if one cannot be written."""
         before = {file: self.now(file) for file in contents}
         try:
             for file, content in contents.items():
@@ -82,17 +83,45 @@ def touched(capabilities):
     return list(files)
 
 
+def version_of(file, content, capabilities):
+    """Returns the number of the capability that ``content`` of our ``file`` is from.
+
+    Later capabilities may have edited the file. -1 means that it is not there, and None
+    that it is not ours.
+    """
+    if content is None:
+        return -1
+    changes = [
+        (number, [edit for edit in capability.edits if edit.file == file])
+        for number, capability in enumerate(capabilities.values())
+    ]
+    changes = [(number, edits) for number, edits in changes if edits]
+    for number, capability in enumerate(capabilities.values()):
+        if file not in capability.files:
+            continue
+        later = [edits for other, edits in changes if other >= number]
+        for size in range(len(later) + 1):
+            for chosen in itertools.combinations(later, size):
+                version = capability.files[file]
+                for edit in itertools.chain.from_iterable(chosen):
+                    version = made(version, edit)
+                if version == content:
+                    return number
+    return None
+
+
 def edited(names, capabilities, base):
-    """What the files are, by name, once the capabilities ``names`` are applied."""
+    """Returns the contents of the files once the capabilities ``names`` are applied."""
     contents = dict(base)
     problems = []
-    for name in names:
+    for number, name in enumerate(capabilities):
+        if name not in names:
+            continue
         for file, content in capabilities[name].files.items():
-            versions = [c.files.get(file) for c in capabilities.values()]
-            if base[file] not in (None, *versions):
+            version = version_of(file, base[file], capabilities)
+            if version is None:
                 problems.append(f"{file} is there already, and is another.")
-            later = versions[list(capabilities).index(name) + 1 :]
-            if base[file] is None or base[file] not in later:
+            elif version < number:
                 contents[file] = content
         for edit in capabilities[name].edits:
             try:
@@ -107,7 +136,7 @@ def edited(names, capabilities, base):
 
 
 def subsets(capabilities):
-    """Every set of capabilities that has what it needs, the smallest first."""
+    """Yields every set of capabilities that has what it needs, the smallest first."""
     for size in range(len(capabilities) + 1):
         for names in itertools.combinations(capabilities, size):
             if manifest.with_needs(names, capabilities) == list(names):
@@ -115,10 +144,10 @@ def subsets(capabilities):
 
 
 def applied(tree, capabilities, base):
-    """The capabilities that the tree has beyond HEAD, and nothing else."""
+    """Returns the capabilities that the tree has beyond HEAD. Refuses other changes."""
     now = {file: tree.now(file) for file in base}
     strange = [file for file in tree.changed() if file not in base]
-    # What git ignores is no change to git, but may be in the place of ours.
+    # Files that git ignores are not in changed(), but may have the path of one of ours.
     least = [file for file in base if base[file] != now[file]]
     for names in subsets(capabilities):
         try:
@@ -133,7 +162,7 @@ def applied(tree, capabilities, base):
 
 
 def run(path, only=(), undo=False, check=False, capabilities=None):
-    """What it did, in lines. Raises EditError, with nothing changed."""
+    """Returns lines that say what it did. Raises EditError, with nothing changed."""
     capabilities = capabilities or manifest.read()
     tree = Tree(path)
     base = {file: tree.at_head(file) for file in touched(capabilities)}
@@ -155,10 +184,26 @@ def run(path, only=(), undo=False, check=False, capabilities=None):
     ]
 
 
+def sizes(capabilities):
+    """Returns a table of the lines that each capability adds."""
+    rows = [
+        "capability | needs | lines of code and docs | lines of tests | what it does"
+    ]
+    rows.append(" | ".join(["---"] * 5))
+    for name, capability in capabilities.items():
+        code, tests = capability.sizes()
+        needs = ", ".join(f"`{need}`" for need in capability.needs)
+        rows.append(f"`{name}` | {needs} | {code} | {tests} | {capability.title}")
+    return [f"| {row} |" for row in rows]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="upstream.apply", description=__doc__)
     capabilities = manifest.read()
-    parser.add_argument("path", help="the top of a clean checkout of MLX")
+    parser.add_argument("path", nargs="?", help="the top of a clean checkout of MLX")
+    parser.add_argument(
+        "--sizes", action="store_true", help="print how many lines each capability adds"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("--undo", action="store_true", help="take the edits back")
     parser.add_argument(
@@ -170,6 +215,11 @@ def main(arguments=None):
         help=f"with what it needs: {', '.join(capabilities)}",
     )
     options = parser.parse_args(arguments)
+    if options.sizes:
+        print("\n".join(sizes(capabilities)))
+        return 0
+    if options.path is None:
+        parser.error("the path of a checkout of MLX is missing")
     try:
         lines = run(
             options.path, options.only, options.undo, options.check, capabilities

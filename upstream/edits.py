@@ -1,7 +1,7 @@
-"""Text edits at anchors: what an edit is, and how one is made in a file's text.
+"""Inserts texts at anchors in a file of MLX's tree.
 
-An anchor is a short token of the file that is edited; it must occur as often as the
-edit says, on lines of its own. Every edit is the same when it is made again.
+An anchor is a short token of the edited file. It must occur as often as the edit says,
+and as a whole word. An edit that is made again changes nothing.
 """
 
 import re
@@ -9,20 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("before", "after", "definition", "body")
 
 
 class EditError(Exception):
-    """An edit that cannot be made, and where."""
+    """Says which edit cannot be made, and why."""
 
 
 @dataclass(frozen=True)
 class Edit:
+    """A text and its place.
+
+    ``before`` and ``after`` insert whole lines next to the anchor's line.
+    ``definition`` puts the text in place of the C++ definition or statement that the
+    anchor is in, and ``body`` in place of what its braces enclose.
+    """
+
     file: str
     anchor: str
-    kind: str  # before, after, function, block
+    kind: str
     text: str
     times: int = 1
-    start: str = ""  # where the statement begins, if above the anchor
 
     @property
     def place(self):
@@ -30,17 +37,13 @@ class Edit:
 
 
 def made(content, edit):
-    """``content`` with ``edit`` made, once however often it is asked for."""
+    """Returns ``content`` with ``edit`` made, once however often it is asked for."""
     lines = content.splitlines(keepends=True)
     new = edit.text.splitlines(keepends=True)
     inserts = edit.kind in ("before", "after")
     if not inserts and edit.anchor not in edit.text and edit.text in content:
         return content
     for number in reversed(lines_with(lines, edit)):
-        while edit.start and edit.start not in lines[number]:
-            number -= 1
-            if number < 0:
-                raise EditError(f"{edit.place} has no {edit.start!r} above it.")
         if inserts:
             insert(lines, number, new, edit.kind)
         else:
@@ -60,7 +63,7 @@ def insert(lines, number, new, kind):
 
 
 def lines_with(lines, edit):
-    """The lines that the anchor is on, but for those that the edit has put there."""
+    """Returns the numbers of the anchor's lines, without those of the edit's text."""
     anchor = edit.anchor
     left = r"(?<!\w)" if re.match(r"\w", anchor) else ""
     right = r"(?!\w)" if re.search(r"\w$", anchor) else ""
@@ -86,7 +89,7 @@ def without_ours(lines, found, new, ours):
     return [i for i in found if i not in copies]
 
 
-# ---- what belongs together in C++ --------------------------------------------
+# ---- where a C++ statement or definition begins and ends -------------------------
 
 # A comment, a literal, or one character that counts.
 TOKEN = re.compile(
@@ -95,11 +98,17 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 
+# What a line that is not continued on the next one looks like.
+COMPLETE = re.compile(r"\s*$|\s*(//|/?\*|#|case\b)|.*[;{}:]\s*$")
+
 
 def extent(lines, number, edit):
-    """From the line of the anchor to where its statement or its braces end."""
+    """Returns the range of lines that the edit's text takes the place of."""
     if lines[number].startswith("#"):
         return number, number + 1
+    if edit.kind == "definition":
+        while number and not COMPLETE.match(lines[number - 1]):
+            number -= 1
     text = "".join(lines[number:])
     depth = 0
     opened = None
@@ -110,7 +119,7 @@ def extent(lines, number, edit):
         depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(mark, 0)
         if depth == 0 and mark in "};":
             first, last = (0, token.end())
-            if edit.kind == "block":
+            if edit.kind == "body":
                 if opened is None:
                     break
                 first, last = opened, token.start()
@@ -119,55 +128,11 @@ def extent(lines, number, edit):
 
 
 def lines_of(text, offset):
-    """The first line that begins at ``offset`` or after it."""
+    """Returns the number of the first line that begins at ``offset`` or after it."""
     return len(text[:offset].splitlines())
 
 
 def lines_to(text, offset):
-    """The first line that begins after ``offset``; of a block, its last."""
+    """As ``lines_of``, but a line with nothing before ``offset`` is left out."""
     before = text[:offset].splitlines(keepends=True)
     return len(before) - (not before[-1].strip() and not before[-1].endswith("\n"))
-
-
-# ---- our own files -----------------------------------------------------------
-
-
-def item(text, anchor, source):
-    """A declaration or definition of ours with its comment, by what it says."""
-    edit = Edit(source, anchor, "function", "")
-    lines = text.splitlines(keepends=True)
-    (number,) = lines_with(lines, edit)
-    first, last = extent(lines, number, edit)
-    # Its type may have a line of its own.
-    above = r"\s*(//|/?\*)|template\b|(?!public|private)[\w:<>*&, ]*\w[>*&]*$"
-    while first and re.match(above, lines[first - 1]):
-        first -= 1
-    return lines, first, last
-
-
-def taken(text, anchors, source):
-    """Items of a file, with a blank line after each."""
-    found = []
-    for anchor in anchors:
-        lines, first, last = item(text, anchor, source)
-        found.append("".join(lines[first:last]))
-    return "\n".join(found)
-
-
-def without(text, anchors, source):
-    """A file without some items, nor the second of the blank lines round each."""
-    for anchor in anchors:
-        lines, first, last = item(text, anchor, source)
-        if lines[first - 1 : first] == lines[last : last + 1] == ["\n"]:
-            last += 1
-        text = "".join(lines[:first] + lines[last:])
-    return text.rstrip("\n") + "\n" if anchors else text
-
-
-def replaced(text, pairs, source):
-    """A file with words of ours changed, each of which must be in it."""
-    for old, new in pairs:
-        if old not in text:
-            raise EditError(f"{source}: {old!r} is missing.")
-        text = text.replace(old, new)
-    return text

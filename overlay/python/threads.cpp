@@ -4,7 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include "mlx/topk.h"
+#include "mlx/topk_threads.h"
 #include "overlay/python/replace.h"
 
 namespace nb = nanobind;

@@ -23,8 +23,10 @@ using IndexGradientContext =
     ScopeContext<mx::IndexGradientScope, mx::IndexGradient>;
 
 void init_default(nb::module_& m) {
-  // Reads the environment, so that the import fails if its value is bad.
-  mx::default_index_gradient();
+  // The import fails if the environment names no mode.
+  if (auto mode = initial_index_gradient()) {
+    mx::set_default_index_gradient(mx::to_index_gradient(*mode));
+  }
 
   define(
       m,

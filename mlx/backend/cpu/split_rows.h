@@ -8,7 +8,7 @@
 
 #include "mlx/backend/common/row_plan.h"
 #include "mlx/backend/cpu/selection/threads.h"
-#include "mlx/topk.h"
+#include "mlx/topk_threads.h"
 
 namespace mlx::core::cpu {
 

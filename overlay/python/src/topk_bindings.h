@@ -2,14 +2,17 @@
 
 // What differs between the Python bindings of the libraries that TopK is part
 // of. Each library has its own file of this name: how a function gets into
-// mlx.core, what topk returns, and the words for that.
+// mlx.core, what topk returns, the words for it, and what the environment sets.
 
 #pragma once
 
 #include <nanobind/nanobind.h>
 
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "mlx/environment.h"
 #include "mlx/topk.h"
 #include "overlay/python/replace.h"
 
@@ -23,6 +26,13 @@ void define(
     Function&& function,
     const Extra&... extra) {
   replace(scope, name, std::forward<Function>(function), extra...);
+}
+
+/** Returns what the environment says of the index gradient mode. */
+inline std::optional<std::string> initial_index_gradient() {
+  using mlx::core::Setting;
+  auto variable = mlx::core::read_variable(Setting::index_gradient);
+  return variable ? std::optional(variable->value) : std::nullopt;
 }
 
 /** Returns the result as the named tuple mlx.core.TopKResult. */

@@ -20,7 +20,7 @@
 
 #include "mlx/environment.h"
 #include "mlx/threadpool.h"
-#include "mlx/topk.h"
+#include "mlx/topk_threads.h"
 
 namespace mlx::core::cpu {
 

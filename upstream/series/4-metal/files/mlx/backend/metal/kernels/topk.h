@@ -1,0 +1,3 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+#include "mlx/backend/metal/kernels/topk/register.h"
