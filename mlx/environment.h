@@ -9,6 +9,8 @@
 
 #include "mlx/api.h"
 
+#include "mlx/api.h"
+
 namespace mlx::core {
 
 struct Variable {
@@ -21,6 +23,6 @@ struct Variable {
 enum class Setting { index_gradient, threads, gpu_tuning, kernel_cache };
 
 /** Returns what the environment says of ``setting``; empty if nothing. */
-MLX_API std::optional<Variable> read_variable(Setting setting);
+MLX_API MLX_API std::optional<Variable> read_variable(Setting setting);
 
 } // namespace mlx::core

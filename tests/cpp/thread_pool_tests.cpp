@@ -16,6 +16,7 @@
 
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/threads.h"
+#include "mlx/topk_threads.h"
 #include "tests/cpp/check.h"
 
 using namespace mlx::core;
