@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the C++ tests share: checks that are counted, and the entry point of
-// each file of tests.
+// Declares what the C++ tests share: checks that are counted, and the entry
+// point of each file of tests.
 
 #pragma once
 
@@ -22,7 +22,7 @@ inline int failures = 0;
     }                                                             \
   } while (false)
 
-/** Returns the message of the Error that ``call`` throws. */
+/** Returns the message of the Error that ``call`` throws, or "no error". */
 template <typename Error>
 std::string error_of(const std::function<void()>& call) {
   try {

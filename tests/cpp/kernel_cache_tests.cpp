@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The cache of compiled CUDA kernels on disk. It needs no GPU: to the cache,
-// machine code is a string.
+// Tests the cache of compiled CUDA kernels on disk. The tests need no GPU,
+// since the cache accepts any string as the machine code of a kernel.
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,8 +63,9 @@ void test_code_is_read_as_it_was_written() {
   std::string code("machine\0code", 12);
   cache.write(key_of("source"), code);
   CHECK(cache.read(key_of("source")) == code);
-  // Another process, and an empty code.
+  // A second cache in the same folder reads what the first has written.
   CHECK(KernelCache(folder / "cache").read(key_of("source")) == code);
+  // Code may be empty.
   cache.write(key_of("source"), "");
   CHECK(cache.read(key_of("source")) == "");
 }
@@ -130,7 +131,8 @@ void test_a_folder_that_others_can_write_to_is_not_used() {
   }
   chmod((folder / "cache").c_str(), 0700);
   CHECK(cache.read(key_of("source")) == "code");
-  // A link may be changed by the owner of the folder in which it is.
+  // A link to the folder is not used either: whoever can write to the folder
+  // that holds the link can change the link.
   fs::create_directory_symlink(folder / "cache", folder / "link");
   CHECK(!KernelCache(folder / "link").read(key_of("source")));
 }
@@ -169,7 +171,7 @@ void test_the_folder_stays_below_its_limit() {
   CHECK(cache.read(key_of("d")));
 }
 
-void test_parts_of_dead_processes_are_removed() {
+void test_old_unfinished_files_are_removed() {
   TemporaryFolder folder;
   KernelCache cache(folder / "cache");
   cache.write(key_of("source"), "code");
@@ -235,7 +237,7 @@ void run_kernel_cache_tests() {
   test_a_folder_that_others_can_write_to_is_not_used();
   test_failures_to_write_are_silent();
   test_the_folder_stays_below_its_limit();
-  test_parts_of_dead_processes_are_removed();
+  test_old_unfinished_files_are_removed();
   test_many_threads_write_and_read_the_same_kernel();
   test_the_environment_names_the_folder();
 }

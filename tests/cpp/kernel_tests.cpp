@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Tests the keys that kernels compare elements by, and that kernels leave no
-// upper halves of vector registers in use. op_tests.cpp tests their results.
+// Tests the keys by which kernels compare elements, and that kernels leave no
+// upper halves of vector registers in use. op_tests.cpp tests the results of
+// the kernels.
 
 #include <algorithm>
 #include <cstdio>
@@ -58,8 +59,9 @@ void test_keys_compare_as_the_contract_orders_elements() {
 // ---- the processor's state -------------------------------------------------
 
 #if defined(__x86_64__) && defined(__GNUC__)
-// Returns whether the upper halves of vector registers are in use. XGETBV with
-// argument 1 tells in bit 2. Returns nothing if the processor lacks that.
+// Returns whether the upper halves of vector registers are in use, which is
+// bit 2 of the result of the instruction XGETBV with argument 1. Returns
+// nothing if the processor does not have XGETBV with this argument.
 std::optional<bool> upper_halves_in_use() {
   uint32_t a, b, c, d;
   asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(13), "c"(1));
@@ -70,7 +72,8 @@ std::optional<bool> upper_halves_in_use() {
   return (a & 4) != 0;
 }
 
-// If they did, MLX's SSE code on the same thread would take twice as long.
+// While upper halves are in use, MLX's SSE code on the same thread takes twice
+// as long.
 void test_kernels_leave_no_upper_halves_in_use() {
   if (!upper_halves_in_use()) {
     std::printf(

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Tests the plans: which rows there are, and which algorithm is chosen.
+// Tests the plans: where the rows are, and which algorithm is chosen.
 
 #include <algorithm>
 #include <optional>
@@ -58,7 +58,7 @@ void test_plan_merges_axes_that_one_stride_describes() {
   CHECK(plan_rows({7}, {1}, 0, 2).shape.empty());
 }
 
-void test_plan_is_whole_row_only_for_all_elements_unsorted() {
+void test_whole_row_is_chosen_only_if_k_is_the_size_and_unsorted() {
   auto plan = [](int k, TopKOrder order) {
     return plan_topk({4, 6}, {6, 1}, 1, k, order).algorithm;
   };
@@ -123,7 +123,7 @@ void test_offsets_and_row_counts_may_exceed_an_int() {
 void run_plan_tests() {
   test_cursor_visits_every_row_once_at_its_offsets();
   test_plan_merges_axes_that_one_stride_describes();
-  test_plan_is_whole_row_only_for_all_elements_unsorted();
+  test_whole_row_is_chosen_only_if_k_is_the_size_and_unsorted();
   test_plan_chooses_the_algorithm_by_size_and_k();
   test_an_algorithm_can_be_used_within_its_limits();
   test_offsets_and_row_counts_may_exceed_an_int();

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs the C++ tests: the C++ API, the plans and the kernels, without Python.
-// The sanitizers run this too. Each run_ function is in a file of its own name.
+// Runs all C++ tests, without Python. tests/sanitize.sh runs this program too.
+// The function run_NAME_tests is in NAME_tests.cpp.
 
 #include <cstdio>
 #include <cstdlib>

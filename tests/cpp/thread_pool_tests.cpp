@@ -37,7 +37,10 @@ void on_streams(Use&& use) {
   }
 }
 
-/** Rows with many ties, and the indices of each row in descending order. */
+/**
+ * Rows with many ties. For each row, ``order`` has the indices that sort the
+ * row's elements in descending, stable order.
+ */
 struct Rows {
   Rows(int rows, int size, int seed)
       : values(size_t(rows) * size), order(values.size()) {
@@ -149,7 +152,8 @@ void test_every_part_runs_once_while_the_number_of_threads_changes() {
   std::vector<int> wrong(streams, 0);
   on_streams([&](int stream) {
     for (int64_t count = 1; count < 200; ++count) {
-      // Not atomic: no two threads may write one element.
+      // The elements are not atomic, so ThreadSanitizer reports two threads
+      // that write the same element.
       std::vector<int> visits(count, 0);
       cpu::BusyThread busy;
       cpu::split_work(count, 3, selection::threads(), [&](auto i, auto last) {

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs the launches of mlx/backend/gpu in the emulator.
+// Runs the kernels that mlx/backend/gpu plans to launch in the emulator of
+// Metal.
 
 #include <dlfcn.h>
 #include <algorithm>
@@ -44,7 +45,10 @@ Emulator& emulator() {
   return emulator_;
 }
 
-/** The bytes [start, start + bytes). `origin` is element 0 in them. */
+/**
+ * The memory of an array: `bytes` bytes from `start` on. The element with index
+ * 0 along every axis is `origin` bytes after `start`.
+ */
 struct Memory {
   char* start;
   uint64_t bytes;
@@ -79,7 +83,7 @@ Memory memory_of(const mx::RowPlan& rows, const void* in, int64_t itemsize) {
       static_cast<uint64_t>(-first * itemsize)};
 }
 
-/** Runs each launch at once. */
+/** Runs each launch as soon as it is encoded. */
 class EmulatedEncoder : public gpu::KernelEncoder {
  public:
   explicit EmulatedEncoder(std::map<KernelArray, Memory> memory)
@@ -98,7 +102,8 @@ class EmulatedEncoder : public gpu::KernelEncoder {
 
   void set_array(const gpu::KernelBuffer& buffer) override {
     auto& memory = memory_.at(buffer.array);
-    // An output counts as written, and as not initialised.
+    // The last two flags of an output: the kernel may write it, and reading it
+    // before that is a mistake.
     buffers_.push_back(
         {buffer.index,
          memory.start,
@@ -143,16 +148,21 @@ template <typename Function>
 void look_up(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
   if (!function) {
-    throw std::runtime_error(std::string("[emulate_metal] no ") + name + ".");
+    throw std::runtime_error(
+        std::string("[emulate_metal] The library has no function ") + name +
+        ".");
   }
 }
 
-/** Whether there is a plan whose kernels are not missing. */
+/**
+ * Returns whether there is a plan and all its kernels can be used. A kernel
+ * cannot be used if emulate_metal was told that it is missing.
+ */
 bool can_run(const std::optional<gpu::LaunchPlan>& plan) {
   return plan && gpu::prepare(*plan, [](const gpu::Launch& launch) {
            auto& missing = emulator().missing;
            if (!missing.empty() && launch.kernel.rfind(missing, 0) == 0) {
-             throw std::runtime_error("it is missing, for a test.");
+             throw std::runtime_error("a test has declared it missing.");
            }
          });
 }
@@ -255,7 +265,7 @@ bool emulate(const mx::cpu::SortJob& job) {
   auto out = without_content(job.out, size * (of_values ? itemsize : 4));
   EmulatedEncoder encoder(
       {{KernelArray::input, memory_of(rows, job.in, itemsize)},
-       // The output that is not wanted is not written.
+       // A partition writes only one of these two, so both can be `out`.
        {KernelArray::values, out},
        {KernelArray::indices, out}});
   gpu::encode(*plan, encoder);

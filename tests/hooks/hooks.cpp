@@ -21,8 +21,8 @@ std::atomic<const cpu::SelectionKernels*>& chosen_kernels() {
 
 void topk(const cpu::TopKJob& job, int64_t first, int64_t last) {
   if (emulates_metal()) {
-    // The call with the first row does all rows, the others nothing. The job is
-    // done when all calls have returned.
+    // Several calls may share the rows of a job. The call that has the first
+    // row does all rows, and the other calls do nothing.
     if (first == 0 && !emulate(job)) {
       library_kernels().topk(job, 0, job.plan->rows.rows);
     }
@@ -56,7 +56,7 @@ void arg_reduce(const cpu::ArgReduceJob& job, int64_t first, int64_t last) {
 
 const cpu::SelectionKernels hooked_kernels{"hooked", topk, sort, arg_reduce};
 
-// From when this module is loaded.
+// Replaces the library's table of kernels as soon as this module is loaded.
 [[maybe_unused]] const bool installed = [] {
   cpu::current_selection_kernels() = &hooked_kernels;
   return true;

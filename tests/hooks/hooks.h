@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the tests change in the library: the table of CPU kernels. The table put
-// there forces an algorithm, or runs the Metal kernels in the emulator of
-// metal/emulator, and leaves the rest to the library's own kernels.
+// Changes the library for the tests: replaces its table of CPU kernels. The new
+// kernels force an algorithm, or run the Metal kernels in the emulator of
+// metal/emulator. They leave everything else to the library's own kernels.
 
 #pragma once
 
@@ -19,7 +19,10 @@ namespace hooks {
 
 namespace mx = mlx::core;
 
-/** Uses this algorithm wherever it can be used. Empty: the library's choice. */
+/**
+ * Uses this algorithm wherever it can be used. If `algorithm` is empty, the
+ * library chooses again.
+ */
 void force_algorithm(std::optional<mx::TopKAlgorithm> algorithm);
 
 /**
@@ -35,7 +38,7 @@ const mx::cpu::SelectionKernels& library_kernels();
 
 // ---- the emulator -----------------------------------------------------------
 
-/** What a GPU would have paid. */
+/** How much work the emulated kernels have done. */
 struct EmulatedCounts {
   uint64_t bytes_read;
   uint64_t bytes_written;
@@ -46,10 +49,11 @@ struct EmulatedCounts {
 };
 
 /**
- * Selects with the Metal kernels in the library at ``path``, which the emulator
- * has built; with an empty path no more. A seed other than 0 orders threads at
- * random. Kernels whose names begin with ``missing`` do not compile. Throws if
- * the library cannot be loaded.
+ * From now on selects with the Metal kernels in the library at ``path``, which
+ * the emulator has built. If ``path`` is empty, selects with the CPU kernels
+ * again. A ``seed`` other than 0 runs the threads in a random order. Kernels
+ * whose names begin with ``missing`` fail to compile; if ``missing`` is empty,
+ * none does. Throws std::runtime_error if the library cannot be loaded.
  */
 void emulate_metal(
     const std::string& path,
@@ -60,14 +64,17 @@ bool emulates_metal();
 /** Uses this Metal kernel wherever it can be used. */
 void force_metal_kernel(std::optional<mx::gpu::TopKKernel> kernel);
 
-/** Returns the tuning of the process, with the kernel that is forced. */
+/**
+ * Returns the launch tuning of the process, changed to use the forced kernel if
+ * one is forced.
+ */
 mx::gpu::LaunchTuning metal_tuning();
 
 /** Return what was counted and what went wrong since the last call. */
 EmulatedCounts take_emulated_counts();
 std::string take_emulated_errors();
 
-/** Does the job on the emulator. Returns false if no kernel can. */
+/** Does the job in the emulator. Returns false if no kernel can do it. */
 bool emulate(const mx::cpu::TopKJob& job);
 bool emulate(const mx::cpu::SortJob& job);
 

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The Python module _selection_testing, which the wheel does not carry.
+// Defines the Python module _selection_testing, which is not in the wheel.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>

@@ -10,7 +10,8 @@
 #include "overlay/stable_sort.h"
 #include "overlay/stock_eval.h"
 
-// overlay/stock_eval.cpp is linked into this module, which has no GPU.
+// Lets overlay/stock_eval.cpp be linked into this module. It calls this
+// function only for streams on a GPU, which the tests do not use.
 void mlx::core::gpu::add_temporaries(
     const std::vector<mlx::core::array>&,
     const mlx::core::Stream&) {}

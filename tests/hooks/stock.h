@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Selections that are evaluated by stock MLX's primitives, as on a GPU whose
+// Evaluates selections by stock MLX's primitives, as happens on a GPU if our
 // kernels turn out not to be usable.
 
 #pragma once
@@ -14,11 +14,11 @@ namespace hooks {
 
 namespace mx = mlx::core;
 
-/** Returns the values and indices. ``axis`` is not negative. */
+/** Returns the values and indices of a topk. ``axis`` is not negative. */
 std::pair<mx::array, mx::array>
 topk_by_stock(const mx::array& a, int k, int axis, bool largest);
 
-/** Likewise. */
+/** Returns the values and indices of a partition. ``axis`` is not negative. */
 std::pair<mx::array, mx::array>
 partition_by_stock(const mx::array& a, int kth, int axis);
 

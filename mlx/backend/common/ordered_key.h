@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The order of elements, for all C++ code: maps each element to an unsigned
-// integer, its key, such that keys compare as elements do. NaN is greatest
-// whatever its sign and payload, the two zeros are equal, and complex numbers
-// compare by their real parts, then by their imaginary parts.
+// Defines the order of elements for all C++ code: maps each element to an
+// unsigned integer, its key, so that keys compare as elements do. NaN is
+// greatest whatever its sign and payload, the two zeros are equal, and complex
+// numbers compare by their real parts, then by their imaginary parts.
 
 #pragma once
 
@@ -84,8 +84,9 @@ inline OrderedKey<T> ordered_key(T value) {
     return real == nan || imag == nan ? nan_key<T>() : (Key(real) << 32) | imag;
   } else {
     // Turns sign and magnitude into two's complement, which has one zero. Then
-    // adds what moves -infinity to 0. Negative NaNs are below -infinity, so
-    // they wrap around to the greatest keys, where the other NaNs are.
+    // adds a constant that moves -infinity to 0. Negative NaNs are below
+    // -infinity, so they wrap around to the greatest keys, where the other NaNs
+    // are.
     auto bits = std::bit_cast<Key>(value);
     auto sign = static_cast<Key>(
         static_cast<std::make_signed_t<Key>>(bits) >> sign_bit);

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where the rows along one axis are: arithmetic on shapes and strides.
+// Finds where the rows along one axis are, from shapes and strides alone.
 
 #pragma once
 
@@ -27,11 +27,15 @@ struct RowPlan {
   Strides in_strides;
   Strides out_strides;
 
-  // The greatest offset of an element of the input, from its first.
+  // The greatest offset of an element of the input, relative to the element
+  // with index 0 along every axis.
   int64_t last_in_offset;
 };
 
-/** ``strides`` are those of the input. */
+/**
+ * Returns the plan for an input with this shape and these strides, and for an
+ * output that has the size ``out_axis_size`` along ``axis``.
+ */
 RowPlan plan_rows(
     const Shape& shape,
     const Strides& strides,
@@ -56,7 +60,10 @@ class RowCursor {
     }
   }
 
-  /** Returns how many rows are left in the innermost of the other axes. */
+  /**
+   * Returns how many rows are left, with the current one, along the innermost
+   * axis of the plan's ``shape``.
+   */
   int64_t left_of_inner() const {
     return position_.empty() ? 1 : plan_.shape.back() - position_.back();
   }

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which algorithm the CPU uses for each row.
+// Chooses the algorithm by which the CPU selects the k best of each row.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace mlx::core {
 
 /**
- * whole_row: copies every element, in place order.
+ * whole_row: copies every element, in the order of the row.
  * lanes:     selects from several rows at once, each in one lane of a sorting
  *            network.
  * short_row: keeps the row on the stack as ranks, bounds the k-th best, and
@@ -22,23 +22,27 @@ namespace mlx::core {
  *            that reach the bound.
  * select:    turns the whole row into ranks and splits them at the k-th best.
  *
- * The choice depends on the size of the axis and k, never on the number of
- * rows: a batch gives what its rows give.
+ * The choice depends on the size of the axis, on k and on whether the result is
+ * sorted. It never depends on the number of rows, so a row has the same result
+ * alone and in a batch.
  */
 enum class TopKAlgorithm { whole_row, lanes, short_row, bounded, select };
 
-/** The limits of the algorithms, and from where one is faster. */
+/**
+ * The greatest row sizes and the greatest k that lanes and short_row support,
+ * and where the choice changes from select to bounded.
+ */
 struct TopKTuning {
   static constexpr int64_t lanes_size = 256;
   static constexpr int64_t lanes_k = 16;
   static constexpr int64_t short_row_size = 1024;
   static constexpr int64_t short_row_k = 64;
-  // ``bounded`` is used for rows with at least so many elements for each of the
-  // k, ``select`` for shorter ones.
+  // ``bounded`` is used if the row has at least this many times k elements,
+  // ``select`` if it has fewer.
   static constexpr int64_t bounded_elements_per_k = 8;
 };
 
-/** Whether ``algorithm`` can select k of ``size`` elements. */
+/** Returns whether ``algorithm`` can select k of ``size`` elements. */
 bool can_use(TopKAlgorithm algorithm, int64_t size, int64_t k, TopKOrder order);
 
 struct TopKPlan {

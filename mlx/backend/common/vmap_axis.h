@@ -5,8 +5,9 @@
 namespace mlx::core {
 
 /**
- * Returns which axis of a batched array is ``axis`` of one of its elements.
- * ``mapped_axis`` is the axis of the batch; -1 if there is none.
+ * Converts ``axis`` of the arrays in a batch to the same axis of the batched
+ * array, which holds them side by side along ``mapped_axis``. ``mapped_axis``
+ * is -1 if the array is not batched.
  */
 inline int axis_under_vmap(int axis, int mapped_axis) {
   return axis + (mapped_axis >= 0 && mapped_axis <= axis);

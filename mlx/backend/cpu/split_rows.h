@@ -13,8 +13,9 @@
 namespace mlx::core::cpu {
 
 /**
- * Calls work(first, last) for ranges that cover all rows, from several threads
- * if there are at least two times ``elements_per_part`` elements.
+ * Calls work(first, last) for ranges of rows that together cover all rows, on
+ * several threads. A range has more than ``elements_per_part`` elements, unless
+ * all rows together have no more. A row is never divided.
  */
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_per_part, Work&& work) {

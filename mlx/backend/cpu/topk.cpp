@@ -18,7 +18,7 @@ namespace {
 // The smallest task worth giving to a helper thread, in elements.
 constexpr int64_t elements_per_part = 1 << 17;
 
-/** Whether rows are done one after the other, each by several threads. */
+/** Returns whether to do one row after the other, each on several threads. */
 bool splits_each_row(const TopKPlan& plan, int64_t threads) {
   auto& rows = plan.rows;
   return rows.rows == 1 ||

@@ -73,7 +73,7 @@ struct SelectionKernels {
 MLX_API const std::vector<const SelectionKernels*>&
 available_selection_kernels();
 
-/** Returns the kernels in use: at first the fastest. Can be set. */
+/** Returns the kernels in use, at first the fastest. A caller may set them. */
 MLX_API std::atomic<const SelectionKernels*>& current_selection_kernels();
 
 inline const SelectionKernels& selection_kernels() {

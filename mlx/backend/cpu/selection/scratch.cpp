@@ -31,7 +31,7 @@ KeptScratch& kept() {
 
 ScratchBlock take_scratch(size_t bytes) {
   auto& scratch = kept();
-  // The smallest of the blocks that are large enough.
+  // Find the smallest block that is large enough.
   auto best = scratch.blocks.end();
   for (auto it = scratch.blocks.begin(); it != scratch.blocks.end(); ++it) {
     bool smaller = best == scratch.blocks.end() || it->bytes < best->bytes;
@@ -56,7 +56,7 @@ void give_back_scratch(ScratchBlock block) {
   auto& scratch = kept();
   scratch.blocks.push_back(block);
   scratch.bytes += block.bytes;
-  // Free the blocks first that have gone unused for longest.
+  // Free the blocks that were given back longest ago.
   while (scratch.bytes > kept_scratch_bytes) {
     auto oldest = scratch.blocks.front();
     scratch.bytes -= oldest.bytes;

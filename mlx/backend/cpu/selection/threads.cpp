@@ -104,8 +104,8 @@ Pool& pool() {
   return *pool;
 }
 
-// Parts that several threads take one by one. Held by a shared_ptr: a helper
-// may look for a part after run_parts has returned.
+// Parts that several threads take one by one. A shared_ptr owns this object,
+// since a helper may look for a part after run_parts has returned.
 struct SharedWork {
   const std::function<void(int64_t)>* part;
   int64_t parts;
@@ -114,9 +114,9 @@ struct SharedWork {
   std::exception_ptr error;
   std::once_flag failed;
 
-  // Calls parts until none is left to take. ``part`` belongs to the caller of
-  // run_parts, which returns once every part is done: so it is used only for a
-  // part that was taken.
+  // Takes parts and calls them until all are taken. The function ``*part``
+  // belongs to the caller of run_parts and may be destroyed once every part is
+  // done. So a thread uses ``*part`` only after it has taken a part.
   void work() {
     for (auto i = next++; i < parts; i = next++) {
       try {

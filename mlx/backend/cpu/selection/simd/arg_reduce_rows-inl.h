@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Runs an ArgReduceJob: finds the index of the best element of each row. Among
-// ties it is the first. NaN is best for both modes, so the index is that of the
-// first NaN if there is one. Linear time, no memory that depends on the input.
-// Rows have at least one element.
+// ties the lower index is better. NaN is best for both modes, so the result is
+// the index of the first NaN if the row has a NaN. Takes linear time, and no
+// memory that depends on the input. Rows have at least one element.
 
 #pragma once
 
@@ -14,7 +14,7 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** The longest rows for which lanes are the fastest. */
+/** The size of the longest rows for which k_best_in_lanes() is the fastest. */
 constexpr size_t arg_reduce_lanes_size = lanes_size_32 > 32 ? 32 : 8;
 
 /**

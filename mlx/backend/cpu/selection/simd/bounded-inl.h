@@ -2,7 +2,7 @@
 
 // Finds the k best of a long row, for k much less than its size.
 //
-// The first pass divides the row among slots and finds the best score in each.
+// The first pass divides the row among slots and finds the best score of each.
 // The k-th best of the slots' scores is a bound that at least k elements reach.
 // The pass also notes the best scores of each chunk of the row. The second pass
 // scans the chunks that have an element which reaches the bound, and keeps the
@@ -15,10 +15,11 @@
 // not been scanned yet. Candidates are in ascending order of index. Ties, and
 // NaN, are decided by rank and index, in tighten() or by the caller.
 //
-// k is from 1 to the size of the row; fast up to an eighth of it. Memory: a bit
-// more than 4 k candidates, 4 k to 8 k scores (for each part that a thread
-// takes) and as many ranks, and a vector for each chunk, which is 1/64 to 1/8
-// of the row. docs/topk.md has the sum.
+// k is from 1 to the size of the row. The search is fast if k is at most an
+// eighth of the size. Memory: a bit more than 4 k candidates; 4 k to 8 k scores
+// for each part into which the first pass is divided; 4 k to 8 k ranks; a
+// vector of scores for each chunk. The vectors of all chunks together have 1/64
+// to 1/8 as many scores as the row has elements. docs/topk.md gives the sum.
 
 #pragma once
 
@@ -37,7 +38,9 @@ class BoundedTopK {
   using V = Vector<Lane>;
   using R = Rank<T>;
   static constexpr size_t width = lanes<Lane>;
-  // A block is some vectors whose best scores go to one slot.
+  // A chunk is this many blocks. A block is block_vectors_ consecutive vectors
+  // of the row. Each lane of a slot vector is one slot. The best score in lane
+  // l of a block's vectors goes to lane l of one slot vector.
   static constexpr size_t blocks_per_chunk = 8;
   // Elements scanned between two checks of the candidates' capacity.
   static constexpr size_t step = 4 * width;
@@ -56,8 +59,9 @@ class BoundedTopK {
         scratch_(capacity_ + step) {}
 
   /**
-   * Makes candidates() the k best of the row and perhaps others. Returns how
-   * many. The first pass is divided among up to ``threads`` threads.
+   * Sets candidates() to the k best of the row and perhaps others. Returns how
+   * many candidates there are. The first pass is divided among up to
+   * ``threads`` threads.
    */
   size_t find(const Row<T>& row, int64_t threads) {
     find_bound(row, threads);
@@ -80,8 +84,9 @@ class BoundedTopK {
   }
 
  private:
-  // Returns how many vectors form a block: few enough that every slot gets a
-  // block and that the row has at least four chunks.
+  // Returns how many vectors form a block: at most 8 and, if the row is long
+  // enough, so few that every slot vector gets a block and that the row has at
+  // least four chunks.
   size_t block_vectors(size_t size) const {
     size_t vectors = 8;
     auto blocks = std::max(slot_vectors_, 4 * blocks_per_chunk);
@@ -93,12 +98,14 @@ class BoundedTopK {
 
   // ---- the bound -----------------------------------------------------------
 
-  // Sets the bound from one pass over the whole chunks of the row. Each part of
-  // the pass has its own slots, so that parts can run on different threads.
+  // Sets the bound from one pass over the row. Leaves out the elements after
+  // the last complete chunk. Each part of the pass has its own slots, so that
+  // parts can run on different threads.
   void find_bound(const Row<T>& row, int64_t threads) {
     // At least 4 k slots.
     auto slots_per_part = slot_vectors_ * width;
-    // All slots together take at most an eighth of the row's size.
+    // If there are several parts, their slots together are at most an eighth as
+    // many as the row has elements.
     auto most_parts =
         std::min<int64_t>(2 * threads, row.size / (8 * slots_per_part));
     auto parts = threads == 1
@@ -123,7 +130,7 @@ class BoundedTopK {
       }
     };
     run_parts(parts, threads, part);
-    // Combine the slots of all parts in those of the first.
+    // Combine the slots of all parts in the slots of the first part.
     for (auto more = slots + slots_per_part;
          more < slots + slots_per_part * parts;
          more += slots_per_part) {
@@ -141,8 +148,9 @@ class BoundedTopK {
     set_bound(must_compare_ranks(bound) ? worst<R> : bound);
   }
 
-  // Updates the best score of each slot and chunk, for chunks of ``vectors``
-  // vectors in a block. Slot vectors are used in turn, one for each block.
+  // Updates the best scores in ``slots`` with those of the chunks [first,
+  // last), and sets the best scores of each of these chunks. A block has
+  // ``vectors`` vectors. The blocks go to the slot vectors in turn.
   template <size_t vectors>
   void score_chunks(const Row<T>& row, size_t first, size_t last, Lane* slots) {
     constexpr size_t size = blocks_per_chunk * vectors * width;
@@ -238,8 +246,8 @@ class BoundedTopK {
     }
   }
 
-  // Adds the elements from data[i] on whose bit is set. data[0] has the index
-  // ``first`` in the row.
+  // Adds each element data[i + b] for which bit b of ``bits`` is set. data[0]
+  // has the index ``first`` in the row.
   void add(const T* data, size_t first, size_t i, uint64_t bits) {
     for (; bits != 0; bits &= bits - 1) {
       auto at = i + std::countr_zero(bits);
@@ -247,7 +255,8 @@ class BoundedTopK {
     }
   }
 
-  // Adds the elements from data[i] to data[end] whose rank reaches the bound.
+  // Adds those of the elements data[i], ..., data[end - 1] whose rank reaches
+  // the bound.
   void add_all(const T* data, size_t first, size_t i, size_t end) {
     for (; i < end; ++i) {
       append(data[i], first + i);

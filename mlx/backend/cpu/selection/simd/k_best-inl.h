@@ -1,9 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Finds exactly the k best of a row, in ascending order of index, and which of
-// them is worst. Partitions use this: they also have to write all the other
-// elements. Linear time, and memory as for short_row or bounded, one of which
-// finds the candidates. k is from 1 to the size of the row.
+// them is worst. Partitions use this, since they also have to write all the
+// other elements. Takes linear time. Memory: what short_row or bounded needs to
+// find the candidates, and up to two arrays for the candidates. k is from 1 to
+// the size of the row.
 
 #pragma once
 
@@ -29,7 +30,10 @@ class KBestOfRow {
     }
   }
 
-  /** Returns k candidates, valid until the next call. */
+  /**
+   * Returns the indices of the k best, in ascending order. They are valid until
+   * the next call. The ranks in the result are unspecified.
+   */
   Candidates<R> find(const Row<T>& row) {
     auto kept = is_short_ ? kept_.candidates() : bounded_->candidates();
     auto count = is_short_
@@ -52,12 +56,14 @@ class KBestOfRow {
   }
 
  private:
-  // Returns a word that ranks ties as ``ties_`` says.
+  // Returns a word for a candidate. Words compare as ranks do. Among equal
+  // ranks, the word of the candidate that ``ties_`` chooses first is the least.
   uint64_t word_of(R rank, uint32_t index) const {
     return pack<uint64_t>(rank, ties_ == Ties::first ? index : ~index);
   }
 
-  // Few candidates: sort words by a network to find the k-th best.
+  // Keeps the k best of few candidates. Sorts words by a network to find the
+  // k-th best.
   void keep_by_words(Candidates<R> all, size_t count) {
     alignas(64) uint64_t words[network_size];
     for (size_t i = 0; i < count; ++i) {
@@ -74,7 +80,7 @@ class KBestOfRow {
     }
   }
 
-  // Many candidates, or ranks too wide for words.
+  // Keeps the k best of many candidates, or of ranks too wide for words.
   void keep_by_split(Candidates<R> all, size_t count) {
     scratch_.reserve(count);
     auto found = split<R>(all.ranks, count, k_, scratch_.candidates());

@@ -1,13 +1,16 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Finds the k best of short rows, of as many rows at a time as a vector has
-// 32-bit lanes. Each lane holds one row, and all lanes go through the same
-// network, which keeps the k best elements that it has seen.
+// Finds the k best of short rows. Works on a block of rows at a time: as many
+// rows as a vector has 32-bit lanes. Each lane holds one row. All lanes go
+// through the same sorting network, which keeps the k best elements seen so
+// far.
 //
-// Every word is a rank and an index, so ties go to the lower index, and NaN is
-// one more rank. Time for a row: O(size log(k)^2) compare-exchanges, divided by
-// the number of lanes. Memory: the block's ranks, on the stack. k is from 1 to
-// TopKTuning::lanes_k and may be the size of the row.
+// The network compares words, which hold a rank and an index (rank-inl.h). So
+// among ties the lower index is better. NaN needs no special case, since it has
+// a rank like any other element. Time for a row: O(size log(k)^2)
+// compare-exchanges, divided by the number of lanes. Memory: the ranks of one
+// block, on the stack. k is from 1 to TopKTuning::lanes_k and may be the size
+// of the row.
 
 #pragma once
 
@@ -84,9 +87,9 @@ load_piece(const RowBlock<T>& rows, size_t r, size_t first) {
 }
 
 /**
- * Loads the columns [first, first + size) of contiguous rows. ``size`` is the
- * number of lanes, or half of it. In the latter case each vector that is
- * transposed holds pieces of two rows.
+ * Sets the columns [first, first + size) of ``columns`` to the ranks of the
+ * elements of contiguous rows. ``size`` is the number of lanes, or half of it.
+ * In the latter case each vector that is transposed holds pieces of two rows.
  */
 template <size_t size, bool all_readable, typename T>
 void load_transposed(
@@ -159,8 +162,10 @@ void load_columns(const RowBlock<T>& rows, RankOf<T> rank, uint32_t* columns) {
 }
 
 /**
- * Packs the ranks of a column and the column's index into words. If words are
- * 64 bits wide, only half of the lanes fit: the half number ``part``.
+ * Packs the ranks of a column and the column's index into a vector of words.
+ * The vector holds the words of all lanes if a word has 32 bits. If a word has
+ * 64 bits, it holds those of half of the lanes: of the lower half if ``part``
+ * is 0, of the upper half if ``part`` is 1.
  */
 template <typename W>
 Vector<W> pack_column(const uint32_t* column, size_t index, size_t part) {
@@ -210,8 +215,9 @@ void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
 }
 
 /**
- * The longest rows of 32-bit elements for which lanes are the fastest. They
- * take 64-bit words, whose minimum is one instruction only in AVX-512.
+ * The size of the longest rows of 32-bit elements for which this method is the
+ * fastest. Such elements need 64-bit words. The minimum of two vectors of
+ * 64-bit words takes a single instruction only in AVX-512.
  */
 #if defined(SELECTION_AVX512)
 constexpr size_t lanes_size_32 = TopKTuning::lanes_size;

@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Elements as ranks. A rank is an unsigned integer made from an element's
-// ordered key so that the lowest rank is the best element. All that depends on
-// the dtype or the direction happens here and in score-inl.h; the code that
-// works on ranks is the same for all.
+// Converts elements to ranks. A rank is an unsigned integer made from an
+// element's ordered key so that the best element has the lowest rank. All that
+// depends on the dtype or the direction happens here and in score-inl.h. The
+// code that works on ranks is the same for all dtypes and directions.
 
 #pragma once
 

@@ -1,7 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Calls a function for each row of a plan. Rows that are adjacent in memory are
-// copied in tiles first, so that each cache line is read once.
+// Calls a function for each row of a plan.
+//
+// Rows are called adjacent if their first elements are next to each other in
+// memory, and so are their second elements, and so on. Adjacent rows are copied
+// in tiles before they are used, so that each cache line is read once.
 
 #pragma once
 
@@ -12,7 +15,7 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** The greatest size of a tile of copied rows. */
+/** The greatest size of a tile, which is a copy of several adjacent rows. */
 constexpr size_t max_tile_bytes = size_t(4) << 20;
 
 /**
@@ -105,8 +108,9 @@ void for_each_row(
 
 /**
  * Calls use(block, offsets, valid) for the rows [first, last), in blocks of as
- * many rows as there are lanes. Only the first ``valid`` rows of a block are
- * rows of the range; the others repeat the first.
+ * many rows as there are lanes. ``offsets`` are those of the rows' first
+ * elements in the output. Only the first ``valid`` rows of a block are rows of
+ * the range; the others repeat the first.
  */
 template <typename T, typename Use>
 void for_each_block(

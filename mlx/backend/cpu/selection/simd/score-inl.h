@@ -1,10 +1,11 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Elements as scores. A score is a value that vector instructions can compare
-// at once; greater is better. It is cheaper to compute than a rank, but less
-// exact: the scores of the two zeros, or of two NaNs, may differ, and a score
-// may itself be NaN, which compares false with everything. So the kernels use
-// scores to discard most elements, and ranks to choose among the rest.
+// Converts elements to scores. A score is a value that vector instructions can
+// compare directly; greater is better. A score is cheaper to compute than a
+// rank, but less exact: the scores of the two zeros, or of two NaNs, may
+// differ, and a score may itself be NaN, which compares false with everything.
+// So the kernels use scores to discard most elements, and ranks to choose among
+// the rest.
 
 #pragma once
 
@@ -14,7 +15,7 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** The type of a vector's lanes that scores of T are computed in. */
+/** The type of a score of an element of type T. */
 template <typename T>
 struct LaneOf {
   using type = T;
@@ -141,7 +142,10 @@ struct Score {
     }
   }
 
-  /** False in the lanes in which note_nan() certainly met no NaN. */
+  /**
+   * Returns a mask that is true in each lane in which note_nan() has seen a
+   * NaN. It may be true in other lanes too.
+   */
   static auto may_have_nan(V nan_seen) {
     if constexpr (native) {
       return nan_seen != nan_seen;
@@ -169,9 +173,10 @@ struct Score {
   }
 
   /**
-   * Returns the bound for reaches(): the least score of the elements with this
-   * rank or a better one. In descending floats it is the score just below that:
-   * reaches() then tests "not at most", which NaN, the best element, passes.
+   * Returns the bound for reaches(): the least score of all elements whose rank
+   * is ``bound`` or better. In descending floats, returns the score just below
+   * that least score, because there reaches() tests whether a score is not <=
+   * the bound. NaN, which is the best element there, passes that test.
    */
   static Lane bound_of(R bound) {
     RankOf<T> rank(ranking);
@@ -184,7 +189,8 @@ struct Score {
         return -element_of_key<T>(key);
       }
     } else if constexpr (half) {
-      // Zeros have one rank but two scores, and so do NaNs: take the lowest.
+      // The two zeros have one rank but two scores. All NaNs have one rank but
+      // many scores. Take the lowest score of the rank.
       Lane least = descending   ? key + (key > zero_key)
           : key == nan_key<T>() ? std::numeric_limits<Lane>::max()
                                 : key + (key >= zero_key);
@@ -201,8 +207,8 @@ struct Score {
   static constexpr Lane zero_key = half ? infinity_bits<T>() : 0;
 
 #if defined(SELECTION_AVX512)
-  // Returns mask_bits(reaches(score, bound)). GCC would compute that by way of
-  // a vector.
+  // Returns mask_bits(reaches(score, bound)). Uses intrinsics where GCC would
+  // first expand the mask to a vector.
   static uint64_t reaching_bits(V score, V bound) {
     constexpr auto compare = descending ? _CMP_NLE_UQ : _CMP_GE_OQ;
     if constexpr (std::is_same_v<T, float>) {

@@ -25,8 +25,10 @@ inline bool is_short_row(size_t size, size_t k) {
 }
 
 /**
- * Returns a bound that at least k ranks are at most. Divides the ranks evenly
- * among slots: the k-th best of the slots' best ranks is such a bound.
+ * Returns a bound such that at least k ranks are <= the bound. Divides the
+ * ranks evenly among slots and finds the best rank of each slot. The k-th best
+ * of these is the bound. Returns the worst rank if the row is too short for the
+ * slots.
  */
 template <typename R>
 R bound_of_slots(const R* ranks, size_t padded, size_t k) {
@@ -49,9 +51,9 @@ R bound_of_slots(const R* ranks, size_t padded, size_t k) {
 }
 
 /**
- * Copies the ranks up to ``bound``, with their indices, and returns how many
- * they are. Takes one step per element copied, which is faster than filter()
- * where few are.
+ * Copies the ranks that are <= ``bound``, with their indices. Returns how many
+ * were copied. Takes one step for each copied element. That is faster than
+ * filter() if few elements are copied.
  */
 template <typename R>
 size_t

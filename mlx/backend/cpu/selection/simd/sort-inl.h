@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts candidates by rank, stably. The time does not depend on the ranks. Few
-// candidates go through a sorting network, or are sorted by counting, on the
-// stack. Many are sorted by radix in linear time, in two arrays of ranks and
-// indices.
+// Sorts candidates by rank. The sort is stable. Whatever the ranks are, the
+// time has the same upper limit. Few candidates are sorted on the stack, by a
+// sorting network or by counting. Many are sorted by radix in linear time,
+// which takes two arrays of ranks and indices.
 
 #pragma once
 
@@ -31,8 +31,8 @@ void counting_sort(R* ranks, size_t count, uint32_t* positions) {
   std::fill(ranks + count, ranks + padded, worst<R>);
   for (size_t first = 0; first < padded; first += 16) {
     auto block = ranks + first;
-    // For each rank of the block, how many ranks are to precede it. Earlier
-    // ranks win ties.
+    // better[l] counts the ranks that precede block[l] in the sorted order.
+    // Among equal ranks, the earlier one precedes.
     R better[16] = {};
     for (size_t i = 0; i < first; ++i) {
       for (int l = 0; l < 16; ++l) {

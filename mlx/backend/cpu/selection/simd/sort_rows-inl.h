@@ -5,9 +5,10 @@
 // last. Rows have at least one element.
 //
 // A sort takes linear time (radix), or O(n log(n)^2) in a network for up to
-// network_size elements. A partition takes linear time. Memory for one row: an
-// argsort and a partition in the middle take two candidates for each element, a
-// sort two ranks, a partition near an end as much as k_best.
+// network_size elements. A partition takes linear time. Memory for one row of n
+// elements: an argsort takes up to 2 n candidates, and so does a partition
+// whose ``kth`` is far from both ends of the row. A sort takes 2 n ranks. A
+// partition whose ``kth`` is near an end takes what k_best-inl.h says.
 
 #pragma once
 
@@ -42,7 +43,7 @@ void restore_bits(
   }
 }
 
-/** The rows [first, last) of a job. */
+/** Sorts or partitions the rows [first, last) of a job. */
 template <typename T>
 class SortRows {
   using R = Rank<T>;
@@ -64,7 +65,7 @@ class SortRows {
     if (!job_.kth) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
-    // Where one side of ``kth`` is small, only that side has to be found.
+    // If one side of ``kth`` is small, only that side has to be found.
     auto kth = *job_.kth;
     if ((kth + 1) * elements_per_chosen <= size_) {
       return partition_by_k_best<Ranking::ascending>(kth + 1, Ties::first);
@@ -79,7 +80,8 @@ class SortRows {
   }
 
  private:
-  // A side is small if the row has this many times as many elements.
+  // A side of ``kth`` is small if it has at most 1 / elements_per_chosen of the
+  // elements of the row.
   static constexpr size_t elements_per_chosen = 8;
 
   // Calls use(row, offset in the output) for each row of the range.
@@ -88,8 +90,8 @@ class SortRows {
     for_each_row<T>(*job_.rows, job_.in, first_, last_, use);
   }
 
-  // Calls use(row, write). write(place, index) writes the index, or the value
-  // there, whichever the job asks for.
+  // Calls use(row, write). write(place, index) writes ``index``, or the element
+  // of the row at ``index``, to ``place``. The job says which of the two.
   template <typename Use>
   void with_writer(const Row<T>& row, int64_t offset, Use&& use) {
     if (job_.output == SortOutput::indices) {
@@ -133,7 +135,7 @@ class SortRows {
     });
   }
 
-  // For short rows, whether they are to be sorted or partitioned.
+  // Sorts short rows. A job that asks for a partition gets a sorted row too.
   void sort_in_lanes() {
     constexpr auto count = RowBlock<T>::count;
     WordOf<T> words[TopKTuning::lanes_k * count];
@@ -152,8 +154,8 @@ class SortRows {
     for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
   }
 
-  // Sorts ranks without indices, which moves half as much memory, and turns
-  // them back into elements.
+  // Sorts the ranks of each row without indices, which moves half as much
+  // memory. Then turns the ranks back into elements.
   void sort() {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
@@ -185,8 +187,10 @@ class SortRows {
   // ---- partition -----------------------------------------------------------
 
   // Finds the ``count`` elements that come first (ascending ranking) or last
-  // (descending ranking) in a stable sort. The one of them that is next to the
-  // other side goes to ``kth``. The other side is written by ascending index.
+  // (descending ranking) in a stable sort. Writes the worst of these elements
+  // to the place ``kth``, and the others to the places on their side of
+  // ``kth``. Writes all elements that were not found to the other side, in
+  // ascending order of index.
   template <Ranking ranking>
   void partition_by_k_best(size_t count, Ties ties) {
     KBestOfRow<T, ranking> k_best(size_, count, ties);
@@ -207,8 +211,9 @@ class SortRows {
     });
   }
 
-  // Splits the ranks of the whole row at ``kth``, and copies the elements
-  // before it, the one at ``kth``, and the elements after it, in three steps.
+  // Splits the ranks of the whole row at ``kth``. Then writes the elements that
+  // belong before ``kth``, the element at ``kth``, and the elements that belong
+  // after it.
   void partition_by_split(size_t kth) {
     RankOf<T> rank(Ranking::ascending);
     CandidateBuffer<R> all(size_), scratch(size_);
@@ -216,8 +221,9 @@ class SortRows {
       auto ranks = all.candidates().ranks;
       load_ranks(row, rank, 0, size_, ranks);
       auto found = split<R>(ranks, size_, kth + 1, scratch.candidates());
-      // ``ties`` of the elements that tie come before ``kth``. The next of them
-      // is at ``kth``, and its index is cut - 1.
+      // A stable sort has ``ties`` elements with the rank found.rank before
+      // ``kth``. It has the next element with that rank, whose index is
+      // cut - 1, at ``kth``.
       auto ties = kth - found.better;
       auto cut = end_of_equal(ranks, found.rank, ties + 1);
       auto equal = found.rank;

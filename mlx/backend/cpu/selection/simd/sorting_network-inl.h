@@ -5,8 +5,9 @@
 // O(n log(n)^2) compare-exchanges, and are not stable. A sequence is bitonic if
 // it rises and then falls, or is a rotation of one that does.
 //
-// K. E. Batcher, Sorting networks and their applications, AFIPS 1968: odd-even
-// merges between vectors, bitonic merges within and across them.
+// Both kinds of merges are from K. E. Batcher, Sorting networks and their
+// applications, AFIPS 1968. sort_lanes() uses odd-even merges. All other
+// functions use bitonic merges.
 
 #pragma once
 
@@ -206,7 +207,10 @@ void merge_in_registers(E* elements) {
 /** How many vectors are sorted in registers at a time. */
 constexpr size_t network_block = 8;
 
-/** Returns how many elements network_sort needs room for to sort ``count``. */
+/**
+ * Returns the size, in elements, of the array that network_sort() needs to sort
+ * ``count`` elements.
+ */
 template <typename E>
 size_t network_padded(size_t count) {
   auto vectors = (count + lanes<E> - 1) / lanes<E>;
@@ -216,9 +220,10 @@ size_t network_padded(size_t count) {
 }
 
 /**
- * Sorts ``vectors`` vectors, which are a multiple of half a block. Works as if
- * padding that is greater than every element followed up to a power of two.
- * Exchanges with padding would change nothing, so they are left out.
+ * Sorts all elements of ``vectors`` vectors. ``vectors`` is a multiple of half
+ * a block. The network is the one for the next power of two: imagine that
+ * padding follows the vectors and is greater than every element. Exchanges with
+ * padding would change nothing, so they are left out.
  */
 template <typename E>
 void sort_in_memory(E* elements, size_t vectors) {

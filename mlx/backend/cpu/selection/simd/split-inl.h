@@ -46,8 +46,9 @@ Range<R> range_of(const R* ranks, size_t count) {
 }
 
 /**
- * Returns a bound that at least k of the ranks are at most, and at most k +
- * ``slack``, unless more of them tie at the bound. Takes no extra memory.
+ * Returns a bound such that at least k ranks are <= the bound. At most k +
+ * ``slack`` ranks are <= the bound, unless ties at the bound make them more.
+ * Takes no extra memory.
  *
  * Invariant: fewer than k ranks are below ``low``, and at least k are at most
  * ``high``.
@@ -113,9 +114,10 @@ Range<R> guess_range(const R* ranks, size_t count, size_t k) {
  * Finds the k-th best of ``count`` ranks in linear time. ``scratch`` has room
  * for ``count`` candidates and one vector more.
  *
- * Invariant: ``ranks`` are the ranks that can still be the k-th best,
- * ``better`` ranks that were dropped are better than all of them, and k counts
- * within them.
+ * Invariant: the result is the k-th best of the ``count`` ranks in ``ranks``.
+ * Each round drops ranks and adjusts k. Ranks that were dropped are either
+ * better than all of ``ranks``, and ``better`` counts these, or worse than all
+ * of ``ranks``.
  */
 template <typename R>
 Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs a TopKJob: the k best of each row, by the algorithm of the job's plan.
+// Runs a TopKJob: writes the k best of each row, which it finds by the
+// algorithm of the job's plan.
 // Among ties the lower index is better, in both directions. NaN is greatest.
 //
 // k is from 1 to the size of the row: jobs with k = 0 never get here.
@@ -28,7 +29,10 @@ struct TopKOutput {
   }
 };
 
-/** Up to this k, results are sorted even if not asked: it costs nothing. */
+/**
+ * Up to this k, results are sorted even if the job does not ask for that: the
+ * sort costs nothing.
+ */
 constexpr size_t always_sorted = 64;
 
 /**
@@ -65,9 +69,10 @@ void write_k_best(
 }
 
 /**
- * For large k: converts the whole row to ranks and splits them at the k-th
- * best. Linear time, plus a sort of the k best if ``sorted``. Memory: a
- * candidate for each element in ``all``, and as much in ``scratch``.
+ * Writes the k best of a row, for large k. Converts the whole row to ranks and
+ * splits the ranks at the k-th best. Takes linear time, and the time of sorting
+ * k elements if ``sorted``. ``all`` and ``scratch`` each need room for one
+ * candidate for each element of the row.
  */
 template <typename T>
 void split_row(
@@ -90,7 +95,7 @@ void split_row(
   write_k_best(kept, k, k, sorted, row, out);
 }
 
-/** The rows [first, last) of a job. */
+/** Writes the k best of each of the rows [first, last) of a job. */
 template <typename T>
 class TopKRows {
   using R = Rank<T>;
@@ -120,7 +125,8 @@ class TopKRows {
             return run_lanes();
           }
         }
-        // Same result: the k of lanes is at most always_sorted.
+        // The lanes would be slower, or T is too wide for them. short_row has
+        // the same result: it also sorts, since k is at most always_sorted.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();
