@@ -38,7 +38,7 @@ array composed_topk(
     TopKMode mode,
     const Stream& s);
 
-/** Evaluates ``topk`` by other ops, after its kernels have failed to load. */
+/** Evaluates ``topk`` by other ops, for when no kernel can be used. */
 void eval_composed(
     TopK& topk,
     const std::vector<array>& inputs,
