@@ -40,7 +40,7 @@ if macos:
 
 
 def upstream_distribution():
-    """Returns the installed package ``mlx``, or exits with a message if it is wrong."""
+    """Returns the installed package ``mlx``, or exits if no right one is there."""
     wanted = version["UPSTREAM"]
     # The repository may hold the metadata of an earlier build of the fork.
     path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
