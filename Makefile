@@ -1,14 +1,16 @@
-# make demo    build the wheel, install it, run the example
-# make test    build and install what changed, run the tests but for the slow ones
-# make test-all  every test: see Tests below
-# make check   format, lint, then the smoke tests
-# make clients mlx-lm, unchanged: its model types trained, a mixture fine-tuned
-# make route   nine ways of training a router, compared: under two minutes
+# make demo    build the wheel, install it, run the example with it and with stock MLX
+# make test    build and install what changed, run all tests but the slow ones
+# make test-all  run the slow tests too: see Tests below
+# make check   check the format, lint, then run the smoke tests
+# make referees  compare with torch, jax and onnxruntime
+# make clients use unchanged mlx-lm: train its model types, fine-tune a mixture
+# make sanitize  run tests under the address, undefined-behaviour and thread sanitizers
+# make route   compare nine ways of training a router, in under two minutes
 # make bench   measure against stock MLX, torch and NumPy; writes docs/data and
 #              docs/performance.md. The machine must be idle
-# make core-suite MLX_TESTS=...  MLX's own Python tests, on the fork and on stock
-# make wheel-macos  the wheel for macOS, on Linux, into dist/macos
-# make next-mlx VERSION=...  what breaks with another version of MLX
+# make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
+# make wheel-macos  build the wheel for macOS on Linux, into dist/macos
+# make next-mlx VERSION=...  list what breaks with another version of MLX
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +19,7 @@ SOURCES := $(shell find mlx overlay python -type f) CMakeLists.txt setup.py \
   pyproject.toml README.md LICENSE
 TESTS ?= tests
 
-# make WERROR=OFF where a newer compiler has new warnings.
+# Use make WERROR=OFF if a newer compiler gives new warnings.
 WERROR ?= ON
 export MLX_TOPK_WERROR := $(WERROR)
 
@@ -32,7 +34,7 @@ UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
   'import sys; print(sys.implementation.cache_tag)')
 
-# The macOS wheel is for the version of this interpreter.
+# The macOS wheel is built for the Python version of this interpreter.
 MACOS_PYTHON ?= $(PYTHON)
 MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
   'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -42,11 +44,12 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 # Cross-building the macOS wheel works on Linux only.
 MACOS_WHEEL := $(MACOS)/.wheel
-# MLX's CUDA back ends, whose symbols are compared, and CUDA's compilers.
+# MLX's CUDA back ends, whose symbols a test compares, and CUDA's compilers.
 CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
 
-# The last mlx-lm in which most models do not call stop_gradient on their indices.
+# The last version of mlx-lm in which most models do not call stop_gradient on their
+# indices.
 OLDER_MLX_LM := 0.31.3
 
 .PHONY: demo hooks test test-all check lint smoke bench clients clients-bench \
@@ -59,9 +62,11 @@ demo: $(VENV)/.installed
 
 # ---- Tests -------------------------------------------------------------------
 #
-# make test takes minutes. make test-all adds what is marked slow (mistakes planted in
-# kernels, instructions counted by valgrind, the source distribution, the macOS wheel)
-# and draws more examples. make test-all HYPOTHESIS_PROFILE=nightly draws new ones.
+# make test takes minutes. make test-all also runs the tests that are marked slow
+# (mistakes planted in kernels, instructions counted by valgrind, the source
+# distribution, the macOS wheel) and draws more examples. With
+# HYPOTHESIS_PROFILE=nightly each run draws new examples. Neither runs the tests of
+# make referees, clients and sanitize.
 
 test: export HYPOTHESIS_PROFILE ?= quick
 test: hooks
@@ -86,7 +91,7 @@ hooks: $(VENV)/.installed
 referees: $(VENV)/.installed $(VENV)/.referees
 	$(PYTEST) tests/referees
 
-# mlx-lm brings transformers, 200 MB.
+# mlx-lm needs transformers, which has 200 MB, so this is not part of make test.
 clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
 	$(BIN)/python -m pytest tests/clients
 	$(BIN)/python examples/finetune_moe.py
@@ -120,7 +125,7 @@ wheel: build/.wheel
 
 wheel-macos: $(MACOS)/.wheel
 
-# Lints before it builds anything.
+# Runs lint first, because it needs no build.
 check: lint
 	$(MAKE) smoke
 

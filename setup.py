@@ -26,7 +26,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = pathlib.Path(__file__).parent.resolve()
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
-# That of MLX's own wheel, for whatever macOS the building interpreter was made.
+# The platform tag of MLX's own wheel. The tag of the building interpreter may differ.
 MACOS_PLATFORM = "macosx_14_0_arm64"
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
@@ -40,7 +40,7 @@ if macos:
 
 
 def upstream_distribution():
-    """Returns the installed package ``mlx``, or ends with what is missing."""
+    """Returns the installed package ``mlx``, or exits if no right one is there."""
     wanted = version["UPSTREAM"]
     # The repository may hold the metadata of an earlier build of the fork.
     path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
@@ -48,17 +48,17 @@ def upstream_distribution():
     if found is None:
         sys.exit(f"Building this needs the PyPI package mlx=={wanted}.")
     if found.version != wanted:
-        sys.exit(f"Building this needs mlx=={wanted}, and mlx {found.version} is here.")
+        sys.exit(f"Building this needs mlx=={wanted}, but finds {found.version}.")
     return found
 
 
 def front_end(distribution):
-    """Returns the paths of MLX's files that the wheel takes over."""
+    """Returns the paths of MLX's files that are copied into the wheel."""
     return [f for f in distribution.files if f.parts[0] == "mlx" and f.suffix != ".pyc"]
 
 
 def requirements(distribution):
-    """Returns MLX's requirements, and a dictionary of those of its extras."""
+    """Returns MLX's requirements, and a dictionary of each extra's requirements."""
     required = []
     extras = {name: [] for name in distribution.metadata.get_all("Provides-Extra")}
     for requirement in distribution.requires or []:
@@ -72,10 +72,10 @@ def requirements(distribution):
 
 
 def licences(upstream, nanobind):
-    """Returns the licence files of all that is in the wheel.
+    """Returns the licence files of everything that is in the wheel.
 
-    Those of others are copied into build/licences, because setuptools accepts only
-    files of this folder.
+    The licences of MLX and of nanobind are copied into build/licences, because
+    setuptools accepts only files below the folder of setup.py.
     """
     texts = {
         f"{distribution.name}/{file.name}": file.locate().read_text()
@@ -83,7 +83,8 @@ def licences(upstream, nanobind):
         for file in distribution.files
         if "licenses" in file.parts
     }
-    # nanobind compiles it into the bindings, and has its licence in the header alone.
+    # nanobind compiles the library robin_map into the bindings. The licence of that
+    # library is only in its header.
     (header,) = (file for file in nanobind.files if file.name == "robin_map.h")
     texts["robin_map/LICENSE"] = leading_comment(header.locate().read_text())
     names = ["LICENSE"]
@@ -103,9 +104,9 @@ def leading_comment(source):
 
 
 def spliced_stubs(upstream, additions):
-    """Returns the stubs ``upstream`` with their definitions replaced by ``additions``.
+    """Returns the stubs ``upstream`` with ``additions`` appended.
 
-    Additions that upstream does not define are appended too.
+    Definitions in ``upstream`` that ``additions`` defines too are removed.
     """
     names = {
         node.name
@@ -144,10 +145,10 @@ class Build(build_ext):
         build = ROOT / "build" / f"cmake-wheel-{tag}"
         sdk = upstream.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
-            sys.exit(f"Building this needs a back end of MLX, and {sdk} is not here.")
+            sys.exit(f"Building this needs a back end of MLX, but {sdk} is missing.")
         cache = build / "CMakeCache.txt"
         if cache.exists() and str(sdk) not in cache.read_text():
-            # It was configured in another of pip's temporary build environments.
+            # The folder was configured in another temporary build environment of pip.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
         options = {"MLX_DIR": sdk} | self.cmake_options(build)
@@ -163,7 +164,7 @@ class Build(build_ext):
     def cmake_options(self, build):
         options = {
             "CMAKE_BUILD_TYPE": "Release",
-            # The Makefile turns these on in the same folder.
+            # The Makefile turns the tests on in the same folder.
             "MLX_TOPK_TESTS": "OFF",
             "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),

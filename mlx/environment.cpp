@@ -9,11 +9,11 @@ namespace mlx::core {
 
 namespace {
 
-/** Returns the variable's names. The first that is set counts. */
+/** Returns the names of a setting's variables. The first that is set counts. */
 std::initializer_list<const char*> names_of(Setting setting) {
   static constexpr std::initializer_list<const char*> index_gradient{
       "MLX_INDEX_GRADIENT", "MLX_TOPK_INDEX_GRADIENT"};
-  // The second names are those of version topk.1.
+  // The second name of a setting is another one that is accepted.
   static constexpr std::initializer_list<const char*> threads{
       "MLX_TOPK_THREADS", "MLX_SELECTION_THREADS"};
   static constexpr std::initializer_list<const char*> gpu_tuning{

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The one place that reads environment variables.
+// Reads the environment variables that change the settings of this project.
 
 #pragma once
 
@@ -14,15 +14,15 @@
 namespace mlx::core {
 
 struct Variable {
-  // The name under which it was found, for errors.
+  // The name of the environment variable that was set. Errors quote it.
   std::string name;
   std::string value;
 };
 
-/** Which settings there are. docs list what each means. */
+/** The settings that an environment variable can give. */
 enum class Setting { index_gradient, threads, gpu_tuning, kernel_cache };
 
-/** Returns what the environment says of ``setting``; empty if nothing. */
-MLX_API MLX_API std::optional<Variable> read_variable(Setting setting);
+/** Returns the variable that gives ``setting``, or nothing if none is set. */
+MLX_API std::optional<Variable> read_variable(Setting setting);
 
 } // namespace mlx::core

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The index gradient mode: what transforms make of the indices that ops such as
-// argsort return. This file holds the setting; index_marks.h applies it.
+// The index gradient mode: how transforms (vjp, jvp and others) treat the
+// indices that ops such as argsort return. This file declares the setting. The
+// functions in index_marks.h apply it.
 
 #pragma once
 
@@ -13,12 +14,12 @@
 namespace mlx::core {
 
 /**
- * What transforms make of an op's indices.
+ * How transforms treat the indices that an op returns.
  *
- * stop:  they are constants. Nothing goes on the tape.
- * zero:  the op stays on the tape; its vjp is zeros like the input and its jvp
- *        zeros like the indices. Gathers still refuse to differentiate through
- *        an index.
+ * stop:  the indices are constants. Nothing goes on the tape.
+ * zero:  the op stays on the tape. Its vjp is zeros like the input, and its jvp
+ *        is zeros like the indices. Gathers still refuse to differentiate
+ *        through an index.
  * error: differentiating through the indices throws std::invalid_argument.
  */
 enum class IndexGradient { stop, zero, error };

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// How indices look to transforms. Each library that TopK is part of defines
-// these functions in its own way.
+// Tells transforms how to treat indices. TopK is part of two libraries: MLX
+// itself, and an extension of MLX. Each of them defines these functions in its
+// own way.
 
 #pragma once
 
@@ -12,8 +13,9 @@
 namespace mlx::core {
 
 /**
- * Returns ``indices`` as transforms shall see them. For indices that are one of
- * several outputs of a primitive. ``op`` is the name in errors.
+ * Returns an array equal to ``indices`` that transforms treat as the index
+ * gradient mode says. Use it for indices that a primitive returns beside other
+ * outputs. Errors call the op ``op``.
  */
 MLX_API array
 index_output(const array& indices, const char* op, StreamOrDevice s = {});

@@ -13,8 +13,8 @@ namespace mlx::core {
 enum class TopKMode { largest, smallest };
 
 /**
- * The order of the results: best first, or unspecified. It is the same for the
- * same input in either case.
+ * The order of the results: best first, or unspecified. Even an unspecified
+ * order is the same each time for the same input.
  */
 enum class TopKOrder { sorted, unsorted };
 

@@ -27,7 +27,7 @@ MLX_API TopKResult topk(
     TopKOrder order,
     StreamOrDevice s = {});
 
-/** As topk. Has the name and the defaults of the Python array API standard. */
+/** Does what topk does. Its name and defaults are the Python array API's. */
 MLX_API TopKResult top_k(
     const array& a,
     int k,

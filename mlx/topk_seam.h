@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What differs between the libraries that TopK is part of. Each library defines
-// these functions in its own way.
+// Declares what differs between the two libraries that TopK is part of: MLX
+// itself, and an extension of MLX. Each of them defines these functions in its
+// own way.
 
 #pragma once
 
@@ -15,8 +16,7 @@ namespace mlx::core {
 
 class TopK;
 
-/** Returns ``axis`` counted from the front. Throws if ``a`` has no such axis.
- */
+/** Returns ``axis`` counted from 0. Throws if ``a`` has no such axis. */
 int check_axis(const char* op, int axis, const array& a);
 
 /**
@@ -26,8 +26,9 @@ int check_axis(const char* op, int axis, const array& a);
 bool composes_topk(const array& a, int k, int axis, const Stream& s);
 
 /**
- * Returns the indices that TopK would, sorted, as a graph of other ops. For a
- * transform they are the indices of ``op``, like those of index_output.
+ * Builds a graph of other ops that returns the same indices as TopK with
+ * TopKOrder::sorted. Transforms treat these indices as they treat the result of
+ * index_output, and errors call the op ``op``.
  */
 array composed_topk(
     const char* op,
@@ -37,7 +38,7 @@ array composed_topk(
     TopKMode mode,
     const Stream& s);
 
-/** Evaluates ``topk`` if its kernels turn out not to be usable. */
+/** Evaluates ``topk`` by other ops, for when no kernel can be used. */
 void eval_composed(
     TopK& topk,
     const std::vector<array>& inputs,

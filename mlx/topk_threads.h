@@ -12,9 +12,9 @@ namespace selection {
 
 /**
  * Returns how many threads a selection on the CPU may use, the thread of its
- * stream included: the number given to set_threads() if it was called, else the
- * environment variable MLX_TOPK_THREADS, else the number of CPUs that this
- * process may run on. Results do not depend on it.
+ * stream included. This is the number given to set_threads() if it was called,
+ * else the environment variable MLX_TOPK_THREADS, else the number of CPUs that
+ * this process may run on. Results do not depend on the number of threads.
  *
  * Throws std::invalid_argument if the variable is not a number from 1 to 1024.
  */

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// How the index gradient mode (stop, zero or error) is applied to indices.
+// Applies the index gradient mode (stop, zero or error) to indices.
 
 #include "overlay/index_output.h"
 
@@ -24,8 +24,9 @@ std::vector<std::string>& error_ops() {
   return ops;
 }
 
-// Transforms follow no input of these two primitives. They are told by name
-// because libmlx does not export the class StopGradient.
+// Returns whether transforms stop at ``primitive`` and do not go on to its
+// inputs. Compares names, because libmlx does not export the class
+// StopGradient.
 bool blocks_gradients(const Primitive& primitive) {
   auto name = primitive.name();
   return std::strcmp(name, "StopGradient") == 0 ||

@@ -17,7 +17,10 @@
 
 namespace mlx::core {
 
-/** Returns indices unchanged. Its gradient is that of a mode, for ``op``. */
+/**
+ * Returns indices unchanged. The index gradient mode with which it was made
+ * decides its gradient: zeros, or an error that names ``op``.
+ */
 class MLX_API IndexOutput : public UnaryPrimitive {
  public:
   explicit IndexOutput(Stream stream, IndexGradient mode, std::string op)
@@ -43,34 +46,37 @@ class MLX_API IndexOutput : public UnaryPrimitive {
 };
 
 /**
- * Returns the names of the ops whose indices this thread has put under
- * ``error`` since the last call. MLX's gathers refuse an index before the
- * index's own rule is reached; this tells a caller whose index it was.
+ * Returns the names of the ops that made indices in mode ``error`` on this
+ * thread since the last call. MLX's gathers refuse to differentiate through an
+ * index before IndexOutput can throw its own error. With these names a caller
+ * can say which op made the index.
  */
 MLX_API std::vector<std::string> take_error_ops();
 
-/** Whether a gradient path leads from ``inputs`` to ``output``. */
+/** Returns whether a gradient path leads from ``inputs`` to ``output``. */
 MLX_API bool depends_on(const array& output, const std::vector<array>& inputs);
 
 namespace detail {
 
 /**
- * Whether indices are constants on this thread. They also are in a portable
- * graph, because stock MLX has no primitive that marks an index.
+ * Returns whether transforms treat indices as constants on this thread: in mode
+ * ``stop``, and in every mode while a portable graph is built, because stock
+ * MLX has no primitive that marks an index.
  */
 MLX_API bool stops_indices();
 
-/** Returns ``input`` as a constant, if a transform traces it. */
+/** Stops the gradient of ``input``, if a transform traces it. */
 MLX_API array cut(const array& input, StreamOrDevice s);
 
 } // namespace detail
 
 /**
- * Returns the indices op(inputs...) as transforms shall see them, in the mode
- * in force. For an op that returns nothing but indices.
+ * Returns the indices op(inputs...), which transforms treat as the index
+ * gradient mode says. Use it for an op that returns only indices.
  *
- * ``stop`` makes the inputs constants, not the output: mx.vjp pairs outputs
- * with cotangents by position, and skips an output that is a StopGradient.
+ * In mode ``stop`` the inputs become constants, and not the output. The reason
+ * is that mx.vjp pairs outputs with cotangents by position, and would skip an
+ * output that is a StopGradient.
  */
 template <typename Op, typename... Inputs>
 array index_op(

@@ -11,7 +11,7 @@
 
 namespace mlx::core {
 
-/** Whether a portable graph has to hold for inputs of other shapes. */
+/** Whether a portable graph has to be valid for inputs of other shapes. */
 enum class PortableShapes { fixed, any };
 
 /**
@@ -28,10 +28,10 @@ class MLX_API PortableGraphScope {
   PortableGraphScope& operator=(const PortableGraphScope&) = delete;
 };
 
-/** Whether this thread is inside a PortableGraphScope. */
+/** Returns whether this thread is inside a PortableGraphScope. */
 MLX_API bool in_portable_graph();
 
-/** Returns what the innermost scope of this thread was made with, if any. */
+/** Returns the argument of this thread's innermost scope, if there is one. */
 MLX_API std::optional<PortableShapes> portable_shapes();
 
 } // namespace mlx::core

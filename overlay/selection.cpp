@@ -26,7 +26,8 @@ bool has_axis(const array& a, int axis) {
   return axis >= -ndim && axis < ndim;
 }
 
-// An axis that does not exist is left to stock MLX too, for its error.
+// Returns whether stock MLX sorts. It also gets an axis that does not exist, so
+// that the error is stock MLX's.
 bool sort_is_stock(const array& a, int axis, const Stream& stream) {
   return !has_axis(a, axis) || prefers_stock(stream);
 }
@@ -68,7 +69,7 @@ array arg_reduce(
   auto stream = to_stream(s);
   auto op = [&](const array& in) {
     int ndim = in.ndim();
-    // Stock MLX has the errors for these.
+    // Stock MLX raises the errors for an empty array and for a bad axis.
     bool refused = in.size() == 0 || (axis && !has_axis(in, *axis));
     if (refused || ndim == 0 || prefers_stock(stream)) {
       return stock_arg_reduce(in, axis, keepdims, mode, stream);
@@ -153,7 +154,7 @@ array partition(
   if (!partition_is_stock(a, kth, axis, stream)) {
     return stable_sort(a, kth, axis, SortResult::values, stream);
   }
-  // The mode does not matter, because this op returns no index.
+  // The index gradient mode must not matter, because the result holds values.
   IndexGradientScope stop(IndexGradient::stop);
   auto indices = selection::argpartition(a, kth, axis, stream);
   return take_along_axis(a, indices, axis, stream);

@@ -25,10 +25,10 @@ using core::TopKResult;
  * Returns the k best elements along an axis and their indices.
  *
  * Among equal elements the lower index is better. Both outputs have the shape
- * of
- * ``a`` but for ``axis``, which has k elements; ``indices`` is uint32 and
- * ``values == take_along_axis(a, indices, axis)``. Gradients of the values go
- * to the chosen elements; those of the indices follow IndexGradient.
+ * of ``a``, except that ``axis`` has k elements. ``indices`` is uint32 and
+ * ``values == take_along_axis(a, indices, axis)``. The gradient of the values
+ * goes to the chosen elements. IndexGradient says what gradient the indices
+ * have.
  *
  * Throws std::invalid_argument if k is not in [0, a.shape(axis)] and
  * std::out_of_range for a bad axis.
@@ -41,7 +41,7 @@ MLX_API TopKResult top_k(
     TopKOrder order = TopKOrder::sorted,
     StreamOrDevice s = {});
 
-/** As top_k. Its name in errors is ``[topk]``. */
+/** Does what top_k does, except that errors begin with ``[topk]``. */
 MLX_API TopKResult topk(
     const array& a,
     int k,
@@ -53,13 +53,14 @@ MLX_API TopKResult topk(
 /** Returns the k largest elements along an axis, in unspecified order. */
 MLX_API array topk(const array& a, int k, int axis, StreamOrDevice s = {});
 
-/** Returns the k largest elements of the flattened array, likewise. */
+/** Returns the k largest elements of the whole array, in unspecified order. */
 MLX_API array topk(const array& a, int k, StreamOrDevice s = {});
 
 /**
- * Returns indices that partition an axis. Index ``kth`` of the result is that
- * of a stable sort, what precedes it in that sort comes before it, and what
- * follows it there comes after.
+ * Returns indices that partition an axis. Position ``kth`` of the result holds
+ * the same index as argsort(a, axis). The positions before ``kth`` hold the
+ * same indices as those of argsort, in unspecified order, and so do the
+ * positions after it.
  */
 MLX_API array
 argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
@@ -76,7 +77,10 @@ MLX_API array sort(const array& a, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, int axis, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, StreamOrDevice s = {});
 
-/** Return the index of the first best element. NaN is best in both. */
+/**
+ * Return the index of the first greatest or least element. If there is a NaN,
+ * both return the index of the first NaN.
+ */
 MLX_API array
 argmax(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
 MLX_API array argmax(const array& a, bool keepdims, StreamOrDevice s = {});
@@ -84,7 +88,7 @@ MLX_API array
 argmin(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
 MLX_API array argmin(const array& a, bool keepdims, StreamOrDevice s = {});
 
-/** As MLX's searchsorted, in the index gradient mode in force. */
+/** Calls MLX's searchsorted, and applies the index gradient mode to it. */
 MLX_API array searchsorted(
     const array& sorted_sequence,
     const array& values,

@@ -14,7 +14,7 @@
 namespace mlx::core {
 
 void StableArgReduce::eval_gpu(const std::vector<array>&, array&) {
-  // On a GPU the ops are stock MLX's.
+  // argmax and argmin on a GPU never make this primitive: they call stock MLX.
   throw std::runtime_error(
       "[StableArgReduce::eval_gpu] There is no kernel for this device.");
 }

@@ -13,8 +13,9 @@
 namespace mlx::core {
 
 /**
- * Returns the index of the first best element along an axis, which keeps size
- * 1. NaN is best in both modes, as in MLX's argmax and argmin.
+ * Returns the index of the first best element along an axis. The output has
+ * size 1 along this axis. NaN is best in both modes, as in MLX's argmax and
+ * argmin.
  */
 class MLX_API StableArgReduce : public UnaryPrimitive {
  public:

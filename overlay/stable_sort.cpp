@@ -42,7 +42,8 @@ std::pair<std::vector<array>, std::vector<int>> StableSort::vmap(
   return {{same_op(inputs[0], axis_under_vmap(axis_, axes[0]), result_)}, axes};
 }
 
-// The order is total, so sorting again finds the indices of the values.
+// Sorts again to find the indices of the values. They are the same as in the
+// forward pass, because the order is total.
 std::vector<array> StableSort::vjp(
     const std::vector<array>& primals,
     const std::vector<array>& cotangents,

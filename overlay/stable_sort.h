@@ -13,15 +13,15 @@
 
 namespace mlx::core {
 
-/** What a sort returns: the elements in their new order, or where they were. */
+/** Whether a sort returns the elements, or their indices in the input. */
 enum class SortResult { values, indices };
 
 /**
- * Puts an axis in ascending, stable order. With ``kth`` it only partitions the
- * axis: element ``kth`` is where the sort would put it, the elements before it
- * are not greater and those after it are not smaller. ``kth`` stays as the
- * caller gave it, so that a negative one follows the size of the axis when a
- * shapeless graph is used again.
+ * Sorts an axis in ascending, stable order. With ``kth`` it only partitions the
+ * axis: position ``kth`` holds the element that the sort would put there, the
+ * elements before it are not greater, and those after it are not smaller. A
+ * negative ``kth`` is stored as it is, because a shapeless graph may run again
+ * on an axis of another size.
  */
 class MLX_API StableSort : public UnaryPrimitive {
  public:

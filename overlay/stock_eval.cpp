@@ -14,7 +14,7 @@ namespace mlx::core {
 
 namespace {
 
-/** Keeps arrays until the device has done all work recorded so far. */
+/** Keeps arrays alive until the device has done all work recorded so far. */
 void keep(const std::vector<array>& temporaries, const Stream& s) {
   if (s.device == Device::cpu) {
     cpu::get_command_encoder(s).add_temporaries(temporaries);
@@ -64,8 +64,8 @@ void eval_by_stock(
   eval_into(outputs[0], values, s);
 }
 
-// Takes values by the indices, as the gradient does. Stock MLX's partition and
-// argpartition may order equal elements differently.
+// Takes the values at the indices that the gradient uses too. The values of
+// stock MLX's partition could be in another order than its argpartition's.
 void eval_by_stock(
     StableSort& sort,
     const std::vector<array>& inputs,

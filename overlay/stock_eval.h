@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Evaluates a primitive of ours by stock MLX's primitives, at once, if its
-// kernel turns out not to be usable when it is evaluated.
+// Evaluates a primitive of this library by stock MLX's primitives. This happens
+// inside the evaluation of the primitive, if no kernel can be used for it.
 
 #pragma once
 

@@ -13,8 +13,8 @@ bool holds_for_any_shape() {
   return portable_shapes() == PortableShapes::any;
 }
 
-// The graphs that the next three functions build do not contain the size of the
-// axis, so they hold for inputs of other sizes too.
+// The next three functions build graphs that do not contain the size of the
+// axis. So the graphs are valid for inputs of other sizes too.
 
 /** Returns the last index of the axis, as an array. */
 array last_index(const array& a, int axis, const Stream& s) {
@@ -24,7 +24,7 @@ array last_index(const array& a, int axis, const Stream& s) {
 
 /** Returns 0, 1, ... along the axis, in the shape of ``a``. */
 array positions(const array& a, int axis, const Stream& s) {
-  // The argsort of equal keys is 0, 1, ..., n - 1, and this never reads n.
+  // The stable argsort of n equal keys is 0, 1, ..., n - 1.
   auto equals = multiply(argsort(a, axis, s), array(0, uint32), s);
   return argsort(equals, axis, s);
 }
@@ -67,8 +67,8 @@ array best_of_this_shape(
   if (mode == TopKMode::smallest) {
     return slice(argsort(a, axis, s), start, stop, s);
   }
-  // A stable ascending sort of the reversed row, read backwards, descends and
-  // keeps the lower index first among equals.
+  // Sorts the reversed row in ascending, stable order, and reverses the result.
+  // This order is descending, and has the lower index first among equals.
   auto order = flip(argsort(flip(a, axis, s), axis, s), axis, s);
   auto last = array(static_cast<uint32_t>(a.shape(axis)) - 1, uint32);
   return subtract(last, slice(order, start, stop, s), s);
@@ -87,7 +87,8 @@ array stock_topk_indices(
 }
 
 array stock_argpartition(const array& a, int kth, int axis, const Stream& s) {
-  // A graph with MLX's ArgPartition would keep the kth of this shape.
+  // MLX's ArgPartition stores kth counted from the front. If the caller gave a
+  // negative kth, that is wrong for an axis of another size.
   return holds_for_any_shape() ? argsort(a, axis, s)
                                : argpartition(a, kth, axis, s);
 }

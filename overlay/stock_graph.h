@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Selections composed of stock MLX's ops, for portable graphs and for devices
-// that have no kernel for them. They select exactly what the kernels do, and
-// are slower because they sort.
+// Composes selections of stock MLX's ops, for portable graphs and for devices
+// that have no kernel. The results are those of the kernels, as far as MLX's
+// argsort is stable and its argpartition chooses like a stable sort. They are
+// slower because they sort.
 
 #pragma once
 
@@ -12,7 +13,10 @@
 
 namespace mlx::core {
 
-/** Returns the indices of the k best, best first. ``axis`` is not negative. */
+/**
+ * Returns the indices of the k best elements, best first. ``axis`` is not
+ * negative.
+ */
 array stock_topk_indices(
     const array& a,
     int k,
@@ -20,7 +24,7 @@ array stock_topk_indices(
     TopKMode mode,
     const Stream& s);
 
-/** As selection::argpartition. ``axis`` is not negative. */
+/** Does what selection::argpartition does. ``axis`` is not negative. */
 array stock_argpartition(const array& a, int kth, int axis, const Stream& s);
 
 } // namespace mlx::core

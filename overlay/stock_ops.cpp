@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which ops are left to stock MLX. Implements mlx/topk_seam.h but for
-// eval_composed, which is in stock_eval.cpp.
+// Also implements mlx/topk_seam.h, except for eval_composed, which is in
+// stock_eval.cpp.
 
 #include "overlay/stock_ops.h"
 

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// When an op is left to stock MLX.
+// Decides whether stock MLX does the work of an op.
 
 #pragma once
 
@@ -10,12 +10,16 @@
 namespace mlx::core {
 
 /**
- * Whether ops on ``s`` are stock MLX's unless a kernel of the GPU says
- * otherwise: in a portable graph, and on a GPU.
+ * Returns whether stock MLX's ops are used on ``s``. They are used while a
+ * portable graph is built, and on a GPU. An op for which this library has GPU
+ * kernels looks for a kernel first.
  */
 bool prefers_stock(const Stream& s);
 
-/** Whether a partition on ``s`` is stock MLX's. ``axis`` is not negative. */
+/**
+ * Returns whether stock MLX partitions ``a`` on ``s``. ``axis`` is not
+ * negative.
+ */
 bool partition_is_stock(const array& a, int kth, int axis, const Stream& s);
 
 } // namespace mlx::core

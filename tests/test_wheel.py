@@ -300,14 +300,14 @@ def target(folder, *packages):
 def test_importing_without_a_back_end_says_what_to_install(tmp_path):
     message = import_error(target(tmp_path, WHEEL))
     assert f"needs a back end of exactly version {UPSTREAM}" in message
-    assert "here is none" in message and "pip install" in message
+    assert "Installed: none" in message and "pip install" in message
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the back end is mlx-cpu")
 def test_importing_with_another_back_end_names_it(tmp_path):
     message = import_error(target(tmp_path, WHEEL, "mlx-cpu==0.32.3"))
     assert f"needs a back end of exactly version {UPSTREAM}" in message
-    assert "here is mlx-cpu 0.32.3" in message
+    assert "Installed: mlx-cpu 0.32.3" in message
 
 
 def test_building_against_another_version_is_refused(tmp_path):

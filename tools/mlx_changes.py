@@ -2,8 +2,9 @@
 
 """Finds what differs between two versions of MLX and matters to this project.
 
-Each function takes text or sets that next_mlx.py has collected, and returns pairs: what
-breaks, and a list of the files of this project that depend on it.
+The functions that next_mlx.py calls for its checks take what it has collected, as text
+or as sets. They return pairs: what breaks, and a list of the files of this project that
+depend on it.
 """
 
 import ast
@@ -14,7 +15,7 @@ ADDITIONS = "python/mlx/core/additions.pyi"
 
 
 def compile_errors(log):
-    """Returns the first error in each source file."""
+    """Returns the first error of the compiler in each source file."""
     # Paths are relative to the folder of the build, or below build/next/VERSION.
     where = r"(?:.*/build/next/[^/]+/|(?:\.\./)*)(\S+?):(\d+):\d+"
     errors = {}
@@ -26,7 +27,10 @@ def compile_errors(log):
 
 
 def missing_symbols(needed, exported):
-    """``needed`` has for each source file the symbols that it takes from MLX."""
+    """Returns the symbols that are missing in ``exported``.
+
+    ``needed`` has for each source file the symbols that it takes from MLX.
+    """
     users = {}
     for file, symbols in needed.items():
         for symbol in symbols - exported:
@@ -49,7 +53,7 @@ def nanobind_differences(theirs, ours):
 
 
 def definitions(stubs):
-    """Returns the functions of a stub file as text, without their docstrings."""
+    """Returns, by name, the signatures of functions and ``class NAME`` for classes."""
     found = {}
     for node in ast.parse(stubs).body:
         if isinstance(node, ast.FunctionDef):
@@ -69,7 +73,10 @@ def changed_stubs(old, new, additions):
 
 
 def mentions(function, sources):
-    """Returns the files that use a function of mlx.core, or replace it by its name."""
+    """Returns the files that name a function of mlx.core: as ``mx.NAME`` or the like.
+
+    C++ files may also have its name in quotes, because they replace it.
+    """
     *scope, name = function.split(".")
     owner = {"": "core|stock|mx", "array": "$^", "random": "random"}["".join(scope)]
     used = re.compile(rf"\b(?:{owner})\.{name}\b").search
@@ -82,7 +89,7 @@ def mentions(function, sources):
 
 def parameters(signature):
     """Returns the names, kinds and defaults of the parameters, without their types."""
-    # nanobind has \0, \1, ... for defaults that it keeps elsewhere.
+    # nanobind writes \0, \1, ... for default values that it stores as objects.
     text = re.sub(r"\\\d+", "None", signature)
     function = ast.parse(f"{text}: ...").body[0]
     for node in ast.walk(function.args):
@@ -92,7 +99,7 @@ def parameters(signature):
 
 
 def changed_signatures(old, new, sources):
-    """Returns the functions that ``sources`` name and that are not as they were.
+    """Returns the functions that ``sources`` use and that differ in ``new``.
 
     ``old`` and ``new`` have for each function the signature and docstring of each
     of its overloads.
@@ -126,9 +133,9 @@ def failed_tests(log):
 def first_error(log):
     """Returns the first line that names an error, or else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    # pip's own first line says only that what it started has failed.
+    # This line of pip says only that a process has failed, and comes first.
     lines = [line for line in lines if "subprocess-exited-with-error" not in line]
-    # Not of names of files such as error.cpp.
+    # Does not match names of files, such as error.cpp.
     names_error = re.compile(r"\b(?:error|killed|failed)\b(?!\.\w)", re.IGNORECASE)
     errors = filter(names_error.search, lines)
     return next(errors, lines[-1] if lines else "no output")

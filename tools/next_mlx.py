@@ -25,9 +25,9 @@ import mlx_changes as changes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINNED = runpy.run_path(str(ROOT / "python/mlx/_version.py"))["UPSTREAM"]
-# The bindings, and the Python files of the wheel.
+# The sources of the bindings, and the Python files of the wheel.
 SOURCES = ["python/src/*", "python/mlx/**/*.py", "overlay/python/**/*"]
-# Quick tests of what MLX's own behaviour can break.
+# Quick tests that fail if MLX behaves in another way.
 TESTS = " ".join(
     f"tests/test_{name}.py"
     for name in (
@@ -58,7 +58,7 @@ print(json.dumps(found))
 def run(command, **environment):
     """Runs a command and returns its exit status and what it printed."""
     command = [str(part) for part in command]
-    # A make that this runs under shall not pass its own options on.
+    # Removes the options of the make that runs this script, if there is one.
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     inherited["LC_ALL"] = "C.UTF-8"
     done = subprocess.run(
@@ -116,7 +116,7 @@ def defined_in(library, *options):
 
 
 def symbols(objects):
-    """Returns for each object's source the symbols of MLX that no object defines."""
+    """Returns for each source file the symbols that its object takes from MLX."""
     needed, defined = {}, set()
     for path in objects:
         source = re.sub(r".*\.dir/(.*)\.o", r"\1", path.as_posix())
@@ -152,7 +152,8 @@ def checks(tree):
     needed = symbols(objects)
     exported = defined_in(stock / "mlx/lib/libmlx.so", "-D")
     if errors:
-        # Other symbols are missing too: those of our files that did not compile.
+        # Symbols of this project's files that did not compile are missing too. Only
+        # symbols that the pinned MLX exports are MLX's.
         before = defined_in(pinned / "mlx/lib/libmlx.so", "-D")
         needed = {file: names & before for file, names in needed.items()}
     yield "symbols", changes.missing_symbols(needed, exported)

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // The extension module mlx._selection. Importing it replaces functions of
-// mlx.core, which has been loaded before. mlx/_overlay decides when.
+// mlx.core. mlx/_overlay imports it, after it has loaded mlx.core.
 
 #include <nanobind/nanobind.h>
 

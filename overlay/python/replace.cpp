@@ -23,7 +23,8 @@ nb::object to_python(const mlx::core::TopKResult& result) {
 }
 
 Original original(nb::handle scope, const char* name) {
-  // A list of (signature, docstring, defaults) per overload. These have one.
+  // __nb_signature__ has a tuple (signature, docstring, defaults) for each
+  // overload. The functions that are replaced have one overload.
   nb::object found = nb::getattr(scope, name).attr("__nb_signature__")[0];
   Original result;
   result.signature = nb::cast<std::string>(found[0]);

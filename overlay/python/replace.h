@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// How a function takes the place of the one that mlx.core has.
+// Replaces functions of mlx.core by functions of this library.
 
 #pragma once
 
@@ -38,7 +38,10 @@ void replace(
       extra...);
 }
 
-/** As replace, with the stock function's signature and docstring. */
+/**
+ * Replaces a function by one that has the stock function's signature and
+ * docstring. ``note`` is appended to the docstring.
+ */
 template <typename Function, typename... Arguments>
 void replace_like(
     nb::handle scope,
@@ -59,10 +62,10 @@ void replace_like(
       stock.doc.c_str());
 }
 
-/** What a docstring says about an op that returns nothing but indices. */
+/** The note in the docstring of an op that returns only indices. */
 inline constexpr const char* index_note = R"(
-        The indices have no gradient: see :class:`index_gradient` for what a
-        transform makes of them.
+        The indices have no gradient. :class:`index_gradient` says how a
+        transform treats them.
       )";
 
 } // namespace topk_bindings
@@ -70,5 +73,5 @@ inline constexpr const char* index_note = R"(
 void init_sort(nanobind::module_& core);
 void init_arg_reduce(nanobind::module_& core);
 void init_threads(nanobind::module_& core);
-/** Adds what mlx/_overlay and mlx.selftest need to ``m``. */
+/** Adds to ``m`` the functions that mlx/_overlay and mlx.selftest call. */
 void init_transforms(nanobind::module_& m);

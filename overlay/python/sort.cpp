@@ -23,13 +23,14 @@ namespace {
 using Axis = std::optional<int>;
 
 constexpr const char* sort_note = R"(
-        The sort is stable, and the gradient goes to where each element came
-        from.
+        The sort is stable. The gradient of each element goes to the position
+        in the input that the element came from.
       )";
 
 constexpr const char* partition_note = R"(
-        Elements are chosen as :func:`topk` chooses them, and the gradient goes
-        to where each element came from.
+        The result has the elements at the indices that :func:`argpartition`
+        returns. The gradient of each element goes to the position in the input
+        that the element came from.
       )";
 
 mx::array argsort(const mx::array& a, Axis axis, mx::StreamOrDevice s) {

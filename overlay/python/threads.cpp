@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// How many threads selections on the CPU use.
+// Functions that get and set how many threads selections on the CPU use.
 
 #include <nanobind/nanobind.h>
 
@@ -12,7 +12,7 @@ namespace selection = mlx::core::selection;
 using namespace nb::literals;
 
 void init_threads(nb::module_& core) {
-  // Reads the environment, so that the import fails if its value is bad.
+  // Reads MLX_TOPK_THREADS, so that a bad value is an error at import.
   selection::threads();
   core.def(
       "selection_threads",
@@ -22,9 +22,9 @@ void init_threads(nb::module_& core) {
         How many threads a selection on the CPU may use.
 
         Returns:
-            int: The number that was given to :func:`set_selection_threads`.
-            Before that, the environment variable ``MLX_TOPK_THREADS``, or
-            the number of CPUs that this process may run on.
+            int: The number that was given to :func:`set_selection_threads`. If
+            that was not called, the environment variable ``MLX_TOPK_THREADS``,
+            or the number of CPUs that this process may run on.
       )pbdoc");
   core.def(
       "set_selection_threads",
@@ -34,8 +34,9 @@ void init_threads(nb::module_& core) {
       R"pbdoc(
         Set how many threads a selection on the CPU may use.
 
-        Results do not depend on it. All streams share one pool of threads, and
-        each stream that is busy counts as one of them.
+        Results do not depend on the number. All streams share one pool of
+        helper threads. A selection uses fewer of them while selections run on
+        other streams.
 
         Args:
             threads (int): From ``1``, which uses no thread but the stream's

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the Python code of mlx/_overlay and mlx.selftest calls.
+// Functions that the Python code of mlx/_overlay and mlx.selftest calls.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>
@@ -66,7 +66,7 @@ void init_portable_graph(nb::module_& m) {
 }
 
 void init_kernels(nb::module_& m) {
-  // Reads the environment, so that the import fails if its value is bad.
+  // Reads MLX_TOPK_GPU, so that a bad value is an error at import.
   mx::gpu::launch_tuning();
   m.def(
       "set_gpu_tuning",

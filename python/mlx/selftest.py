@@ -20,8 +20,8 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-# Sizes on both sides of those at which the plan changes the kernel, and at which the
-# kernels' loops end.
+# Sizes of rows. They lie just below and just above the sizes at which the plan takes
+# another kernel, and those at which a loop of a kernel takes another turn.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
 KERNELS = ("in_registers", "resident", "split")
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
@@ -52,11 +52,12 @@ def force_kernel(kernel):
 
 @dataclasses.dataclass
 class Device:
-    """Where the kernels run: ``stream``, evaluated within the context ``active()``."""
+    """The device under test. ``stream`` is evaluated in the context ``active()``."""
 
     stream: object
     active: object = contextlib.nullcontext
-    # Uses one kernel wherever it can be used. None: the usual choice.
+    # Called with the name of a kernel, which is then used wherever it can be. Called
+    # with None, lets the plan choose kernels as usual.
     force: object = force_kernel
     # Returns how many kernels were launched, and which cannot be used and why.
     report: object = _selection.metal_kernel_report
@@ -154,7 +155,7 @@ def cases(dtype, kernel):
 
 
 def check_kernel(device, kernel, dtype, failures):
-    """Runs all checks of a kernel, adds to ``failures``, returns how many it ran."""
+    """Runs all checks of a kernel and returns their number. Appends to ``failures``."""
     made = 0
     device.force(kernel)
     for name, a, k in cases(dtype, kernel):
@@ -180,7 +181,7 @@ def check_kernel(device, kernel, dtype, failures):
 
 
 def check_gradient(device, failures):
-    """Checks a gradient through values and indices, under ties."""
+    """Checks a gradient through values and indices of a row with equal elements."""
 
     def loss(x):
         values, indices = mx.topk(
@@ -261,7 +262,7 @@ def median_time(call, seconds=0.5):
 
 def bench(stream):
     """Measures topk against a sort, both returning values and indices."""
-    print("\nMicroseconds, median; the same results: values and indices, best first.")
+    print("\nMedian times in microseconds. Both return values and indices, best first.")
     print(f"{'rows x n, k':36} {'kernel':>10} {'sort':>10} {'ratio':>7}")
     for rows, n, k, dtype in BENCH:
         with mx.stream(stream):
@@ -283,7 +284,9 @@ def bench(stream):
 
 def main(device=None):
     parser = argparse.ArgumentParser(prog="python -m mlx.selftest")
-    parser.add_argument("--bench", action="store_true", help="measure, too")
+    parser.add_argument(
+        "--bench", action="store_true", help="also time topk and a sort"
+    )
     parser.add_argument(
         "--dtypes", nargs="+", choices=DTYPES, default=DTYPES, metavar="DTYPE"
     )

@@ -23,7 +23,7 @@ using IndexGradientContext =
     ScopeContext<mx::IndexGradientScope, mx::IndexGradient>;
 
 void init_default(nb::module_& m) {
-  // The import fails if the environment names no mode.
+  // Throws, and so makes the import fail, if the variable's value is no mode.
   if (auto mode = initial_index_gradient()) {
     mx::set_default_index_gradient(mx::to_index_gradient(*mode));
   }
@@ -59,7 +59,8 @@ void init_default(nb::module_& m) {
         Affects every thread that is not inside :func:`index_gradient`.
 
         Args:
-            mode (str): See :class:`index_gradient`.
+            mode (str): ``"stop"``, ``"zero"`` or ``"error"``, see
+                :class:`index_gradient`.
 
         Raises:
             ValueError: If ``mode`` is not one of the three.

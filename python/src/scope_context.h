@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// C++ scopes for Python's with statement.
+// Makes C++ scopes usable in Python's with statement.
 
 #pragma once
 
@@ -14,8 +14,9 @@
 #include <vector>
 
 /**
- * Makes a context manager of a C++ scope. One object may be entered several
- * times before it is exited as often.
+ * Makes a context manager of a C++ scope. Entering constructs a scope, and
+ * exiting destroys the last one. So one object can be entered again before it
+ * is exited.
  */
 template <typename Scope, typename... Arguments>
 struct ScopeContext {
@@ -46,7 +47,7 @@ struct ScopeContext {
     if (self.scopes.empty() || self.threads.back() != this_thread()) {
       throw std::runtime_error(
           std::string(self.name) +
-          " was exited on another thread, or more than once.");
+          " was exited on another thread, or more often than it was entered.");
     }
     self.scopes.pop_back();
     self.threads.pop_back();

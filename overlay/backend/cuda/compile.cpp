@@ -19,7 +19,8 @@ class Program {
  public:
   Program(const std::string& source, const std::string& name)
       : nvrtc_(Nvrtc::get()) {
-    // What the kernels find when they include Metal's two headers.
+    // The text that replaces each of the two Metal headers that the kernels
+    // include.
     const char* headers[] = {metal_words, "#include <metal_stdlib>\n"};
     const char* names[] = {"metal_stdlib", "metal_simdgroup"};
     nvrtc_.check(nvrtc_.create_program(
@@ -36,7 +37,7 @@ class Program {
     std::vector<const char*> options{
         target.c_str(),
         "--std=c++17",
-        // The kernels' functions say nothing of CUDA's __device__.
+        // The functions of the kernels are not declared with CUDA's __device__.
         "--device-as-default-execution-space"};
     return nvrtc_.compile_program(program_, options.size(), options.data());
   }
@@ -46,7 +47,7 @@ class Program {
     nvrtc_.check(nvrtc_.get_log_size(program_, &size));
     std::string text(size, '\0');
     nvrtc_.check(nvrtc_.get_log(program_, text.data()));
-    // It ends with a null character.
+    // NVRTC's text ends with a null character, which is dropped here.
     return text.c_str();
   }
 

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Compiles the Metal kernels for an NVIDIA GPU. The text is the one that Metal
-// compiles; metal_words.cuh defines Metal's words for it.
+// Compiles the Metal kernels for an NVIDIA GPU, from the same source that Metal
+// compiles. metal_words.cuh defines the parts of the Metal language that the
+// kernels use.
 
 #pragma once
 
@@ -15,9 +16,10 @@ namespace mlx::core::cuda {
 std::string source_of(const gpu::Launch& launch);
 
 /**
- * Returns machine code for ``architecture``, for example "sm_90". Throws
- * std::runtime_error with the compiler's messages. ``warnings`` receives those
- * of a successful compilation; it may be null.
+ * Compiles ``source`` to machine code for ``architecture``, for example
+ * "sm_90". If this fails, throws std::runtime_error with the compiler's
+ * messages. If it succeeds, writes the messages to ``warnings``, unless
+ * ``warnings`` is null.
  */
 std::string compile(
     const std::string& source,

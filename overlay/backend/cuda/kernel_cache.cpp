@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/** The 64-bit FNV-1a hash. */
+/** Returns the 64-bit FNV-1a hash of ``text``. */
 uint64_t hash_of(const std::string& text) {
   uint64_t hash = 14695981039346656037u;
   for (unsigned char c : text) {
@@ -35,14 +35,17 @@ uint64_t hash_of(const std::string& text) {
   return hash;
 }
 
-/** The first bytes of a file. The code follows. */
+/** The first bytes of a file. The machine code follows. */
 struct Header {
   char format[8] = {'m', 'l', 'x', 't', 'o', 'p', 'k', '1'};
   uint64_t source_hash = 0;
   uint64_t code_hash = 0;
 };
 
-/** Creates the folder, and says whether this user alone can write to it. */
+/**
+ * Creates the folder if it does not exist. Returns whether this user alone can
+ * write to it.
+ */
 bool make_private_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder.parent_path(), error);
@@ -52,7 +55,7 @@ bool make_private_folder(const fs::path& folder) {
       status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-/** A name that no other thread or process writes to. */
+/** Returns a name that no other thread or process writes to. */
 fs::path temporary_name(const fs::path& file) {
   static std::atomic<unsigned> count{0};
   std::ostringstream suffix;
@@ -112,7 +115,7 @@ std::optional<std::string> KernelCache::read(const KernelKey& key) const {
   if (std::memcmp(&found, &expected, sizeof(found)) != 0) {
     return {};
   }
-  // The time of the last use, for remove_old_files.
+  // Records when the file was last used, for remove_old_files.
   std::error_code error;
   fs::last_write_time(path, fs::file_time_type::clock::now(), error);
   return code;

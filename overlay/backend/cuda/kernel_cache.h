@@ -10,7 +10,7 @@
 
 namespace mlx::core::cuda {
 
-/** What the machine code of a kernel depends on. */
+/** Everything that the machine code of a kernel depends on. */
 struct KernelKey {
   std::string name;
   std::string architecture;
@@ -21,10 +21,11 @@ struct KernelKey {
 /**
  * A folder of compiled kernels, one file each.
  *
- * The folder belongs to one user. One that others can write to is not used,
- * since they could put other code there. Every failure to read or write means
- * only that the kernel is compiled again. Several processes may use the folder
- * at the same time: a file appears complete, by being renamed.
+ * The folder belongs to one user. A folder that other users can write to is not
+ * used, since they could put other code into it. If a file cannot be read or
+ * written, there is no error: the kernel is compiled again. Several processes
+ * may use the folder at the same time. A file is written under a temporary name
+ * and then renamed, so that other processes never read an incomplete file.
  */
 class KernelCache {
  public:
@@ -32,22 +33,26 @@ class KernelCache {
   explicit KernelCache(std::filesystem::path folder);
 
   /**
-   * The folder that the environment variable MLX_TOPK_CACHE names, or else
-   * mlx-topk in the user's folder for caches. MLX_TOPK_CACHE=0 turns it off.
+   * Returns the cache in the folder that the environment variable
+   * MLX_TOPK_CACHE names, or else in the folder mlx-topk in the user's folder
+   * for caches. MLX_TOPK_CACHE=0 turns the cache off.
    */
   static KernelCache of_environment();
 
   /** Returns nothing if there is no file, or if it is damaged. */
   std::optional<std::string> read(const KernelKey& key) const;
 
-  /** Also removes the files used longest ago, if the folder is too large. */
+  /**
+   * Writes a file. Then removes the least recently used files, if the folder is
+   * larger than ``size_limit``.
+   */
   void write(const KernelKey& key, const std::string& code) const;
 
   const std::filesystem::path& folder() const {
     return folder_;
   }
 
-  /** The size that the folder may have, in bytes. */
+  /** The greatest size of all files in the folder, in bytes. */
   static constexpr uintmax_t size_limit = 64 << 20;
 
  private:

@@ -21,7 +21,8 @@ constexpr int compute_capability_major = 75;
 constexpr int compute_capability_minor = 76;
 constexpr int max_dynamic_shared_bytes = 8;
 
-// A kernel gets more dynamic shared memory than this only if it is asked for.
+// A kernel can use more dynamic shared memory than this only if its attribute
+// max_dynamic_shared_bytes is set.
 constexpr uint32_t default_shared_bytes = 48 << 10;
 
 int attribute(int which, int device) {
@@ -39,7 +40,10 @@ std::string architecture_of(int device) {
   return name.str();
 }
 
-/** Makes the primary context of a GPU this thread's for as long as it lives. */
+/**
+ * While an object lives, the current CUDA context of this thread is one of the
+ * GPU ``device``. Then the previous context is current again.
+ */
 class DeviceContext {
  public:
   explicit DeviceContext(int device) : driver_(Driver::get()) {
@@ -50,7 +54,8 @@ class DeviceContext {
     }
     if (current != device) {
       CUctx_st* context = nullptr;
-      // Never released: the loaded kernels stay as long as the process.
+      // The context is never released, because the loaded kernels are kept
+      // until the process ends.
       driver_.check(
           driver_.retain_primary_context(&context, device),
           "cuDevicePrimaryCtxRetain");

@@ -17,7 +17,7 @@ namespace mlx::core::cuda {
  */
 CUfunc_st* load_kernel(const gpu::Launch& launch, int device);
 
-/** The bytes of dynamic shared memory that ``launch`` needs. */
+/** Returns how many bytes of dynamic shared memory ``launch`` needs. */
 uint32_t shared_bytes(const gpu::Launch& launch);
 
 } // namespace mlx::core::cuda

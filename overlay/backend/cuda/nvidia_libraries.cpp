@@ -13,9 +13,10 @@ namespace mlx::core::cuda {
 namespace {
 
 /**
- * Opens the first of ``names`` that the process has loaded already. A second
- * version of a library beside the one that libmlx uses would be a mistake, so
- * only if none is loaded the names are searched for as usual.
+ * Opens a library that exists under one of ``names``. First looks for a library
+ * that the process has loaded already, because libmlx may have loaded one, and
+ * a second version of the same library must not be loaded beside it. If none is
+ * loaded, opens the first that the dynamic linker finds.
  */
 void* open_library(std::initializer_list<const char*> names) {
   for (int mode : {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}) {

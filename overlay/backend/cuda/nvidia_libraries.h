@@ -31,7 +31,7 @@ struct Driver {
   /** Throws std::runtime_error if the driver cannot be loaded. */
   static const Driver& get();
 
-  /** Throws std::runtime_error with the error's name unless it is 0. */
+  /** Throws std::runtime_error with the error's name unless ``error`` is 0. */
   void check(int error, const char* call) const;
 };
 
@@ -59,7 +59,7 @@ struct Nvrtc {
   /** Throws std::runtime_error if the compiler cannot be loaded. */
   static const Nvrtc& get();
 
-  /** Throws std::runtime_error with the error's text unless it is 0. */
+  /** Throws std::runtime_error with the error's text unless ``error`` is 0. */
   void check(int error) const;
 };
 

@@ -25,18 +25,19 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// The kernels take the table of axes by value: 3 numbers for each axis. Axes
-// that one stride serves are merged, so that few arrays have as many.
+// The length of the table of axes, which the kernels take by value. It has 3
+// numbers for each axis, so this is enough for 8 axes. Adjacent axes that one
+// stride serves have been merged, so few arrays have more.
 constexpr size_t axes_table_size = 24;
 
 /**
  * Allocates an array in the GPU's memory, in the order of the stream.
  *
- * MLX does not export its function for that. Its Concatenate, which every op
- * `concatenate` makes, allocates its output that way and then copies its
- * inputs: with no inputs it only allocates. allocator::malloc gives memory that
- * the CPU shares, and for a buffer from the cache it would first wait for the
- * GPU.
+ * MLX does not export its own function for this. Instead this evaluates MLX's
+ * primitive Concatenate without inputs. Concatenate allocates its output in the
+ * wanted way, and then has no inputs to copy. allocator::malloc is not used,
+ * because it returns memory that the CPU shares, and waits for the GPU before
+ * it reuses a buffer.
  */
 void allocate(array& out, const Stream& s) {
   static thread_local std::map<int, std::shared_ptr<Primitive>> of_stream;
@@ -52,7 +53,7 @@ void allocate(array& out, const Stream& s) {
   }
 }
 
-/** The address of the first element of an array in the GPU's memory. */
+/** Returns the address of an array's first element in the GPU's memory. */
 char* address_of(const array& a) {
   // A buffer of MLX's CUDA back end begins with the address of its data.
   auto data = *static_cast<char* const*>(a.buffer().ptr());
@@ -95,13 +96,15 @@ class CudaEncoder : public KernelEncoder {
     parameters_[index] = const_cast<void*>(data);
   }
 
-  // The kernels share one block of memory, whose size launch() gives.
+  // Does nothing, because CUDA has one block of shared memory for a launch.
+  // launch() passes its size.
   void set_threadgroup_memory(size_t, int) override {}
 
   void launch(const Launch& launch) override {
     auto [x, y, z] = launch.groups;
     auto kernel = cuda::load_kernel(launch, stream_.device.index);
-    // A kernel has a parameter for each buffer that it uses.
+    // A kernel has parameters only for the buffers that it uses. So removes the
+    // gaps that the indices of other buffers leave.
     auto end = std::remove(parameters_.begin(), parameters_.end(), nullptr);
     std::fill(end, parameters_.end(), nullptr);
     encoder_.add_kernel_node_raw(

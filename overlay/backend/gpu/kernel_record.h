@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Remembers which kernels could not be compiled, so that stock MLX does their
-// work, and how many were launched.
+// Remembers which kernels could not be made ready, so that stock MLX does their
+// work. Also counts the kernels that were launched.
 
 #pragma once
 
@@ -17,15 +17,16 @@
 namespace mlx::core::gpu {
 
 /**
- * Calls make_ready(launch) for the launches of ``plan``, which are about to be
- * recorded. If it throws, the kernel counts as broken from then on, the first
- * broken kernel of the process is reported on stderr, and the result is false.
+ * Calls make_ready(launch) for each launch of ``plan``, before the launches are
+ * recorded. Returns false if a kernel is broken. A kernel is broken once
+ * make_ready has thrown an exception for it. The first broken kernel of the
+ * process is reported on stderr.
  */
 bool prepare(
     const LaunchPlan& plan,
     const std::function<void(const Launch&)>& make_ready);
 
-/** What happened so far in this process. */
+/** What has happened so far in this process. */
 struct KernelReport {
   uint64_t launches;
   // The names of broken kernels, each with the reason.
@@ -34,7 +35,7 @@ struct KernelReport {
 
 MLX_API KernelReport kernel_report();
 
-/** Lets broken kernels be tried again. */
+/** Forgets which kernels are broken, so that they are tried again. */
 void forget_broken_kernels();
 
 } // namespace mlx::core::gpu

@@ -17,14 +17,17 @@
 namespace mlx::core {
 
 /**
- * Whether the GPU that this is built for has kernels that partition ``a``.
- * ``axis`` is not negative.
+ * Returns whether there are GPU kernels that partition ``a``. ``axis`` is not
+ * negative.
  */
 bool gpu_has_partition(const array& a, int kth, int axis);
 
 namespace gpu {
 
-/** Whether there is a plan. ``kth`` counts from the front. */
+/**
+ * Returns whether plan_partition has a plan for such rows. ``kth`` counts from
+ * the front.
+ */
 bool can_partition(
     Dtype dtype,
     int64_t axis_size,

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// A partition selects the elements on one side of kth, and then copies all
-// others.
+// Plans partitions. A partition selects the elements on one side of kth, and
+// then copies all others.
 
 #include <utility>
 
@@ -12,9 +12,11 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// Selects the side of kth with fewer elements. On the right side the greater
-// element is better, and among equals the later one. So its rows are mirrored:
-// read and written from their ends.
+// Returns whether the kernels select the elements from kth to the end of the
+// sorted row, because these are fewer than the elements up to kth. There a
+// greater element is better, and among equal elements the one with the higher
+// index. The kernels prefer the lower index, so they read and write such a row
+// from its end: it is mirrored.
 bool selects_from_right(int64_t axis_size, int64_t kth) {
   return axis_size - kth < kth + 1;
 }

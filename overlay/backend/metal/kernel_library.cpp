@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Compiles kernels from the text in the library when they are first needed.
-// Compiled and linked for macOS; nobody has run it yet.
+// Compiles kernels when they are first needed, from the source in kernel_text.
+// This file is compiled and linked for macOS. Nobody has run it yet.
 
 #include "mlx/backend/metal/kernel_library.h"
 

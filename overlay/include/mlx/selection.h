@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The old name of overlay/selection.h. It goes with the next version.
+// The old name of overlay/selection.h. The next version will not have this
+// file.
 
 #pragma once
 

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The old name of the headers below. It goes with the next version.
+// Includes the headers that have replaced this one. The next version will not
+// have this file.
 
 #pragma once
 

@@ -1,8 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What differs between the Python bindings of the libraries that TopK is part
-// of. Each library has its own file of this name: how a function gets into
-// mlx.core, what topk returns, the words for it, and what the environment sets.
+// What differs between the Python bindings of the two libraries that TopK is
+// part of: MLX itself, and this extension of MLX. Each has its own file of this
+// name. The file says how a function is added to mlx.core, which Python type
+// topk returns, what docstrings say about it, and which environment variables
+// are read.
 
 #pragma once
 
@@ -28,7 +30,7 @@ void define(
   replace(scope, name, std::forward<Function>(function), extra...);
 }
 
-/** Returns what the environment says of the index gradient mode. */
+/** Returns the index gradient mode that the environment gives, if any. */
 inline std::optional<std::string> initial_index_gradient() {
   using mlx::core::Setting;
   auto variable = mlx::core::read_variable(Setting::index_gradient);
@@ -38,7 +40,7 @@ inline std::optional<std::string> initial_index_gradient() {
 /** Returns the result as the named tuple mlx.core.TopKResult. */
 nb::object to_python(const mlx::core::TopKResult& result);
 
-/** Sets the class TopKResult. It lives as long as the process. */
+/** Sets the class that to_python() makes. Never releases the class. */
 void set_result_type(nb::handle type);
 
 } // namespace topk_bindings

@@ -1,4 +1,4 @@
-"""Exports, which record MLX's own primitives, so that every MLX can load them."""
+"""Exports graphs of stock MLX's primitives only, so that stock MLX can load them."""
 
 import functools
 
@@ -30,7 +30,7 @@ def exporter(file, fun, *, shapeless=False, metadata=None):
 
 
 def _portable(fun, shapeless):
-    """Returns ``fun`` with selection traced to primitives that every MLX has."""
+    """Returns ``fun``, whose selections are traced to stock MLX's primitives."""
 
     @functools.wraps(fun)
     def traced(*args, **kwargs):

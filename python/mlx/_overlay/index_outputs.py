@@ -1,9 +1,9 @@
-"""``checkpoint`` and ``custom_function``, whose index outputs carry no gradient.
+"""``checkpoint`` and ``custom_function``, which treat indices among the outputs.
 
-MLX returns all outputs of these two as those of one primitive, so that an index
-among them would look as if it depended on the input. Therefore the wrapped function
-returns its indices as constants, and the caller gets them back under the rule of the
-index-gradient mode in force.
+MLX makes one primitive of a checkpointed or custom function, and takes all outputs of
+a primitive to depend on its input, indices too. Therefore the wrapped function returns
+its indices as constants. The caller gets the same indices, with the gradient that the
+index gradient mode gives them.
 """
 
 import functools
@@ -13,7 +13,8 @@ import mlx.core as mx
 from mlx import _selection
 from mlx._overlay.originals import docstring_of, place, stock
 
-# ``call`` is the _Call of this thread whose function has not started yet.
+# ``call`` is the _Call that this thread has begun. When the wrapped function starts, it
+# takes ``call`` and sets it to None.
 _waiting = threading.local()
 
 
@@ -32,7 +33,7 @@ def checkpoint(fun):
 
 class custom_function:
     def __init__(self, f):
-        # Without a rule, MLX calls the function and nothing else.
+        # Until a rule is added, a call only calls the function, as in stock MLX.
         self._function = f
         self._rules = {}
         self._call = f
@@ -64,16 +65,17 @@ def _with_rules(rules, function):
 
 
 class _Call:
-    """One call of a wrapped function: ``is_index`` tells which outputs are indices."""
+    """A call of a wrapped function. ``is_index`` has a bool for each output leaf."""
 
     __slots__ = ("is_index",)
 
 
 def _keeping_indices(name, transform, fun):
-    """Returns ``transform(fun)``, whose index outputs stay what they are in ``fun``.
+    """Returns ``transform(fun)``, whose index outputs have the gradient of an index.
 
-    The transformed function is made once for each index-gradient mode. MLX may run
-    ``fun`` again later, to recompute it, and then the mode must be that of the call.
+    The transformed function is made once for each index gradient mode. MLX may run
+    ``fun`` again later, to recompute its outputs. The mode must then be the one that
+    was in force in the call.
     """
     transformed = {}
 
@@ -99,8 +101,8 @@ def _keeping_indices(name, transform, fun):
 def _hiding_indices(fun, mode):
     """Returns ``fun`` with its index outputs made constants.
 
-    A call that waits for it is told which outputs these are. Without one, MLX runs
-    the function again, for which ``mode`` is put in force.
+    If there is a ``_waiting.call``, its ``is_index`` is set. If there is none, MLX is
+    running the function again, and ``mode`` is put in force for that.
     """
 
     def body(*args, **kwargs):
@@ -123,7 +125,8 @@ def _hiding_indices(fun, mode):
 def _index_outputs(outputs, inputs):
     """Returns for each leaf of ``outputs`` whether it is an index.
 
-    An index is an integer of a traced graph that no gradient path links to ``inputs``.
+    An output is taken for an index if it is an integer array of a traced graph, and no
+    gradient path links it to ``inputs``.
     """
     sources = None
     is_index = []

@@ -8,7 +8,8 @@ import sys
 from mlx._overlay.originals import stock
 from mlx._version import UPSTREAM, VERSION
 
-# Once MLX's extension is executed: the module, and its special attributes then.
+# Empty until MLX's extension has been executed. Then ``core`` is the module, and
+# ``special`` has the special attributes (``__name__`` etc.) that it had at first.
 _loaded = {}
 
 
@@ -35,7 +36,7 @@ def load_core(name):
 
 
 def _special(core):
-    """Returns the attributes that importlib may change when it reloads a module."""
+    """Returns the special attributes, which importlib may change in a reload."""
     return {name: value for name, value in vars(core).items() if name[:2] == "__"}
 
 
@@ -69,7 +70,7 @@ def _load_extension(name):
 
 
 def _back_end_error(reason):
-    # Imported only for this message, because it takes longer than the rest.
+    # Imported here, because importing it takes longer than all other imports.
     import importlib.metadata
 
     found = []
@@ -79,7 +80,7 @@ def _back_end_error(reason):
         except importlib.metadata.PackageNotFoundError:
             continue
     return ImportError(
-        f"[mlx] mlx {VERSION} needs a back end of exactly version {UPSTREAM}, and "
-        f"here is {', '.join(found) or 'none'}: {reason}. Install one, for example: "
-        f'pip install "mlx-cpu=={UPSTREAM}" (on macOS mlx-metal).'
+        f"[mlx] mlx {VERSION} needs a back end of exactly version {UPSTREAM}. "
+        f"Installed: {', '.join(found) or 'none'}. The error was: {reason}. Install "
+        f'one, for example: pip install "mlx-cpu=={UPSTREAM}" (on macOS mlx-metal).'
     )

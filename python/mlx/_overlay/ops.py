@@ -1,4 +1,8 @@
-"""The result type of ``top_k``, and ``categorical``, whose key is Python state."""
+"""The result type ``TopKResult``, and ``categorical``.
+
+``categorical`` is written in Python because it calls MLX's Python function, which keeps
+its default random key in Python.
+"""
 
 from typing import NamedTuple
 
@@ -6,21 +10,21 @@ from mlx import _selection
 from mlx._overlay.originals import place, stock
 
 _INDEX_NOTE = (
-    "The indices have no gradient: see :class:`index_gradient` for what a\n"
-    "transform makes of them.\n"
+    "The indices have no gradient. :class:`index_gradient` says how a\n"
+    "transform treats them.\n"
 )
 
 
 def install(core):
     class TopKResult(NamedTuple):
-        """What :func:`top_k` returns: the chosen elements and where they were."""
+        """The chosen elements and their indices, from :func:`top_k` or :func:`topk`."""
 
         values: core.array
         indices: core.array
 
     _selection.set_result_type(TopKResult)
     place(core.random, categorical, _INDEX_NOTE)
-    # Last, because ``load`` takes its presence to mean that all is in place.
+    # This comes last: ``load`` patches ``core`` again unless it has TopKResult.
     place(core, TopKResult)
 
 

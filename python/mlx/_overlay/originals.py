@@ -9,7 +9,7 @@ stock = types.SimpleNamespace()
 def place(module, replacement, note=None):
     """Adds a function or class to one of MLX's modules, under its own name.
 
-    A function gets the docstring that MLX has for the one it replaces, and ``note``.
+    A function gets the docstring of the function that it replaces, and then ``note``.
     """
     name = replacement.__name__
     original = getattr(stock, name, None)

@@ -11,7 +11,7 @@ import threading
 from mlx import _selection
 from mlx._overlay.originals import place, stock
 
-# ``active`` while this thread is inside one of these transforms.
+# ``active`` is True while this thread is inside one of these transforms.
 _transforming = threading.local()
 
 
@@ -37,10 +37,10 @@ def jvp(fun, primals, tangents):
 
 
 def _naming_the_op(transform, named_like):
-    """Returns ``transform``, whose refusal to differentiate an index names the op.
+    """Returns ``transform``, whose error about an index names the op that made it.
 
-    The recorded names are forgotten when the outermost transform ends. The result has
-    the name and the docstring of ``named_like``.
+    The recorded names of ops are forgotten when the outermost transform ends. The
+    result has the name and the docstring of ``named_like``.
     """
 
     def call(*args, **kwargs):
@@ -62,6 +62,6 @@ def _naming_the_op(transform, named_like):
     return functools.update_wrapper(call, named_like)
 
 
-# ``load`` imports this module when it has filled ``stock``.
+# ``stock`` has its functions by now: ``load`` fills it before it imports this module.
 _vjp = _naming_the_op(stock.vjp, stock.vjp)
 _jvp = _naming_the_op(stock.jvp, stock.jvp)

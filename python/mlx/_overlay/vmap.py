@@ -1,11 +1,15 @@
-"""``vmap``, which counts its depth, because some ops of MLX cannot be vectorised."""
+"""``vmap``, which records that it is tracing a function.
+
+``mlx.nn.routing`` asks for this with ``under_vmap``, to avoid ops of MLX that cannot
+be vectorised.
+"""
 
 import functools
 import threading
 
 from mlx._overlay.originals import place, stock
 
-# ``depth`` is how many functions this thread is tracing for vmap, nested.
+# ``depth`` is how many nested calls of ``vmap`` this thread is tracing.
 _tracing = threading.local()
 
 

@@ -4,7 +4,7 @@
 from typing import Literal, NamedTuple, overload
 
 class TopKResult(NamedTuple):
-    """What :func:`top_k` returns: the chosen elements and where they were."""
+    """The chosen elements and their indices, from :func:`top_k` or :func:`topk`."""
 
     values: array
     indices: array

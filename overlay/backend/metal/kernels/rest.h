@@ -7,9 +7,9 @@
 #include "mlx/backend/metal/kernels/topk.h"
 
 /**
- * Writes the k best elements in the order of their positions in `best`, and
- * after them all others in the order of the row. Threadgroup x handles the x-th
- * segment.
+ * Writes the k best elements in the order in which `best` lists their
+ * positions. After them writes all other elements, in the order of the row.
+ * Threadgroup x handles the x-th segment of a row.
  */
 template <typename Order>
 [[kernel, max_total_threads_per_threadgroup(256)]] void topk_rest(

@@ -1,7 +1,7 @@
-"""A matrix product in which each row selects its matrix, under every transform.
+"""A matrix product in which each row selects its matrix. Every transform works on it.
 
-``mx.gather_mm`` computes it, but has no ``jvp`` and no ``vmap``, and on the CPU it
-takes float32 only. This module adds the rules and casts half types.
+``mx.gather_mm`` computes the product, but it has no ``jvp`` and no ``vmap``, and on
+the CPU it takes float32 only. This module adds the rules and casts half types.
 """
 
 import mlx.core as mx
@@ -12,7 +12,7 @@ def chosen_matmul(x: mx.array, weight: mx.array, indices: mx.array) -> mx.array:
     """Computes ``x[i] @ weight[indices[i]]`` for each row ``i``.
 
     Under ``mx.vmap`` each row is multiplied by all ``E`` matrices, and the product
-    with the right one is picked.
+    with the selected one is picked.
 
     Args:
         x (array): Shape ``(N, D)``, floating.
@@ -30,8 +30,8 @@ def chosen_matmul(x: mx.array, weight: mx.array, indices: mx.array) -> mx.array:
 
 @mx.custom_function
 def _product(x, weight, indices):
-    # MLX's jvp differentiates the body too, and fails at gather_mm. With constant
-    # inputs only the rules below count.
+    # MLX's jvp differentiates this body too, and fails at gather_mm. If the inputs are
+    # constants, there is nothing to differentiate here, and only the rules below count.
     x, weight = mx.stop_gradient(x), mx.stop_gradient(weight)
     rows, matrices = _native(x)[:, None], _native(weight)
     product = mx.gather_mm(rows, matrices, rhs_indices=indices)

@@ -19,7 +19,7 @@ Gradient = Literal["chosen", "dense", "mean", "soft"]
 
 
 class Experts(nn.Module):
-    """Perceptrons with one hidden layer, of which each input runs through a few.
+    """Perceptrons with one hidden layer each. An input runs through a few of them.
 
     Args:
         input_dims (int): The size of an input and of an output.
@@ -206,9 +206,9 @@ class MixtureOfExperts(WithState):
         return dense_router(probs, indices, self.experts.all(x), weights)
 
     def _relaxed_weights(self, chosen):
-        """Returns weights of all experts, 0 in value for those that were not chosen.
+        """Returns a weight for each expert. It is 0 if the expert was not chosen.
 
-        Their gradient is that of the weights with a smoothed choice.
+        The weights have the gradient that they would have with a smoothed choice.
         """
         indices, _, probs, logits = chosen
         experts = mx.arange(probs.shape[-1])

@@ -179,8 +179,9 @@ def _solution(x, k, tau, kind):
     z = t - _root(t, upper, k, kind)
     not_a_number = mx.any(mx.isnan(x), axis=-1, keepdims=True)
     p, rest = _tail(z, kind), _tail(-z, kind)
-    # f / sum f as the softmax of log f, which is finite where all f underflow to 0.
-    # z is infinite for masked entries, and a finite bound keeps NaN out.
+    # Computes f / sum f as the softmax of log f. This is finite even if every f
+    # underflows to 0. z is infinite for masked entries. It is limited to a finite
+    # number, because the difference of two infinities would be NaN.
     far = mx.minimum(mx.abs(z), 1e30)
     log_density = -far - (2 * mx.log1p(mx.exp(-far)) if kind == "sigmoid" else 0)
     weights = mx.exp(log_density - mx.max(log_density, axis=-1, keepdims=True))
@@ -192,9 +193,9 @@ def _offsets(x, masked, k, tau):
     """Returns ``(x - m) / tau``, and a mask of the entries that reach the k-th largest.
 
     ``m`` is the midpoint between the k-th largest entry (``last``) and the next one
-    (``after``). The nearer of these two is subtracted from an entry first, and half
-    of their gap is added after that. So the differences between entries keep their
-    digits, whether these are large, equal or far apart.
+    (``after``). It is not subtracted directly, which would lose digits. Entries that
+    reach ``last`` get ``x - last`` plus half of the gap between the two. All others get
+    ``x - after`` minus half of the gap.
     """
     x = mx.minimum(x, mx.finfo(x.dtype).max)
     # The difference of two halves is finite for any two finite numbers.
@@ -214,8 +215,9 @@ def _root(t, upper, k, kind):
 
     ``balance`` is that sum minus ``k``. It is computed as the sum of ``F`` over the
     lower entries, minus the sum of ``1 - F`` over the ``upper`` ones, plus the number
-    of upper entries beyond ``k``, which tie for the last place. All these stay exact
-    when the choice is nearly hard, while the sum itself would lose them beside ``k``.
+    of upper entries beyond ``k``, which tie for the last place. If the choice is nearly
+    hard, the first two sums are tiny. They keep their digits here, while a sum that is
+    close to ``k`` would round them away.
     """
     sign = mx.where(upper, -1.0, 1.0).astype(t.dtype)
     excess = _sum(upper.astype(t.dtype)) - k

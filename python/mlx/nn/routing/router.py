@@ -144,7 +144,8 @@ class TopKRouter(WithState):
         ).indices
         if self.renormalize:
             # The softmax of the log-scores is the chosen scores divided by their sum.
-            # Its gradient with one expert is exactly 0, which a quotient would round.
+            # With one expert its gradient is exactly 0. The gradient of a quotient
+            # would have rounding errors.
             chosen = mx.take_along_axis(log_scores, indices, axis=-1)
             weights = mx.softmax(chosen, axis=-1)
         else:
