@@ -13,7 +13,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def processor():
-    """Returns the processor's name, with what tells generations of it apart."""
+    """Returns the processor's name, family and model.
+
+    Processors of different generations may have the same name.
+    """
     if platform.system() != "Linux":
         return platform.processor()
     known = {}
@@ -46,7 +49,7 @@ def commit():
 
 
 def describe():
-    """Returns what belongs to every published figure.
+    """Returns the facts about a measurement that are published with its figures.
 
     ``load`` is the load average of the last minute: above zero, other programs ran.
     """

@@ -1,11 +1,13 @@
-"""Counts (but does not time) the work of the Metal kernels, on the shapes of TWELVE.
+"""Counts (but does not time) the work of the Metal kernels, on workloads.MODELS.
 
-Ours: counted in the emulator, for a sorted top-k with values and indices.
+This build's work is counted in the emulator, for a sorted top-k with values and
+indices.
 
-Stock MLX: computed from its host code, for an argsort; looking up the values would come
-on top. MLX sorts blocks of a row in threadgroup memory. If there are several blocks, it
-merges pairs of runs in passes of two launches each. The first launch of a pass divides
-the work (the few bytes that it moves are left out), the second merges. A copy ends it.
+The work of stock MLX is computed from its host code, for an argsort. Looking up the
+values would be additional work. Stock MLX sorts blocks of a row in threadgroup memory.
+If there are several blocks, it merges pairs of sorted runs, in passes of two launches
+each. The first launch of a pass divides the work; the few bytes that it moves are left
+out. The second launch merges. After the last pass, one more launch copies the indices.
 """
 
 import argparse
@@ -38,8 +40,9 @@ class Counts:
     bytes: float  # of device memory, read and written
     launches: int  # for all rows together
     barriers: float
-    """Threadgroup barriers that are passed one after another: those of one threadgroup,
-    averaged over the threadgroups of all launches, times the number of launches."""
+    """The number of threadgroup barriers that are passed one after another. This is the
+    number of launches, times the average number of barriers in a threadgroup. The
+    average is over the threadgroups of all launches."""
     collectives: float = 0  # simdgroup functions
 
 

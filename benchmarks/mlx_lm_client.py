@@ -153,7 +153,8 @@ def main():
     if options.measure:
         print_rates()
         return
-    # Not above, since stock MLX, which --measure may run on, lacks what it imports.
+    # machine.py imports a module of this build. With --measure, this script may run on
+    # stock MLX, which lacks that module, so the import is not at the top.
     import machine
 
     print(json.dumps(machine.describe()), end="\n\n")

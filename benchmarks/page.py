@@ -22,7 +22,7 @@ PLOTTED = ["stock", "torch", "numpy", "max pass"]
 
 
 def load(folder=DATA):
-    """Maps each instruction set to its results by number of threads, both in order."""
+    """Returns {instruction set: {number of threads: results}}, both sorted by key."""
     found = {}
     for file in folder.glob("*-threads-*.json"):
         instructions, _, threads = file.stem.partition("-threads-")
@@ -125,7 +125,7 @@ def page_text(found):
 
 
 def plotted_ratio(result, rival):
-    """Returns the length of a bar, or None where there is none to draw."""
+    """Returns the ratio that a bar shows, or None if there is no bar to draw."""
     if rival == "stock":
         rival = stock_of(result)
     # A sort does far more than a pass over memory, so no bar compares the two.

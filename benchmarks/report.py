@@ -13,7 +13,8 @@ RIVALS = ["stock idiom", "stock topk, values", "stock", "stock argmax", "torch"]
 RIVALS += ["numpy", "jax", "max pass"]
 # How calls are timed, and what the column of a table calls it.
 MODES = {"single": "one call", "batched": "batched"}
-# These rivals return less than "ours", so they are compared with less.
+# These rivals return values or indices only. They are compared with a function of this
+# build that returns values only.
 COUNTERPART = {"stock topk, values": "ours, values", "stock argmax": "ours, values"}
 
 
@@ -73,7 +74,7 @@ def full_table(results, rivals):
 
 
 def sets_of(results):
-    """Returns the results without what is not a set of cases."""
+    """Returns the results of all sets: without the environment and the sweep."""
     return {
         name: group
         for name, group in results.items()
@@ -82,9 +83,9 @@ def sets_of(results):
 
 
 def by_set_and_case(results):
-    """Maps all that distinguishes a measurement to its result.
+    """Maps the name of a set and the fields of a case, as one tuple, to the result.
 
-    The set belongs to the key: a case that is in two sets is measured twice.
+    The key contains the set, because a case that is in two sets is measured twice.
     """
     fields = ("op", "rows", "n", "k", "dtype", "data")
     return {

@@ -67,7 +67,7 @@ def evaluated_together(function):
 
 
 def one_after_another(function):
-    """Wraps a function of a library that computes at once."""
+    """Wraps a function of a library that is not lazy: calls it ``count`` times."""
 
     def calls(count):
         for _ in range(count):
@@ -128,7 +128,7 @@ def torch_function(case, t):
 
 
 def rivals(case):
-    """Maps each name to a function of a count that makes so many calls.
+    """Maps each name to a function that takes ``count`` and makes ``count`` calls.
 
     "ours" comes first. The arrays are made here, before the clock runs.
     """
@@ -160,8 +160,9 @@ def verify(case):
     ascending = np.argsort(x, -1, kind="stable")
     if case.op == "topk":
         indices = np.array(mx.topk(a, case.k, sorted=True, return_indices=True)[1])
-        # Reversing a stable ascending sort of the reversed row puts the largest
-        # first, NaN before all, and of equal elements the one with the lower index.
+        # The expected order: NaN first, then the largest first, and equal elements by
+        # ascending index. It is the reverse of a stable ascending sort of the
+        # reversed row.
         backwards = np.argsort(x[..., ::-1], -1, kind="stable")[..., ::-1]
         wanted = (case.n - 1 - backwards)[..., : case.k]
         np.testing.assert_array_equal(indices, wanted)

@@ -103,7 +103,7 @@ def measure_sets(names, seconds):
 
 
 def as_json(results):
-    """Writes a case a line, so that a difference between two runs can be read."""
+    """Returns JSON with one case per line, so that a diff of two runs is readable."""
     parts = []
     for name, value in results.items():
         if isinstance(value, list):

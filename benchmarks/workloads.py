@@ -146,7 +146,10 @@ def sweep():
 
 
 def of(name, *cases):
-    """Pairs of a set's name and a case: all cases of the set where none is given."""
+    """Returns a pair (``name``, case) for each case.
+
+    Without ``cases``, takes all cases of the set that is called ``name``.
+    """
     return [(name, case) for case in cases or SETS[name]]
 
 

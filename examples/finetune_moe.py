@@ -175,7 +175,10 @@ def main():
     ]
     print("generated with top-k, top-p and min-p:", repr(prompt + "".join(written)))
     if not (losses[-1] < 0.8 * losses[0] and min(moved) > 0.01 and written):
-        sys.exit("The loss did not fall by a fifth, or a router's weight stayed put.")
+        sys.exit(
+            "The loss fell by less than a fifth, a router changed by less than 1%, or "
+            "no text was generated."
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Each of scikit-learn's digits is shown in the eight positions that turning and
 flipping a square gives. Each of eight small experts is trained on one position, then
 frozen. A gate, a perceptron with one hidden layer, has to learn which expert fits an
-image. What is measured is the accuracy of the mixture's digits.
+image. The accuracy is the share of images whose digit the mixture recognises.
 
 An *arm* is one way of giving the gate a gradient. All seeds and learning rates of an
 arm train at once, as a batch of gates. The validation split chooses the learning rate,
@@ -122,7 +122,10 @@ def no_gradient(z, every, k):
 
 
 def wrong_sign(z, every, k):
-    """Straight-through as printed in a discussion: its value is minus the output."""
+    """Straight-through with a sign error: the weights have the value -1.
+
+    This is a form that MLX's users have discussed. docs/gradients.md describes it.
+    """
     _, _, w, outputs = chosen_of(z, every, k)
     return weighted_sum(w - mx.stop_gradient(w + 1), outputs)
 

@@ -2,9 +2,9 @@
 
     python macos/check.py WHEEL MLX PYTHON
 
-MLX is the folder mlx/ of MLX's own macOS wheels, unpacked. PYTHON is an interpreter
-here of the version that the wheel is for. Prints a line for each complaint; the exit
-status is 1 if there are any.
+MLX is the folder mlx/ of MLX's own macOS wheels, unpacked. PYTHON is a Python
+interpreter on this machine, of the version that the wheel is for. Prints a line for
+each complaint. The exit status is 1 if there are any.
 
 No Mac has loaded the wheel: what this script does not check is untested.
 """
@@ -25,7 +25,7 @@ import cross
 import macho
 
 LIBRARY = "mlx/lib/libmlx_topk.dylib"
-# The paths in which a binary has the loader look for libraries named "@rpath/...".
+# For each binary, the folders in which the loader looks for libraries "@rpath/...".
 RPATHS = {LIBRARY: ["@loader_path"], "module": ["@loader_path/lib"]}
 SYSTEM = (macho.LIBCXX, macho.LIBOBJC, macho.LIBSYSTEM)
 MINIMUM_OS = (14, 0, 0)
@@ -125,8 +125,8 @@ def exported(ours, mlx):
 def symbols(binary, exports, python):
     """Returns complaints about imported symbols that their library does not export."""
     complaints = []
-    # Only a C++ runtime imports this function. "zig c++" would link one in, a second
-    # one in the process.
+    # Only a C++ runtime imports this function. The process has the system's C++
+    # runtime already. "zig c++" would link a second runtime into the binary.
     if "__Unwind_RaiseException" in binary.imports:
         complaints.append("a C++ runtime of its own, beside the system's")
     from_python = []

@@ -19,7 +19,7 @@ LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
 # symbol, and the loader picks one definition for all (weak binding).
 ANYWHERE, COALESCED = "anywhere", "coalesced"
 
-# LIEF would print messages; it also returns the faults.
+# Keep LIEF from printing messages. The functions below return the faults instead.
 lief.logging.disable()
 _Command = lief.MachO.LoadCommand.TYPE
 _DYLD_WEAK = lief.MachO.DyldBindingInfo.CLASS.WEAK

@@ -25,8 +25,8 @@ string(
   -isystem
   ${CMAKE_CURRENT_LIST_DIR}/stubs)
 
-# CMake would have Apple's tools change rpaths when installing. There are none
-# here, and the linker already writes the final rpaths.
+# When installing, CMake would change rpaths with Apple's install_name_tool,
+# which Linux does not have. The linker already writes the final rpaths.
 set(CMAKE_INSTALL_NAME_TOOL "install-name-tool-is-not-needed")
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

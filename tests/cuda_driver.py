@@ -29,7 +29,8 @@ class Driver:
     def launch(self, cubin, kernel, buffers, threads):
         """Runs a kernel in one threadgroup and returns the buffers' bytes after it.
 
-        cubin: its bytes. buffers: a list of bytes, those of [[buffer(0)]] and so on.
+        cubin: the content of the cubin file. buffers: the contents of [[buffer(0)]],
+            [[buffer(1)]] and so on, as a list of bytes.
         """
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuModuleLoadData", ctypes.byref(module), cubin)

@@ -33,7 +33,8 @@ class PlantedMistake:
         return text.replace(self.old, self.new, 1)
 
 
-# The functions below return the first fields that a mistake has behind its name.
+# The functions below return fields of PlantedMistake: kernel, old and new, or without
+# new, which then follows the call.
 
 
 def replace(kernel, old, new):
@@ -96,7 +97,8 @@ RUN_TIME = [
         f"  {BARRIER}  T total = threadgroup_sum",
         r"race: .*buffer\(1\)[\s\S]*does not name mem_device",
     ),
-    # ---- writes and reads in the less usual order
+    # ---- more races: writes after reads, barriers for a part of the threads, and
+    # plain accesses beside atomic ones
     (
         "a write after others' reads",
         *instead_of("row_sum", "  if (index == 0) {\n    out"),
@@ -105,7 +107,7 @@ RUN_TIME = [
         r"race: write of .*\n *not ordered after the read by thread",
     ),
     (
-        "a write after its own thread's read and others'",
+        "a write after reads by its own thread and by others",
         *instead_of("row_sum", "  if (index == 0) {\n    out"),
         "  T last = simd_sum(scratch[0]);\n"
         "  if (index == 0) { scratch[0] = last; }\n  if (index == 0) {\n    out",
@@ -121,7 +123,7 @@ RUN_TIME = [
         r"race: write of .*\n *not ordered after the read by thread (3[2-9]|[456]\d) ",
     ),
     (
-        "a read after a barrier of another simdgroup than the writer's",
+        "a read after a simdgroup barrier that the writer's simdgroup does not reach",
         *instead_of("row_sum", "  T total = threadgroup_sum"),
         "  if (index == 0) { scratch[0] = 1; }\n  if (simdgroup == 1) {\n"
         "    simdgroup_barrier(mem_flags::mem_threadgroup);\n"
@@ -158,7 +160,7 @@ RUN_TIME = [
         r"race: .*threadgroup\(0\)",
     ),
     (
-        "a word to which all threadgroups write the same value",
+        "a word that all threadgroups write",
         *insert_after("histogram", "    greatest[group] =", "greatest[0] ="),
         r"race between threadgroups: (read|write) of buffer\(3\)",
     ),
@@ -321,7 +323,8 @@ RUN_TIME = [
         *replace(
             "row_sum", "T value = source[i];", "T value = source[ulong(i) << 50];"
         ),
-        r"out of bounds: read [\s\S]*launch stopped: the access is far outside, by",
+        r"out of bounds: read [\s\S]*launch stopped: the access is far outside of all "
+        "buffers and threadgroup memory, by",
     ),
     (
         "a write to an input",

@@ -176,7 +176,7 @@ ATTRIBUTES = [
         *replace(
             "row_sum", "[[kernel, max_total_threads_per_threadgroup(256)]] void", "void"
         ),
-        "instantiation of 'row_sum', which is not a kernel above",
+        "instantiation of 'row_sum'; no kernel above has this name",
     ),
     (
         "an instantiation with wrong arguments",

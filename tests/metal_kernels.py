@@ -34,7 +34,9 @@ def library(tracked=False):
 
 
 def write_kernels(folder, old="", new="", dtypes=()):
-    """Writes the kernels to a folder with ``old`` replaced, for some types only.
+    """Writes the kernels to a folder, with ``old`` replaced by ``new``.
+
+    dtypes: the types to instantiate the kernels for; all types if empty.
 
     Returns the path of the source to build; ``folder`` is its include directory.
     """
@@ -61,8 +63,8 @@ def emulated(kernel=None, tracked=False, seed=0, missing="", path=None):
     the emulator found a mistake or a kernel could not be used.
 
     kernel: a member of hooks.MetalKernel to use; None to use the planned one.
-    seed: of a random order of threads; 0 for threads in order.
-    missing: kernels whose names begin so fail to compile.
+    seed: determines a random order of threads; 0 runs them one after the other.
+    missing: a prefix. Kernels whose names begin with it fail to compile.
     path: the emulator's library, if not that of SOURCE.
     """
     path = str(path or library(tracked).path)

@@ -42,7 +42,10 @@ def test_votes(library):
 
 
 def bit_results(value, other, width):
-    """What the kernel bits writes for a value and the next one, of `width` bits."""
+    """Returns what the kernel named bits writes for a value of `width` bits.
+
+    other: the value that follows in the input.
+    """
     mask = (1 << width) - 1
     text = format(value & mask, f"0{width}b")
     signed = value < 0 or other < 0
@@ -139,7 +142,7 @@ def test_constructs_of_metal(kernel, tracked):
 # ---- memory ----------------------------------------------------------------------
 
 
-def test_pointers_begin_at_offsets_and_go_back(library):
+def test_buffers_begin_at_offsets_and_have_negative_strides(library):
     values, out = np.arange(10, dtype=np.int32), np.zeros(10, np.int32)
     strides = np.array([1, -1], np.int64)
     buffers = {0: (values, 9 * 4), 1: out, 2: strides}
@@ -218,7 +221,7 @@ def test_a_seed_replays_its_order(library):
 
 
 def test_fibers_work_with_ucontext(monkeypatch):
-    """Processors other than x86-64 use it."""
+    """Processors other than x86-64 switch fibers with ucontext."""
     monkeypatch.setattr(builder, "RUNTIME", [*builder.RUNTIME, "-DEMULATOR_UCONTEXT"])
     builder._runtime.cache_clear()
     try:

@@ -46,7 +46,7 @@ def prefix(values, inclusive):
 
 
 def simd_results(values):
-    """What the rows of the kernel simd_functions hold, from the operands."""
+    """Returns the rows that the kernel simd_functions writes for these operands."""
     rows = values.reshape(-1, 32)
     lane = np.arange(32)
     whole = np.ones_like(rows)

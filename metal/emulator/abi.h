@@ -1,8 +1,8 @@
 /* Copyright © 2026 the mlx-topk authors. MIT licence. */
 
 /* The C interface of a library that metal.emulator built from Metal source.
- * Numbers of buffers and of threadgroup memory are those in the kernel's
- * attributes [[buffer(N)]] and [[threadgroup(N)]]. */
+ * An `index` is the N of the kernel's attribute [[buffer(N)]] or
+ * [[threadgroup(N)]]. */
 
 #ifndef METAL_EMULATOR_ABI_H
 #define METAL_EMULATOR_ABI_H
@@ -18,8 +18,9 @@ typedef struct {
   void* data; /* the start of the memory, which the kernel uses in place */
   uint64_t bytes; /* the size of the memory at data */
   uint64_t offset; /* bytes from data to where the kernel's pointer points */
-  int writable; /* whether the kernel may write it; tracked builds check */
-  int uninitialised; /* whether reads before a write are errors; likewise */
+  int writable; /* whether the kernel may write it; only tracked builds check */
+  int uninitialised; /* whether a read before a write is an error; only tracked
+                        builds check */
 } emulator_buffer;
 
 typedef struct {
@@ -35,8 +36,8 @@ typedef struct {
   int threadgroup_memory_count;
   uint32_t threadgroups[3]; /* in the grid */
   uint32_t threads[3]; /* per threadgroup */
-  uint64_t seed; /* of a random order of threads and threadgroups; 0 runs them
-                    one after the other */
+  uint64_t seed; /* determines a random order of threads and threadgroups; 0:
+                    they run one after the other */
 } emulator_dispatch;
 
 /* The work of launches. Plain builds leave the bytes at 0. device_bytes_read

@@ -82,7 +82,8 @@ class _Location:
 
 def _is_generic_method(line, method_type):
     """Whether a method's object has no address space. `line` declares the method."""
-    # " static" stands after the last quoted type, with other words before it.
+    # A static method has no object. clang prints the word static behind the last
+    # quoted type.
     if " static" in line.rsplit("'", 1)[-1] or ")" not in method_type:
         return False
     # The object's space stands after the last ")". What stands before it belongs to
@@ -99,8 +100,8 @@ def _finding(node, line):
             return f"method without an address space: '{types[0]}'; {spaces} after ')'"
     elif node in WITH_A_TYPE and types and "__generic" in types[0]:
         return f"pointer or reference without an address space: '{types[0]}'; {spaces}"
-    # clang prints the resulting type just before the kind of cast, as an alias of
-    # __bf16 or as __bf16 itself.
+    # clang prints the resulting type just before the kind of cast: '__bf16', or an
+    # alias and then '__bf16'.
     to_bfloat = re.search(r"'(?:__\w+ )?__bf16' <(?:Floating|IntegralTo)", line)
     if node == "ImplicitCastExpr" and to_bfloat and "part_of_explicit" not in line:
         return "implicit conversion to bfloat; expected bfloat(...)"
@@ -132,7 +133,10 @@ def tree_errors(tree):
 
 
 def recursive_functions(assembly):
-    """Yields the mangled names of functions that call themselves, if indirectly."""
+    """Yields the mangled names of functions that call themselves.
+
+    The call may be direct or go through other functions.
+    """
     calls, current = {}, None
     for line in assembly.splitlines():
         match = re.match(r'define .*?@"?([\w.$]+)"?\(', line)
@@ -164,7 +168,10 @@ def _clang(*arguments):
 
 
 def _compile_errors(path, text):
-    """Returns the errors of translated source. path: of the original, for recursion."""
+    """Returns the errors of translated source.
+
+    path: the original file, which an error about recursion names.
+    """
     with tempfile.TemporaryDirectory(prefix="metal-check-") as folder:
         source, assembly = Path(folder, "source.cl"), Path(folder, "source.ll")
         source.write_text(f'#include "functions.h"\n{text}')

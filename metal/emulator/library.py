@@ -90,7 +90,7 @@ def _memory(value, index, writable):
 
 
 def _triple(size):
-    """Returns one to three sizes as three, of which the missing are 1."""
+    """Returns one to three sizes as three sizes. A size that is not given is 1."""
     size = (size,) if np.isscalar(size) else tuple(size)
     return (ctypes.c_uint32 * 3)(*size, *[1] * (3 - len(size)))
 

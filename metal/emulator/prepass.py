@@ -165,7 +165,7 @@ class Prepass:
         function = re.match(r"[\w:]+", match[2].replace(" ", ""))[0].split("::")[-1]
         kernel = self.result.kernels.get(function)
         if kernel is None:
-            message = f"instantiation of '{function}', which is not a kernel above"
+            message = f"instantiation of '{function}'; no kernel above has this name"
             self._report(token, message)
         if self.target == "cuda":  # EMULATOR_ENTRY instantiates it: drop "template"
             self.out[len(self.out) - 1 - self.out[::-1].index("template")] = ""
@@ -310,7 +310,7 @@ class Prepass:
     def _declared_name(self, body):
         """Returns the index of the declared name; None for pointers and functions.
 
-        body: the declaration's tokens without blanks, which the index counts.
+        body: the declaration's tokens without blanks. The index is one into this list.
         """
         depth, name = 0, None
         for at, token in enumerate(body):

@@ -48,8 +48,8 @@ template <typename T>
   at[8 * size] = clamp(value, T(3), T(100));
 }
 
-// Converts floats to bfloat and half: writes their bits, and what they are when
-// converted or computed with and converted back.
+// Converts floats to bfloat and half and writes their bits. Also converts them back to
+// float, at once and after arithmetic, and writes these floats.
 [[kernel]] void small_floats(
     const device float* in [[buffer(0)]],
     device ushort* bfloats [[buffer(1)]],

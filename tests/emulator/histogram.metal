@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Counts bytes: each threadgroup in threadgroup memory, then adds its counts to those
-// of the grid. Each threadgroup also writes its greatest count.
+// Counts how often each byte occurs. Each threadgroup counts in threadgroup memory,
+// then adds its counts to those of the grid. It also writes its greatest count.
 
 #include <metal_atomic>
 #include <metal_stdlib>

@@ -10,7 +10,7 @@ using namespace metal;
 #define instantiate(name, ...) \
   template [[host_name(name)]] [[kernel]] decltype(__VA_ARGS__) __VA_ARGS__;
 
-// Writes a row of one result per thread for each function.
+// Writes one row for each function, which holds each thread's result.
 template <typename T>
 [[kernel]] void simd_functions(
     const device T* in [[buffer(0)]],

@@ -1,10 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// A part of Metal's library in CUDA, whose warps have 32 lanes like Metal's
-// simdgroups: what the selection kernels use, and the simdgroup functions of
-// numbers. cuda.py includes this header before a translated kernel. Each kernel
-// becomes a __global__ function under its host name, with one argument:
-// emulator_arguments.
+// Defines a part of Metal's library in CUDA: the functions that the selection
+// kernels use, and all simdgroup functions of numbers. A warp stands for a
+// simdgroup, since both have 32 lanes. cuda.py includes this header before a
+// translated kernel. Each kernel becomes a __global__ function under its host
+// name, with one argument of type emulator_arguments.
 
 #pragma once
 
@@ -120,7 +120,8 @@ __device__ inline Simd<T> simd_prefix_inclusive_sum(T value) {
 }
 template <typename T>
 __device__ inline Simd<T> simd_prefix_exclusive_sum(T value) {
-  // Exact for integers. A sum of floats must not be undone by a difference.
+  // Subtracting the lane's own value is exact for integers only. Floats would
+  // be rounded.
   if constexpr (std::is_integral_v<T>) {
     return static_cast<T>(simd_prefix_inclusive_sum(value) - value);
   }
@@ -153,11 +154,12 @@ __device__ inline T* threadgroup_variable(const char*) {
   return &variable;
 }
 
-/** The values of kernel parameters. Kernels are called without arguments: the
- * pre-pass gives each parameter the function of its attribute as default. */
+/** Contains the functions that return the values of kernel parameters. Kernels
+ * are called without arguments. The pre-pass therefore gives each parameter a
+ * default argument: a call of the function that is named like its attribute. */
 namespace argument {
 
-/** Converts to the pointer or reference that the parameter is. */
+/** Converts to the type of the parameter, which is a pointer or a reference. */
 struct Memory {
   void* start;
   template <typename T>
@@ -182,7 +184,8 @@ __device__ inline uint3 threadgroup_position_in_grid() {
 __device__ inline uint3 threadgroups_per_grid() {
   return make_uint3(gridDim.x, gridDim.y, gridDim.z);
 }
-// The functions below assume threadgroups of one dimension, a multiple of 32.
+// The functions below assume that a threadgroup has one dimension and that its
+// size is a multiple of 32.
 __device__ inline uint thread_index_in_threadgroup() {
   return threadIdx.x;
 }

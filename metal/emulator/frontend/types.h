@@ -68,7 +68,7 @@ constexpr METAL_FUNC To as_type(From from) {
   return __builtin_bit_cast(To, from);
 }
 
-// What the pre-pass writes for a threadgroup variable.
+// The pre-pass replaces each threadgroup variable by a call of this function.
 namespace emulator {
 template <int id, class T>
 __local T* threadgroup_variable(__constant const char* name);

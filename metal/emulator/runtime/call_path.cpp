@@ -76,7 +76,8 @@ bool same_call_path(uint32_t group, bool is_first, const void* code) {
   }
   std::string mine = source_lines(path_to(code));
   std::string theirs = source_lines(first);
-  // Without debug information a difference cannot be told from copied code.
+  // Different addresses may be copies of the same source line. Without debug
+  // information this cannot be excluded, so the paths count as equal.
   bool unknown = (mine + theirs).find('?') != std::string::npos;
   return unknown || mine == theirs;
 }

@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The call path by which a thread reaches a simdgroup function or a barrier. On
-// a GPU, threads do not meet at a barrier in a helper function that two
-// different lines call. Only tracked builds record call paths.
+// Compares the call paths by which threads reach a simdgroup function or a
+// barrier. If two lines of a kernel call a helper function that contains a
+// barrier, threads that come from different lines do not meet at this barrier
+// on a GPU. Only tracked builds record call paths.
 
 #pragma once
 

@@ -36,8 +36,8 @@ struct Site {
   int line;
 };
 
-/** The operands of a simdgroup function, later its results: 16 bytes per lane,
- * of which a value of a smaller type uses the first. */
+/** The operands of a simdgroup function, and later its results. Each lane has
+ * 16 bytes. A value of a smaller type is in the first of them. */
 struct Lanes {
   alignas(16) unsigned char values[32][16];
   uint32_t count;

@@ -49,9 +49,10 @@ bool on_a_stack(const void* address) {
   return at >= stacks && at < stacks + most_threads * stack_bytes;
 }
 
-/** Where a thread's stack begins; it grows down. Each thread has another offset
- * within a page. With equal offsets, the stacks would compete for few sets of
- * the cache. */
+/** Returns the address from which a thread's stack grows down. Some bytes above
+ * it stay unused, and their number varies between threads. If all stacks began
+ * at the same offset in a page, they would compete for few sets of the cache.
+ */
 static char* stack_top(uint32_t thread) {
   size_t offset = thread * 832 % 16384;
   return stacks + (thread + 1) * stack_bytes - 64 - offset;

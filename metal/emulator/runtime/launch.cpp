@@ -77,10 +77,10 @@ class FaultGuard {
     if (on_a_stack(info.si_addr)) {
       return "private memory over 256 KiB: the thread's stack overflowed";
     }
-    // An address that no memory can have (a non-canonical one): the processor
-    // does not report it.
+    // The address is not canonical. The processor does not say which address
+    // it was.
     if (info.si_code == SI_KERNEL) {
-      return "out of bounds: the address is outside of all address space";
+      return "out of bounds: not a canonical address, no memory can have it";
     }
     char address[32];
     snprintf(address, sizeof(address), "%p", info.si_addr);
@@ -177,7 +177,8 @@ static void run_one(uint64_t index) {
   run_threadgroup();
 }
 
-/** Runs all threadgroups, or those before the first finding. */
+/** Runs the threadgroups one after another. Stops after the first threadgroup
+ * in which a mistake was found. */
 static void run_grid(const emulator_dispatch& dispatch) {
   uint64_t count = volume(dispatch.threadgroups);
   if (!state.random) {

@@ -109,8 +109,8 @@ allocate(ThreadgroupMemory& memory, uint64_t bytes, const char* name) {
   if (used > most_threadgroup_bytes) {
     fail(threadgroup_memory_error(before, memory));
   }
-  // Fill it with garbage, so that a kernel that reads before it writes is
-  // wrong.
+  // Fill the memory with garbage, so that a kernel that reads it before writing
+  // it computes wrong results.
   for (uint64_t i = 0; i < bytes; ++i) {
     memory.start[i] = static_cast<char>(0xa5 + i * 37);
   }

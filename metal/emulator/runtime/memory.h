@@ -11,7 +11,8 @@
 
 namespace emulator {
 
-constexpr int most_arguments = 31; // indices of buffers; likewise threadgroup
+// How many indices [[buffer(N)]] has, and how many [[threadgroup(N)]] has.
+constexpr int most_arguments = 31;
 constexpr uint64_t most_threadgroup_bytes = 32768;
 
 struct Buffer {
@@ -47,8 +48,8 @@ std::string threadgroup_memory_error(
 void place_buffers(const Kernel& kernel);
 /** Copies outputs back to the caller if place_buffers copied them. */
 void return_buffers();
-/** Returns the place of the threadgroup's allocation number `number`, before
- * which `used` bytes are allocated. */
+/** Returns the address for a new piece of threadgroup memory. `number` pieces,
+ * of `used` bytes in total, have been allocated before in this threadgroup. */
 char* place_threadgroup_memory(
     uint32_t number,
     uint64_t used,

@@ -15,7 +15,7 @@
 
 namespace emulator {
 
-// In bytes: the distance between copies of buffers, and their total size.
+// The distance between copies of buffers, and the most bytes that are copied.
 constexpr uint64_t gap = uint64_t(256) << 20;
 constexpr uint64_t most_copied = uint64_t(1) << 30;
 constexpr uint64_t device_room = gap * (most_arguments + 1) + most_copied;
@@ -23,8 +23,9 @@ constexpr uint64_t device_room = gap * (most_arguments + 1) + most_copied;
 constexpr uint64_t threadgroup_gap = 1 << 20;
 constexpr uint32_t most_allocations = 64;
 constexpr uint64_t threadgroup_room = threadgroup_gap * (most_allocations + 1);
-// Threadgroup memory that has cells: twice the limit, so that a kernel that
-// exceeds the limit gets an error and does not overrun the cells.
+// How many bytes of threadgroup memory have cells (see tracker.h). This is
+// twice the limit, so that a kernel that exceeds the limit gets an error before
+// it overruns the cells.
 constexpr uint64_t most_tracked_bytes = 2 * most_threadgroup_bytes;
 
 /** Reserves address space, which takes memory only where it is written. */
@@ -152,8 +153,8 @@ static void gather_allocations() {
   }
 }
 
-/** Returns "buffer(1)", or "buffer(1) overlapping buffer(2)" for two that do.
- */
+/** Returns "buffer(1)", or "buffer(1) overlapping buffer(2)" if the allocation
+ * holds two buffers. */
 static std::string name_of(const Allocation& allocation) {
   std::string name;
   for (int index : allocation.indices) {

@@ -55,8 +55,8 @@ static uint32_t random_bit(uint32_t mask) {
 }
 
 /** Chooses a thread that can run and removes it from the ready masks. Returns
- * null if there is none. In order, the lanes of the running simdgroup come
- * first, because their stacks are in the cache. */
+ * null if there is none. Without a seed, the lanes of the running simdgroup
+ * come first, because their stacks are in the cache. */
 static Fiber* take_ready() {
   if (!state.ready_simdgroups) {
     return nullptr;
@@ -256,7 +256,8 @@ void atomic_operation() {
   if (++state.counts.atomics - state.atomics_before > most) {
     fail(
         "no progress: more than 16777216 atomic operations in one threadgroup, "
-        "which may wait for a later one; the last by " +
+        "which may be waiting for a threadgroup that runs later; the last "
+        "operation by " +
         running_thread_name());
   }
   maybe_yield(4);

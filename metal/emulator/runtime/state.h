@@ -83,7 +83,8 @@ inline uint32_t next_random() {
 
 /** Runs all threads of the threadgroup that `threadgroup` describes. */
 void run_threadgroup();
-/** In a random order, lets another thread run first, one time in `odds`. */
+/** If the launch has a seed, lets a randomly chosen thread run first, with a
+ * probability of 1 / odds. */
 void maybe_yield(uint32_t odds);
 
 } // namespace emulator

@@ -52,7 +52,8 @@ void report_once(
     const std::string& details) {
   constexpr size_t most_findings = 20;
   if (findings.size() < most_findings && reported.insert({what, code}).second) {
-    // `code` is the instruction after the access; the one before has its line.
+    // `code` is the address behind the instruction that made the access. One
+    // byte before it, debug information has the line of the access.
     findings.push_back(
         what + where + " at " + code_mark(code_offset(code) - 1) + ", by " +
         running_thread_name() + details);
@@ -125,11 +126,13 @@ static int conflict(const Pair& pair, const Access& now, Space space) {
   return -1;
 }
 
-/** Adds `now` to the pair, if need be in place of another access.
+/** Stores `now` in the pair, in place of an access that is ordered before `now`
+ * or is less far from the pair's first access. Otherwise forgets `now`.
  *
- * Two accesses are enough to find a race if they are as far apart as possible.
- * A later access may be ordered after one because it is of the same thread,
- * simdgroup or threadgroup; then it still conflicts with the other. */
+ * Two accesses are enough to find a race if their threads are as far apart as
+ * possible. A later access may be ordered after one of them, because it is by
+ * the same thread, simdgroup or threadgroup. Then it still races with the other
+ * access of the pair. */
 static void
 remember(Pair& pair, const Access& now, uint32_t code, Space space) {
   for (int i = 0; i < 2; ++i) {
@@ -224,7 +227,8 @@ static void report_outside(const char* address, bool write, const void* code) {
     // The kernel will now make the access. It must not hit memory of the
     // process that is not for kernels.
     fail(
-        "launch stopped: the access is far outside, by " +
+        "launch stopped: the access is far outside of all buffers and "
+        "threadgroup memory, by " +
         running_thread_name());
   }
 }

@@ -68,8 +68,9 @@ void check_access(
     bool write,
     Kind kind,
     const void* code);
-/** Adds the finding `what` + `where` + the source line of `code` + `details`,
- * unless this launch has a finding with the same `what` and `code`, or 20. */
+/** Adds the finding `what` + `where` + the source line of `code` + `details`.
+ * Does nothing if this launch already has a finding with the same `what` and
+ * `code`, or if it has 20 findings. */
 void report_once(
     const std::string& what,
     const std::string& where,

@@ -91,8 +91,9 @@ EMULATOR_FETCH(or)
 EMULATOR_FETCH(xor)
 #undef EMULATOR_FETCH
 
-// g++ has no atomic maximum, minimum or sum of floats. For these, the executor
-// updates the word with a function of the old word and the operand.
+// g++ has no atomic maximum or minimum, and no atomic sum of floats. For these,
+// the executor updates the word with a function of the old word and the
+// operand.
 
 /** Applies Operation to words that hold values of type T. */
 template <typename T, typename Operation>

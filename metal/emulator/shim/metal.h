@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The shim: Metal's library in C++, for kernels that the pre-pass translated.
-// builder.py includes it before each translated kernel, so it stays a header of
-// its own and defines names that the pre-pass writes: EMULATOR_REGISTER,
-// emulator::threadgroup_variable and emulator::argument.
+// The shim defines Metal's library in C++, for kernels that the pre-pass
+// translated. builder.py includes this header before each translated kernel. It
+// therefore also defines the names that the pre-pass writes into a kernel:
+// EMULATOR_REGISTER, emulator::threadgroup_variable and emulator::argument.
 
 #pragma once
 #pragma GCC system_header
@@ -32,11 +32,12 @@ inline T* threadgroup_variable(const char* name) {
   return static_cast<T*>(threadgroup_memory(id, sizeof(T), name));
 }
 
-/** The values of kernel parameters. Kernels are called without arguments: the
- * pre-pass gives each parameter the function of its attribute as default. */
+/** Contains the functions that return the values of kernel parameters. Kernels
+ * are called without arguments. The pre-pass therefore gives each parameter a
+ * default argument: a call of the function that is named like its attribute. */
 namespace argument {
 
-/** Converts to the pointer or reference that the parameter is. */
+/** Converts to the type of the parameter, which is a pointer or a reference. */
 struct Memory {
   void* start;
   template <typename T>
