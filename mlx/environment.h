@@ -9,8 +9,6 @@
 
 #include "mlx/api.h"
 
-#include "mlx/api.h"
-
 namespace mlx::core {
 
 struct Variable {

@@ -6,6 +6,7 @@ Also re-exports the emulator's modules, so that tests need not change sys.path.
 import contextlib
 import functools
 import pathlib
+import re
 import sys
 
 import hooks
@@ -15,6 +16,7 @@ sys.path.append(str(ROOT))
 
 # All kernels of the wheel, and the files that they are made of.
 SOURCE = "overlay/backend/metal/kernels/selection.metal"
+REST = "overlay/backend/metal/kernels/rest.h"
 FILES = [
     file.relative_to(ROOT).as_posix()
     for folder in ("mlx", "overlay")
@@ -33,12 +35,13 @@ def library(tracked=False):
     return emulator.build(ROOT / SOURCE, tracked=tracked, include_dirs=[ROOT])
 
 
-def write_kernels(folder, old="", new="", dtypes=()):
+def write_kernels(folder, old="", new="", dtypes=(), names=()):
     """Writes the kernels to a folder, with ``old`` replaced by ``new``.
 
     dtypes: the types to instantiate the kernels for; all types if empty.
 
     Returns the path of the source to build; ``folder`` is its include directory.
+    names: the kernels to instantiate, if not all of those types.
     """
     found = False
     for name in FILES:
@@ -52,7 +55,17 @@ def write_kernels(folder, old="", new="", dtypes=()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     assert found, f"no kernel contains {old!r}"
+    if names:
+        lines = [f'#include "{REST}"', *map(_instantiation, names)]
+        (folder / SOURCE).write_text("\n".join(lines) + "\n")
     return folder / SOURCE
+
+
+def _instantiation(name):
+    """Returns the line that instantiates a kernel, such as topk_split_float32."""
+    family, dtype, rest = re.fullmatch(r"(topk_[a-z_]+)_([a-z]+\d+)(.*)", name).groups()
+    arguments = [family, f"order_{dtype}", *rest.split("_")[1:]]
+    return f'instantiate_kernel("{name}", {", ".join(arguments)})'
 
 
 @contextlib.contextmanager

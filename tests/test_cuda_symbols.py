@@ -29,7 +29,7 @@ def needed():
     """What libmlx_topk takes from libmlx: names by kind, "U" strong and "w" weak."""
     import mlx
 
-    library = pathlib.Path(list(mlx.__path__)[0], "lib", "libmlx_topk.so")
+    library = pathlib.Path(next(iter(mlx.__path__)), "lib", "libmlx_topk.so")
     found = {"U": set(), "w": set()}
     for kind, name in symbols(library, "--undefined-only"):
         name = name.split("@")[0]

@@ -27,20 +27,22 @@ from test_families import ROWS, row_of
 
 SELFTEST = [sys.executable, str(ROOT / "tests" / "emulated_selftest.py")]
 DTYPES = ["--dtypes", "float32", "int64"]
-KERNELS = list(hooks.MetalKernel)
+K = hooks.MetalKernel
+KERNELS = list(K)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
 KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
-# Around the sizes at which kernels change what they do: a simdgroup's 32 lanes, what
-# registers hold, how many candidates are ranked and how many are kept, the elements
-# that 256 threads read at a time, and the size from which rows are split.
-SIZES = [1, 31, 33, 160, 512, 513, 1024, 1025, 2049, 8193]
+# Around the sizes at which kernels change what they do: a simdgroup's 32 lanes and the
+# 8 or 16 that share a short row, what registers hold, how many candidates are ranked
+# and how many are kept, the elements that 256 threads read at a time, and the size from
+# which rows are split.
+SIZES = [1, 8, 31, 33, 64, 128, 160, 512, 513, 1024, 1025, 2049, 8193]
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 
 
 def counts_of(n):
     """The k to test with rows of n elements."""
-    most = {1, 2, 8, 31, 32, 33, 64, 65, 512, 513, 2048, n - 1, n}
+    most = {1, 2, 4, 8, 9, 31, 32, 33, 64, 65, 512, 513, 2048, n - 1, n}
     return sorted(k for k in most if 0 < k <= min(n, 2048))
 
 
@@ -68,6 +70,39 @@ def test_every_kind_of_row(kind, kernel):
                     for k in counts_of(n):
                         check(a, k, largest, order)
         assert hooks.take_emulated_counts()["launches"] > 0
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("n, k", [(128, 4), (256, 8), (1024, 32)])
+def test_good_elements_in_few_lanes(n, k, tracked):
+    """Then the greatest elements of the lanes are a bound that too many reach."""
+    rng = np.random.default_rng(6)
+    rows = rng.integers(0, 40, (5, n)) + 100 * (np.arange(n) % 8 < 3)
+    for dtype in (mx.float32, mx.uint8, mx.int64):
+        a = mx.array(rows).astype(dtype)
+        order = np.stack([oracle.order(row, True) for row in rows])
+        stable = np.stack([oracle.order(row, False) for row in rows])
+        with emulated(K.in_registers, tracked=tracked, seed=2):
+            check(a, k, True, order)
+            indices = np.array(mx.argpartition(a, n - k))
+        for part in (slice(n - k), slice(n - k, n - k + 1), slice(n - k, None)):
+            found = np.sort(indices[:, part])
+            np.testing.assert_array_equal(found, np.sort(stable[:, part]))
+
+
+@pytest.mark.parametrize("n, k", [(8, 2), (100, 4), (160, 8), (896, 16), (300, 32)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_unsorted_results_of_short_rows_have_the_best_last(n, k, stride):
+    rng = np.random.default_rng(8)
+    for rows in (1, 3, 131):
+        a = mx.array(rng.integers(-50, 50, (rows, stride * n)).astype(np.float32))
+        a = a[:, ::stride]
+        order = np.stack([oracle.order(row, True) for row in np.array(a)])
+        with emulated():
+            found = mx.topk(a, k, return_indices=True)
+            mx.eval(found)
+        expected = order[:, :k][:, ::-1]
+        np.testing.assert_array_equal(np.array(found.indices), expected)
 
 
 @every_kernel
@@ -166,10 +201,10 @@ def test_rows_begin_beyond_four_billion_elements():
     arguments["writes_values"] = arguments["writes_indices"] = 1
     axes = np.array([rows, stride, k])
     expected = np.stack([oracle.order(row, True)[:k] for row in values])
-    for name in ("topk_register_float32_16", "topk_resident_float32"):
+    for name in ("topk_lanes_float32_12_32_2_true", "topk_resident_float32"):
         best = np.zeros((rows, k), np.float32)
         indices = np.zeros((rows, k), np.uint32)
-        # The register kernel has 8 rows per threadgroup, the resident one has one.
+        # topk_lanes has 8 rows per threadgroup, topk_resident has one.
         one_row = "resident" in name
         library().launch(
             name,
@@ -183,7 +218,7 @@ def test_rows_begin_beyond_four_billion_elements():
         np.testing.assert_array_equal(best, np.take_along_axis(values, expected, 1))
 
 
-# The structure of metal/topk_arguments.h as a NumPy type.
+# The structure of topk_arguments.h as a NumPy type.
 ARGUMENTS = np.dtype(
     [
         ("rows", "u8"),
@@ -192,7 +227,8 @@ ARGUMENTS = np.dtype(
         *[(name, "i8") for name in ("out_start", "out_stride")],
         *[(name, "u4") for name in ("mirrored", "smallest", "sorted")],
         *[(name, "u4") for name in ("writes_values", "writes_indices")],
-        *[(name, "u4") for name in ("writes_rest", "row_axes", "padding")],
+        *[(name, "u4") for name in ("writes_rest", "row_axes")],
+        *[(name, "u4") for name in ("share", "room", "padding")],
     ]
 )
 
@@ -377,7 +413,7 @@ def test_selftest_without_a_gpu_does_not_claim_success():
 
 @pytest.mark.slow
 def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
-    source = write_kernels(tmp_path, "keys[i] > key", "keys[i] >= key")
+    source = write_kernels(tmp_path, "keys[i] >= bound", "keys[i] > bound")
     built = emulator.build(source, include_dirs=[tmp_path])
     done = subprocess.run(
         [*SELFTEST, built.path, *DTYPES],
@@ -396,9 +432,9 @@ def test_nvcc_compiles_the_same_source(tmp_path):
     dtypes = ["float32", "int64"]
     source = write_kernels(tmp_path, dtypes=dtypes)
     cuda.compile_kernels(source, cubin, [tmp_path])
-    for name in ("topk_register_float32_32", "topk_rest_int64"):
+    for name in ("topk_lanes_float32_32_32_2_true", "topk_rest_int64"):
         assert name.encode() in cubin.read_bytes()
     # A mistake in the source is an error of nvcc, too.
-    source = write_kernels(tmp_path, "simd_min(", "simd_least(", dtypes)
-    with pytest.raises(emulator.BuildError, match="simd_least"):
+    source = write_kernels(tmp_path, "simd_max(", "simd_most(", dtypes)
+    with pytest.raises(emulator.BuildError, match="simd_most"):
         cuda.compile_kernels(source, cubin, [tmp_path])

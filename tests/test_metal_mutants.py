@@ -13,16 +13,40 @@ from metal_kernels import emulated, emulator, write_kernels
 K = hooks.MetalKernel
 GROUP_BARRIER = "    threadgroup_barrier(mem_flags::mem_threadgroup);\n"
 
+# The kernels that check_all uses. * is the type.
+KERNELS = ["resident_*", "split_*", "merge_*", "rest_*"]
+KERNELS += [
+    f"lanes_*_{shape}"
+    for shape in (
+        *("16_8_1_true", "4_16_1_true", "4_32_2_true", "12_32_2_true", "32_32_2_true"),
+        *("16_8_1_false", "8_16_1_false", "8_32_2_false", "32_32_2_false"),
+    )
+]
+
 # For each part of the kernels: a text in them, and the wrong text to replace it.
 MUTANTS = {
-    "register": [
-        ("better = slot == N || keys[i] > key", "better = slot == N || keys[i] >= key"),
-        ("uint winner = simd_min(position)", "uint winner = simd_max(position)"),
-        ("uint position = key == top ?", "uint position = key >= top - 1 ?"),
-        ("if (lane < args.k) {", "if (lane <= args.k) {"),
-        ("out.put(rank + before, uint(i)", "out.put(rank, uint(i)"),
-        ("  if (number >= args.rows) {\n    return;\n  }\n  RowStart", "  RowStart"),
-        ("    rank += simd_sum(one);\n", "    rank += simd_max(one);\n"),
+    "ranked": [
+        ("  return a.bits > b.bits;", "  return a.bits >= b.bits;"),
+        ("run <= width; run *= 2", "run < width; run *= 2"),
+        ("lane % width >= step", "lane >= step"),
+        ("(votes >> (lane / width * width))", "votes"),
+        ("return simd_shuffle_xor(x, ushort(step))", "return simd_shuffle_xor(x, 1)"),
+        ("args.out_start + position * axes[2]", "args.out_start + position * axes[1]"),
+        ("if (args.row_axes == 1) {", "if (args.row_axes > 0) {"),
+    ],
+    "lanes": [
+        ("uint(keys[i] >= bound)", "uint(keys[i] > bound)"),
+        ("return of_lane(order, first + k - 1)", "return of_lane(order, first)"),
+        ("uint rank = greater;", "uint rank = greater + 1;"),
+        ("slots + (up_to - popcount(passing))", "slots + up_to"),
+        ("(simd * simd_size + lane / width", "(lane / width"),
+        ("live ? args.axis_size : 0u", "args.axis_size"),
+        ("key == best && other < first", "key == best && other > first"),
+        ("left &= ~(1u << slot)", "left = 0"),
+        ("has(i) && before(worst, ", "before(worst, "),
+        ("rank + popcount(votes & below), position(i)", "rank, position(i)"),
+        ("sorted ? rank : k - 1u - rank, position", "rank, position"),
+        ("position(i) < size ? key : Key(0)", "key"),
     ],
     "resident": [
         ("return !has_bar || key > bar", "return !has_bar || key > bar + 1"),
@@ -81,9 +105,11 @@ MUTANTS = {
 def build(folder, old="", new=""):
     """Returns the path of a library of the kernels with `new` for `old`.
 
-    It has the kernels for float32 only, which is enough to notice mistakes.
+    It has the kernels that check_all uses, for float32 only, which is enough to notice
+    mistakes.
     """
-    source = write_kernels(folder, old, new, ["float32"])
+    names = [f"topk_{name.replace('*', 'float32')}" for name in KERNELS]
+    source = write_kernels(folder, old, new, names=names)
     return emulator.build(source, tracked=True, include_dirs=[folder]).path
 
 
@@ -93,6 +119,9 @@ def data(kind, shape):
     if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
         return (1 + steps * 2.0**-23).astype(np.float32)
+    if kind == "lanes":  # few lanes of a simdgroup have the good elements
+        good = 100.0 * (np.arange(shape[-1]) % 8 < 3)
+        return (rng.integers(0, 40, shape) + good).astype(np.float32)
     if kind == "neighbours":  # mostly 1, and some of the next greater float
         return (1 + (rng.random(shape) < 0.01) * 2.0**-23).astype(np.float32)
     return values_of(mx.float32, shape, kind, rng).astype(np.float32)
@@ -100,7 +129,7 @@ def data(kind, shape):
 
 def check_topk(path, kernel, shape, k):
     """Checks topk with the library at `path`, forced to use one kernel."""
-    for kind in ("pool", "spread", "dense", "neighbours"):
+    for kind in ("pool", "spread", "dense", "neighbours", "lanes"):
         values = data(kind, shape)
         a = mx.array(values)
         if len(shape) == 3:
@@ -109,16 +138,19 @@ def check_topk(path, kernel, shape, k):
         for largest in (True, False):
             with emulated(kernel, path=path):
                 found = mx.topk(a, k, largest=largest, sorted=True, return_indices=True)
-                mx.eval(found)
+                other = mx.topk(a, k, largest=largest, return_indices=True).indices
+                mx.eval(found, other)
             expected = np.apply_along_axis(oracle.order, -1, values, largest)[..., :k]
             np.testing.assert_array_equal(np.array(found.indices), expected)
+            if kernel == K.in_registers:
+                np.testing.assert_array_equal(np.array(other), expected[..., ::-1])
             fetched = np.take_along_axis(values, expected, -1)
             np.testing.assert_array_equal(bits(found.values), bits(mx.array(fetched)))
 
 
 def check_partition(path, kernel, shape, kth):
     """The same for argpartition."""
-    for kind in ("pool", "spread"):
+    for kind in ("pool", "spread", "lanes"):
         values = data(kind, shape)
         # A long row is divided into three segments. The least value is the first of the
         # second segment, and the first segment has none of the smallest values.
@@ -137,6 +169,8 @@ def check_all(path):
     """Runs every kernel of the library at `path`. Fails if a result is wrong."""
     check_topk(path, K.in_registers, (3, 2, 45), 5)
     check_topk(path, K.in_registers, (131, 33), 32)
+    check_topk(path, K.in_registers, (5, 100), 4)
+    check_topk(path, K.in_registers, (2, 1024), 32)
     check_topk(path, K.resident, (2, 3000), 40)
     check_topk(path, K.split, (2, 1500), 20)
     check_topk(path, K.resident, (1, 1200), 700)
@@ -145,6 +179,8 @@ def check_all(path):
     for kernel in (K.in_registers, K.resident):
         check_partition(path, kernel, (2, 300), 7)
         check_partition(path, kernel, (2, 300), 290)
+    check_partition(path, K.in_registers, (3, 100), 3)
+    check_partition(path, K.in_registers, (1, 1024), 31)
     check_partition(path, K.resident, (1, 20000), 9)
 
 

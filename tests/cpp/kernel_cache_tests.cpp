@@ -45,7 +45,7 @@ class TemporaryFolder {
 };
 
 KernelKey key_of(const std::string& source) {
-  return {"topk_register_float32_8", "sm_90", "13.0", source};
+  return {"topk_resident_float32", "sm_90", "13.0", source};
 }
 
 std::vector<fs::path> files_in(const fs::path& folder) {

@@ -13,7 +13,7 @@
 namespace mlx::core::gpu {
 
 /**
- * in_registers: a simdgroup per row.
+ * in_registers: one or more rows per simdgroup.
  * resident:     a threadgroup per row.
  * split:        several threadgroups per row, and one that merges.
  */
@@ -28,7 +28,7 @@ struct LaunchTuning {
   bool enabled = true;
   // Use this kernel wherever it can be used; elsewhere another or none.
   std::optional<TopKKernel> only{};
-  // The longest rows and the largest k for topk_register. At most 1024 and 32.
+  // The longest rows and the largest k for topk_lanes. At most 1024 and 32.
   int64_t register_size = 1024;
   int64_t register_k = 32;
   // Longer rows are split into segments that are not shorter than segment_size.

@@ -15,14 +15,7 @@ namespace mlx::core::gpu {
 namespace {
 
 // As in the kernels.
-constexpr int64_t simd_size = 32;
 constexpr int64_t group_threads = 256;
-constexpr int64_t group_simds = group_threads / simd_size;
-constexpr int64_t greatest_register_size = 32 * simd_size;
-
-int64_t ceildiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /**
  * Returns how many threadgroups share a row. The cost is one segment plus
@@ -72,15 +65,6 @@ std::vector<int64_t> axes_table(const RowPlan& rows) {
     table.push_back(0); // A buffer cannot be empty.
   }
   return table;
-}
-
-/** Returns a grid of ``groups_per_row`` by rows, in the limits of CUDA. */
-std::array<uint32_t, 3> grid(int64_t groups_per_row, int64_t rows) {
-  int64_t y = std::min<int64_t>(rows, 65535);
-  return {
-      static_cast<uint32_t>(groups_per_row),
-      static_cast<uint32_t>(y),
-      static_cast<uint32_t>(ceildiv(rows, y))};
 }
 
 void add_candidates(Launch& launch, const Selection& selection) {
@@ -133,12 +117,12 @@ std::string key_type_of(Dtype dtype) {
   }
 }
 
-bool fits_registers(int64_t size, int64_t k, const LaunchTuning& tuning) {
-  bool fits = size <= greatest_register_size && k <= simd_size;
-  if (tuning.only) {
-    return fits && tuning.only == TopKKernel::in_registers;
-  }
-  return fits && size <= tuning.register_size && k <= tuning.register_k;
+std::array<uint32_t, 3> grid(int64_t groups_per_row, int64_t rows) {
+  int64_t y = std::min<int64_t>(rows, 65535);
+  return {
+      static_cast<uint32_t>(groups_per_row),
+      static_cast<uint32_t>(y),
+      static_cast<uint32_t>(ceildiv(rows, y))};
 }
 
 Launch base_launch(
@@ -161,6 +145,10 @@ Launch base_launch(
   args.writes_values = selection.writes_values;
   args.writes_indices = selection.writes_indices;
   args.row_axes = rows.shape.size();
+  if (selection.mirrored) {
+    args.in_start = (rows.axis_size - 1) * args.in_stride;
+    args.in_stride = -args.in_stride;
+  }
   launch.axes = axes_table(rows);
   launch.buffers = {{0, KernelArray::input, false}};
   launch.groups = grid(segments, rows.rows);
@@ -168,34 +156,21 @@ Launch base_launch(
   return launch;
 }
 
+void add_template_argument(Launch& launch, const std::string& argument) {
+  launch.kernel.append("_").append(argument);
+  launch.instantiation.append(", ").append(argument);
+}
+
 void bind_outputs(Launch& launch) {
   launch.buffers.push_back({1, KernelArray::values, true});
   launch.buffers.push_back({2, KernelArray::indices, true});
-}
-
-Launch register_launch(const Selection& selection) {
-  auto launch = base_launch(selection, "topk_register", 1);
-  bind_outputs(launch);
-  int64_t per_lane = 1;
-  while (per_lane * simd_size < selection.rows.axis_size) {
-    per_lane *= 2;
-  }
-  auto number = std::to_string(per_lane);
-  launch.kernel += "_" + number;
-  launch.instantiation += ", " + number;
-  // With few rows, smaller threadgroups occupy more of the GPU's cores.
-  auto rows = selection.rows.rows;
-  auto rows_per_group = std::clamp<int64_t>(rows / 64, 1, group_simds);
-  launch.groups = grid(1, ceildiv(rows, rows_per_group));
-  launch.threads = rows_per_group * simd_size;
-  return launch;
 }
 
 LaunchPlan plan_selection(
     const Selection& selection,
     const LaunchTuning& tuning) {
   if (fits_registers(selection.rows.axis_size, selection.k, tuning)) {
-    return {{register_launch(selection)}, {}};
+    return {{short_row_launch(selection)}, {}};
   }
   auto segments = segments_for(selection, tuning);
   return segments == 1 ? plan_resident(selection)
@@ -228,7 +203,8 @@ std::optional<LaunchPlan> plan_topk_launches(
       mode == TopKMode::smallest,
       order == TopKOrder::sorted,
       true,
-      true};
+      true,
+      false};
   return plan_selection(selection, tuning);
 }
 

@@ -47,6 +47,9 @@ struct Selection {
   bool sorted;
   bool writes_values;
   bool writes_indices;
+  // Whether rows are read from their end, so that the higher index wins among
+  // equal elements.
+  bool mirrored;
 
   int64_t key_bytes() const {
     return itemsize == 8 ? 8 : 4;
@@ -59,7 +62,7 @@ struct Selection {
  */
 std::string key_type_of(Dtype dtype);
 
-/** Whether topk_register selects k of ``size`` elements. */
+/** Whether topk_lanes selects k of ``size`` elements. */
 bool fits_registers(int64_t size, int64_t k, const LaunchTuning& tuning);
 
 LaunchPlan plan_selection(
@@ -75,8 +78,18 @@ Launch base_launch(
     const std::string& family,
     int64_t segments);
 
-Launch register_launch(const Selection& selection);
+/** Returns a launch of topk_lanes for a selection that fits_registers(). */
+Launch short_row_launch(const Selection& selection);
+
+void add_template_argument(Launch& launch, const std::string& argument);
 
 void bind_outputs(Launch& launch);
+
+/** Returns a grid of ``groups_per_row`` by rows, in the limits of CUDA. */
+std::array<uint32_t, 3> grid(int64_t groups_per_row, int64_t rows);
+
+inline int64_t ceildiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 } // namespace mlx::core::gpu

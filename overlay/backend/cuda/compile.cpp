@@ -80,8 +80,7 @@ std::string without_threadgroup_attributes(std::string text) {
 } // namespace
 
 std::string source_of(const gpu::Launch& launch) {
-  // "topk_register, order_float32, 8" becomes
-  // "cuda_topk_register(NAME, order_float32, 8)".
+  // "topk_split, order_float32" becomes "cuda_topk_split(NAME, order_float32)".
   auto comma = launch.instantiation.find(',');
   std::ostringstream source;
   source << without_threadgroup_attributes(gpu::kernel_text) << "cuda_"

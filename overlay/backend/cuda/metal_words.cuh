@@ -47,6 +47,10 @@ METAL_FUNC uint ctz(uint x) {
   return x == 0 ? 32 : __ffs(x) - 1;
 }
 
+METAL_FUNC uint clz(uint x) {
+  return __clz(x);
+}
+
 METAL_FUNC uint simd_shuffle(uint x, ushort lane) {
   return __shfl_sync(all_lanes, x, lane);
 }
@@ -71,6 +75,19 @@ METAL_FUNC uint simd_prefix_inclusive_sum(uint x) {
 
 METAL_FUNC uint simd_prefix_exclusive_sum(uint x) {
   return simd_prefix_inclusive_sum(x) - x;
+}
+
+// What simd_ballot returns. It converts to a word with a bit for each lane.
+struct simd_vote {
+  typedef uint64_t vote_t;
+  uint votes;
+  METAL_FUNC explicit operator vote_t() const {
+    return votes;
+  }
+};
+
+METAL_FUNC simd_vote simd_ballot(bool x) {
+  return {__ballot_sync(all_lanes, x)};
 }
 
 #if __CUDA_ARCH__ >= 800
@@ -148,9 +165,9 @@ struct CudaAxes {
 #define CUDA_SIMD threadIdx.x / 32, blockDim.x / 32, threadIdx.x % 32
 #define CUDA_THREAD threadIdx.x, threadIdx.x / 32, threadIdx.x % 32
 
-#define cuda_topk_register(name, order, elements)                          \
+#define cuda_topk_lanes(name, order, elements, width, groups, dense)       \
   CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \
-    topk_register<order, elements>(                                        \
+    topk_lanes<order, elements, width, groups, dense>(                     \
         in, values, indices, args, axes.table, CUDA_GRID, CUDA_SIMD);      \
   }
 #define cuda_topk_resident(name, order)                                    \

@@ -25,11 +25,6 @@ int64_t selected_for(int64_t axis_size, int64_t kth) {
   return selects_from_right(axis_size, kth) ? axis_size - kth : kth + 1;
 }
 
-void read_mirrored(TopKArguments& args) {
-  args.in_start += (int64_t(args.axis_size) - 1) * args.in_stride;
-  args.in_stride = -args.in_stride;
-}
-
 void write_mirrored(TopKArguments& args) {
   args.out_start += (int64_t(args.axis_size) - 1) * args.out_stride;
   args.out_stride = -args.out_stride;
@@ -47,11 +42,10 @@ RowPlan with_contiguous_output(RowPlan rows, int64_t k) {
   return rows;
 }
 
-LaunchPlan plan_in_registers(const Selection& selection, bool mirror) {
-  auto launch = register_launch(selection);
+LaunchPlan plan_in_registers(const Selection& selection) {
+  auto launch = short_row_launch(selection);
   launch.arguments.writes_rest = 1;
-  if (mirror) {
-    read_mirrored(launch.arguments);
+  if (selection.mirrored) {
     write_mirrored(launch.arguments);
   }
   return {{std::move(launch)}, {}};
@@ -60,7 +54,6 @@ LaunchPlan plan_in_registers(const Selection& selection, bool mirror) {
 /** Selects into scratch, from which topk_rest writes all of the output. */
 LaunchPlan plan_with_rest(
     const Selection& selection,
-    bool mirror,
     const LaunchTuning& tuning) {
   auto first = selection;
   first.rows = with_contiguous_output(selection.rows, selection.k);
@@ -68,9 +61,6 @@ LaunchPlan plan_with_rest(
   first.writes_indices = true;
   auto plan = plan_selection(first, tuning);
   for (auto& launch : plan.launches) {
-    if (mirror) {
-      read_mirrored(launch.arguments);
-    }
     for (auto& buffer : launch.buffers) {
       if (buffer.array == KernelArray::indices) {
         buffer.array = KernelArray::best_positions;
@@ -85,8 +75,7 @@ LaunchPlan plan_with_rest(
   auto rest = base_launch(selection, "topk_rest", segments);
   bind_outputs(rest);
   rest.buffers.push_back({6, KernelArray::best_positions, false});
-  if (mirror) {
-    read_mirrored(rest.arguments);
+  if (selection.mirrored) {
     write_mirrored(rest.arguments);
   }
   plan.launches.push_back(std::move(rest));
@@ -132,10 +121,10 @@ std::optional<LaunchPlan> plan_partition(
       !mirror,
       true,
       result == SortResult::values,
-      result == SortResult::indices};
-  return fits_registers(size, k, tuning)
-      ? plan_in_registers(selection, mirror)
-      : plan_with_rest(selection, mirror, tuning);
+      result == SortResult::indices,
+      mirror};
+  return fits_registers(size, k, tuning) ? plan_in_registers(selection)
+                                         : plan_with_rest(selection, tuning);
 }
 
 } // namespace mlx::core::gpu

@@ -3,8 +3,8 @@
 // The k best elements of each row, values and indices together. Equal elements
 // are ordered by index, NaN is greatest, and the zeros are equal.
 //
-//   topk_register  a simdgroup per row, which keeps it in registers
-//   topk_resident  a threadgroup per row, which reads it once
+//   topk_lanes     one or more rows per simdgroup, which keeps them in
+//   registers topk_resident  a threadgroup per row, which reads it once
 //   topk_split     several threadgroups per row, each of which finds k best
 //   topk_merge     a threadgroup per row that selects from what those found
 
@@ -12,8 +12,9 @@
 
 #include "mlx/backend/metal/kernels/topk/candidates.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/lanes.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
-#include "mlx/backend/metal/kernels/topk/register.h"
+#include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/results.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
 #include "mlx/backend/metal/kernels/topk/stream.h"

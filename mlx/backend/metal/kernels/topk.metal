@@ -5,13 +5,37 @@
 #include "mlx/backend/metal/kernels/topk.h"
 
 // clang-format off
-#define instantiate_register(dtype, n)                  \
-  instantiate_kernel("topk_register_" #dtype "_" #n,    \
-                     topk_register, order_##dtype, n)
+#define instantiate_lanes(dtype, n, width, groups, dense)                 \
+  instantiate_kernel("topk_lanes_" #dtype "_" #n "_" #width "_" #groups   \
+                     "_" #dense,                                          \
+                     topk_lanes, order_##dtype, n, width, groups, dense)
+// The shapes of plan_short_rows.cpp.
+#define instantiate_dense_lanes(dtype)                    \
+  instantiate_lanes(dtype, 1, 8, 1, true)                 \
+  instantiate_lanes(dtype, 4, 8, 1, true)                 \
+  instantiate_lanes(dtype, 8, 8, 1, true)                 \
+  instantiate_lanes(dtype, 16, 8, 1, true)                \
+  instantiate_lanes(dtype, 4, 16, 1, true)                \
+  instantiate_lanes(dtype, 8, 16, 1, true)                \
+  instantiate_lanes(dtype, 10, 16, 1, true)               \
+  instantiate_lanes(dtype, 16, 16, 1, true)               \
+  instantiate_lanes(dtype, 1, 32, 1, true)                \
+  instantiate_lanes(dtype, 4, 32, 2, true)                \
+  instantiate_lanes(dtype, 8, 32, 2, true)                \
+  instantiate_lanes(dtype, 12, 32, 2, true)               \
+  instantiate_lanes(dtype, 16, 32, 2, true)               \
+  instantiate_lanes(dtype, 28, 32, 2, true)               \
+  instantiate_lanes(dtype, 32, 32, 2, true)
+#define instantiate_strided_lanes(dtype)                  \
+  instantiate_lanes(dtype, 4, 8, 1, false)                \
+  instantiate_lanes(dtype, 16, 8, 1, false)               \
+  instantiate_lanes(dtype, 8, 16, 1, false)               \
+  instantiate_lanes(dtype, 16, 16, 1, false)              \
+  instantiate_lanes(dtype, 1, 32, 1, false)               \
+  instantiate_lanes(dtype, 8, 32, 2, false)               \
+  instantiate_lanes(dtype, 32, 32, 2, false)
 #define instantiate_topk(dtype)                                             \
-  instantiate_register(dtype, 1) instantiate_register(dtype, 2)             \
-  instantiate_register(dtype, 4) instantiate_register(dtype, 8)             \
-  instantiate_register(dtype, 16) instantiate_register(dtype, 32)           \
+  instantiate_dense_lanes(dtype) instantiate_strided_lanes(dtype)           \
   instantiate_kernel("topk_resident_" #dtype, topk_resident, order_##dtype) \
   instantiate_kernel("topk_split_" #dtype, topk_split, order_##dtype)       \
   instantiate_kernel("topk_merge_" #dtype, topk_merge, order_##dtype)

@@ -29,5 +29,9 @@ struct TopKArguments {
   // How many axes the buffer `axes` describes. It has 3 int64 per axis,
   // outermost first: size, stride in the input, stride in the output.
   uint32_t row_axes;
+  // topk_bound_split looks in each segment for `share` of the k best, and has
+  // room for `room` of the elements that it finds there.
+  uint32_t share;
+  uint32_t room;
   uint32_t padding;
 };
