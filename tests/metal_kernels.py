@@ -39,9 +39,9 @@ def write_kernels(folder, old="", new="", dtypes=(), names=()):
     """Writes the kernels to a folder, with ``old`` replaced by ``new``.
 
     dtypes: the types to instantiate the kernels for; all types if empty.
+    names: the kernels to instantiate, if not all of those types.
 
     Returns the path of the source to build; ``folder`` is its include directory.
-    names: the kernels to instantiate, if not all of those types.
     """
     found = False
     for name in FILES:
