@@ -56,16 +56,16 @@ def write_kernels(folder, old="", new="", dtypes=(), names=()):
         (folder / name).write_text(text)
     assert found, f"no kernel contains {old!r}"
     if names:
-        lines = [f'#include "{REST}"', *map(_instantiation, names)]
+        lines = [f'#include "{REST}"']
+        lines += [f'instantiate_kernel("{n}", {instantiation(n)})' for n in names]
         (folder / SOURCE).write_text("\n".join(lines) + "\n")
     return folder / SOURCE
 
 
-def _instantiation(name):
-    """Returns the line that instantiates a kernel, such as topk_split_float32."""
+def instantiation(name):
+    """Returns a kernel's template and its arguments: "topk_rest, order_int8"."""
     family, dtype, rest = re.fullmatch(r"(topk_[a-z_]+)_([a-z]+\d+)(.*)", name).groups()
-    arguments = [family, f"order_{dtype}", *rest.split("_")[1:]]
-    return f'instantiate_kernel("{name}", {", ".join(arguments)})'
+    return ", ".join([family, f"order_{dtype}", *rest.split("_")[1:]])
 
 
 @contextlib.contextmanager

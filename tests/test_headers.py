@@ -10,6 +10,8 @@ import sysconfig
 import nanobind
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 STOCK = ROOT / "build" / "stock" / "mlx" / "include"
 

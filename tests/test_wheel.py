@@ -331,6 +331,7 @@ def test_building_against_another_version_is_refused(tmp_path):
 # ---- installing and removing -------------------------------------------------
 
 
+@pytest.mark.slow  # pip downloads what mlx-lm requires
 def test_installing_mlx_lm_keeps_this_mlx(python):
     """Installing mlx-lm and what it requires makes pip take no other mlx."""
     pinned = (ROOT / "requirements-clients.txt").read_text().strip()
