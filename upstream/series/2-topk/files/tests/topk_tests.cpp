@@ -106,6 +106,9 @@ TEST_CASE("test topk under vmap and compile") {
   auto a = with_ties({6, 30});
   auto f = [](const array& a) { return indices_of(a, 4); };
   CHECK(same(vmap(f)(a), f(a)));
+  if (default_device() != Device::cpu) {
+    return; // A slice of a sort cannot infer shapes.
+  }
   auto g = [](const std::vector<array>& in) {
     auto [values, indices] = topk(in[0], 4, -1, true, true);
     return std::vector<array>{values, indices};
