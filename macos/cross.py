@@ -41,6 +41,7 @@ _MORE_LIBCXX = {
     "__cxx_atomic_base_implIxEEEE",
     "__ZNSt3__16__sortIRNS_6__lessIjjEEPjEEvT0_S5_T_",
     "__ZNSt3__16__sortIRNS_6__lessIyyEEPyEEvT0_S5_T_",
+    "__ZNSt3__19to_stringEx",
     "__ZTINSt3__112system_errorE",
 }
 
