@@ -44,7 +44,7 @@ def test_an_error_names_the_variable_that_was_set(name):
 
 
 def test_one_kernel_can_be_asked_for_everywhere():
-    for kernel in ("in_registers", "resident", "split"):
+    for kernel in ("in_registers", "bound", "bound_split", "resident", "split"):
         assert run("import mlx.core", MLX_TOPK_GPU=f"only={kernel}").returncode == 0
     done = run("import mlx.core", MLX_TOPK_GPU="only=none")
     assert "only=KERNEL" in done.stderr

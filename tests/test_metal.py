@@ -90,6 +90,62 @@ def test_good_elements_in_few_lanes(n, k, tracked):
             np.testing.assert_array_equal(found, np.sort(stable[:, part]))
 
 
+def rows_with_good_elements(good, stride):
+    """Returns two rows with great elements where ``good`` is true, and their order."""
+    n = len(good)
+    rng = np.random.default_rng(9)
+    rows = rng.integers(0, 5000, (2, n)) + 100000 * good
+    wide = np.zeros((2, stride * n), np.float32)
+    wide[:, ::stride] = rows
+    order = np.stack([oracle.order(row, True) for row in rows])
+    return mx.array(wide)[:, ::stride], order
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("n, kernel", [(8192, K.bound), (20000, K.bound_split)])
+def test_good_elements_in_few_threads(n, kernel, stride):
+    """Then more elements reach the bound than there is room for."""
+    chunk = 4 if stride == 1 else 1  # what a thread reads at a time
+    good = np.arange(n) // chunk % 256 < 64
+    for k in (100, 500):
+        a, order = rows_with_good_elements(good, stride)
+        with emulated(seed=4):
+            check(a, k, True, order)
+            assert hooks.take_emulated_counts()["launches"] == (2 if n < 9000 else 4)
+        with emulated(kernel, tracked=True):
+            check(a, k, True, order)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_good_elements_in_one_segment(stride):
+    """Then the segment has more of the k best than the share that it looks for."""
+    n, segments = 20000, 3
+    chunk = 4 if stride == 1 else 1
+    in_first = np.arange(n) // (32 * chunk) % segments == 0
+    good = in_first * (np.random.default_rng(1).random(n) < 0.1)
+    for k in (50, 400):
+        a, order = rows_with_good_elements(good, stride)
+        for tracked in (False, True):
+            with emulated(tracked=tracked, seed=4):
+                check(a, k, True, order)
+
+
+def test_aligned_rows_are_read_in_chunks_of_16_bytes():
+    a = mx.zeros((4, 8192))
+    for b, dense in [
+        (a, "true"),
+        (a[:, 4:], "true"),
+        (a[:, 1:8189], "false"),
+        (a[:, :8190], "false"),
+        (a[:, ::2], "false"),
+        (mx.zeros((4, 8190))[:, :8188], "false"),
+    ]:
+        mx.eval(b)
+        (name,) = hooks.metal_sources(b, 40)
+        elements = 32 if b.shape[1] > 4096 else 16
+        assert name == f"topk_bound_float32_{elements}_1_{dense}_false"
+
+
 @pytest.mark.parametrize("n, k", [(8, 2), (100, 4), (160, 8), (896, 16), (300, 32)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_unsorted_results_of_short_rows_have_the_best_last(n, k, stride):
@@ -318,7 +374,7 @@ import mlx.core as mx, numpy as np
 import hooks
 from metal_kernels import emulated
 a = mx.array([3.0, 1.0, 3.0, 2.0] * 500)
-with emulated(missing="topk_resident"):
+with emulated(missing="topk_bound"):
     for k in (40, 41):
         found = mx.topk(a, k, sorted=True, return_indices=True)
         mx.eval(found)
@@ -333,7 +389,7 @@ print(hooks.metal_kernel_report())
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cannot be used here") == 1
     assert "python -m mlx.selftest" in done.stderr
-    assert "topk_resident_float32" in done.stdout
+    assert "topk_bound_float32_16_1_true_false" in done.stdout
 
 
 def test_the_environment_turns_the_kernels_off_and_sets_their_limits():
@@ -368,7 +424,10 @@ def test_an_invalid_environment_is_refused_with_the_valid_names(text):
 
 def test_the_library_carries_the_source_that_was_tested(tmp_path):
     sources = hooks.metal_sources(mx.zeros((2, 20000)), 50)
-    assert list(sources) == ["topk_split_float32", "topk_merge_float32"]
+    assert list(sources) == [
+        "topk_bound_split_float32_32_1_true_false",
+        "topk_bound_merge_float32_4",
+    ]
     for name, text in sources.items():
         file = tmp_path / f"{name}.metal"
         file.write_text(text)

@@ -23,11 +23,21 @@ KERNELS += [
     )
 ]
 
+KERNELS += [
+    f"bound_*_{shape}"
+    for shape in ("16_1_true_false", "16_1_false_false", "16_4_true_false")
+]
+KERNELS += ["bound_*_16_4_false_false"]
+KERNELS += [
+    f"bound_split_*_{shape}" for shape in ("32_1_true_false", "32_1_false_false")
+]
+KERNELS += ["bound_merge_*_4"]
+
 # For each part of the kernels: a text in them, and the wrong text to replace it.
 MUTANTS = {
     "ranked": [
         ("  return a.bits > b.bits;", "  return a.bits >= b.bits;"),
-        ("run <= width; run *= 2", "run < width; run *= 2"),
+        ("? max(key, other) : min(key, other)", "? max(key, other) : key"),
         ("lane % width >= step", "lane >= step"),
         ("(votes >> (lane / width * width))", "votes"),
         ("return simd_shuffle_xor(x, ushort(step))", "return simd_shuffle_xor(x, 1)"),
@@ -47,6 +57,42 @@ MUTANTS = {
         ("rank + popcount(votes & below), position(i)", "rank, position(i)"),
         ("sorted ? rank : k - 1u - rank, position", "rank, position"),
         ("position(i) < size ? key : Key(0)", "key"),
+    ],
+    "place": [
+        ("Key bucket = (high - key) >> shift;", "Key bucket = key >> shift;"),
+        ("rank = first + placing.preceding_in(first, end, one)", "rank = first"),
+        ("uint(before(at(j), mine))", "uint(before(mine, at(j)))"),
+        ("    start += sizes[i];", "    start += 1;"),
+        ("if (before(b, a)) {", "if (before(a, b)) {"),
+        ("step == run / 2 ? i ^ (run - 1) : i + step", "i + step"),
+        (
+            "end of its slots.\n  threadgroup_barrier",
+            "end of its slots.\n  simdgroup_barrier",
+        ),
+    ],
+    "tile": [
+        ("next < size ? key ^ row.flip : Key(0)", "next < size ? key ^ row.flip : key"),
+        ("return count + uint(run[count] >= pivot)", "return count + 1u"),
+        ("      found += total;", "      found += 0;"),
+        ("simd_prefix_exclusive_sum(popcount(mine))", "0"),
+        ("equal ^= reaching(number, bound + 1)", "equal ^= 0"),
+        ("c * chunk + ctz(mine)", "c * chunk"),
+        ("* segments + segment) * simd_size", "* segments) * simd_size"),
+    ],
+    "bound": [
+        ("if (count > args.capacity) {", "if (false) {"),
+        ("bound_of<groups>(maxima, args.k,", "bound_of<groups>(maxima, args.k / 2,"),
+        ("bound, args.k, args.capacity", "bound, args.k - 1, args.capacity"),
+        ("if (rank == k - 1u) {\n      *worst", "if (rank == 0) {\n      *worst"),
+        ("add_all(results.row, {0, args.axis_size}", "add_all(results.row, {0, 999}"),
+    ],
+    "bound_split": [
+        ("uint64_t at = of_row + segment * room", "uint64_t at = of_row"),
+        ("found.put(i, 0, no_position)", "found.put(i, 0, 0)"),
+        ("missed += uint(before(last, worst[0]))", "missed += 0"),
+        ("last = Ranked<Key>::of(bound, no_position)", "last = Ranked<Key>::of(0, 0)"),
+        ("thread_index; i < room", "thread_index; i + 1 < room"),
+        ("number * (slots + args.segments)", "number * slots"),
     ],
     "resident": [
         ("return !has_bar || key > bar", "return !has_bar || key > bar + 1"),
@@ -122,6 +168,14 @@ def data(kind, shape):
     if kind == "lanes":  # few lanes of a simdgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) % 8 < 3)
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
+    if kind == "threads":  # few threads of a threadgroup do
+        good = 100.0 * (np.arange(shape[-1]) // 4 % 256 < 64)
+        return (rng.integers(0, 40, shape) + good).astype(np.float32)
+    if kind == "segment":  # one segment of five does
+        good = (
+            100.0 * (np.arange(shape[-1]) // 128 % 5 == 0) * (rng.random(shape) < 0.035)
+        )
+        return (rng.integers(0, 40, shape) + good).astype(np.float32)
     if kind == "neighbours":  # mostly 1, and some of the next greater float
         return (1 + (rng.random(shape) < 0.01) * 2.0**-23).astype(np.float32)
     return values_of(mx.float32, shape, kind, rng).astype(np.float32)
@@ -129,7 +183,15 @@ def data(kind, shape):
 
 def check_topk(path, kernel, shape, k):
     """Checks topk with the library at `path`, forced to use one kernel."""
-    for kind in ("pool", "spread", "dense", "neighbours", "lanes"):
+    for kind in (
+        "pool",
+        "spread",
+        "dense",
+        "neighbours",
+        "lanes",
+        "threads",
+        "segment",
+    ):
         values = data(kind, shape)
         a = mx.array(values)
         if len(shape) == 3:
@@ -171,6 +233,9 @@ def check_all(path):
     check_topk(path, K.in_registers, (131, 33), 32)
     check_topk(path, K.in_registers, (5, 100), 4)
     check_topk(path, K.in_registers, (2, 1024), 32)
+    check_topk(path, K.bound, (2, 3000), 40)
+    check_topk(path, K.bound, (2, 3000), 500)
+    check_topk(path, K.bound_split, (2, 9000), 100)
     check_topk(path, K.resident, (2, 3000), 40)
     check_topk(path, K.split, (2, 1500), 20)
     check_topk(path, K.resident, (1, 1200), 700)

@@ -23,7 +23,7 @@ from mlx import _selection
 # Sizes of rows. They lie just below and just above the sizes at which the plan takes
 # another kernel, and those at which a loop of a kernel takes another turn.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
-KERNELS = ("in_registers", "resident", "split")
+KERNELS = ("in_registers", "bound", "bound_split", "resident", "split")
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
 DTYPES += ["int64", "float16", "bfloat16", "float32"]
 FLOATS = ("float16", "bfloat16", "float32")

@@ -83,6 +83,41 @@ Memory memory_of(const mx::RowPlan& rows, const void* in, int64_t itemsize) {
       static_cast<uint64_t>(-first * itemsize)};
 }
 
+/**
+ * A copy of the input, placed as a GPU's allocator would place it. MLX's
+ * allocator for the CPU returns addresses that are 8 modulo 16. Those for GPUs
+ * return multiples of 16. Memory of more than 1 GiB is not copied, because most
+ * of it may only be reserved.
+ */
+class PlacedInput {
+ public:
+  PlacedInput(const mx::RowPlan& rows, const void* in, int64_t itemsize)
+      : memory_(memory_of(rows, in, itemsize)) {
+    if (memory_.bytes > uint64_t(1) << 30) {
+      return;
+    }
+    copy_ = std::make_unique<char[]>(memory_.bytes + 16);
+    auto wanted = (reinterpret_cast<uintptr_t>(in) - 8) % 16;
+    auto found = reinterpret_cast<uintptr_t>(copy_.get()) + memory_.origin;
+    auto start = copy_.get() + (wanted - found) % 16;
+    std::memcpy(start, memory_.start, memory_.bytes);
+    memory_.start = start;
+    aligned_ = wanted == 0;
+  }
+
+  const Memory& memory() const {
+    return memory_;
+  }
+  bool aligned() const {
+    return aligned_;
+  }
+
+ private:
+  Memory memory_;
+  std::unique_ptr<char[]> copy_;
+  bool aligned_{false};
+};
+
 /** Runs each launch as soon as it is encoded. */
 class EmulatedEncoder : public gpu::KernelEncoder {
  public:
@@ -227,8 +262,11 @@ std::string take_emulated_errors() {
 bool emulate(const mx::cpu::TopKJob& job) {
   std::lock_guard lock(mutex);
   auto& rows = job.plan->rows;
+  int64_t itemsize = mx::size_of(job.dtype);
+  PlacedInput in(rows, job.in, itemsize);
   auto plan = gpu::plan_topk_launches(
       rows,
+      in.aligned(),
       job.dtype,
       job.plan->k,
       job.mode,
@@ -237,10 +275,9 @@ bool emulate(const mx::cpu::TopKJob& job) {
   if (!can_run(plan)) {
     return false;
   }
-  int64_t itemsize = mx::size_of(job.dtype);
   auto size = rows.rows * job.plan->k;
   EmulatedEncoder encoder(
-      {{KernelArray::input, memory_of(rows, job.in, itemsize)},
+      {{KernelArray::input, in.memory()},
        {KernelArray::values, without_content(job.values, size * itemsize)},
        {KernelArray::indices, without_content(job.indices, size * 4)}});
   gpu::encode(*plan, encoder);
@@ -250,9 +287,12 @@ bool emulate(const mx::cpu::TopKJob& job) {
 bool emulate(const mx::cpu::SortJob& job) {
   std::lock_guard lock(mutex);
   auto& rows = *job.rows;
+  int64_t itemsize = mx::size_of(job.dtype);
+  PlacedInput in(rows, job.in, itemsize);
   bool of_values = job.output == mx::cpu::SortOutput::values;
   auto plan = gpu::plan_partition(
       rows,
+      in.aligned(),
       job.dtype,
       *job.kth,
       of_values ? mx::SortResult::values : mx::SortResult::indices,
@@ -260,11 +300,10 @@ bool emulate(const mx::cpu::SortJob& job) {
   if (!can_run(plan)) {
     return false;
   }
-  int64_t itemsize = mx::size_of(job.dtype);
   auto size = rows.rows * rows.axis_size;
   auto out = without_content(job.out, size * (of_values ? itemsize : 4));
   EmulatedEncoder encoder(
-      {{KernelArray::input, memory_of(rows, job.in, itemsize)},
+      {{KernelArray::input, in.memory()},
        // A partition writes only one of these two, so both can be `out`.
        {KernelArray::values, out},
        {KernelArray::indices, out}});

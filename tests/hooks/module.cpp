@@ -43,6 +43,7 @@ void init_cpu(nb::module_& m) {
 nb::dict metal_sources(const mx::array& a, int k) {
   auto plan = mx::gpu::plan_topk_launches(
       mx::plan_rows(a.shape(), a.strides(), a.ndim() - 1, k),
+      a.offset() % 16 == 0,
       a.dtype(),
       k,
       mx::TopKMode::largest,
@@ -76,6 +77,8 @@ void init_metal(nb::module_& m) {
   using mx::gpu::TopKKernel;
   nb::enum_<TopKKernel>(m, "MetalKernel")
       .value("in_registers", TopKKernel::in_registers)
+      .value("bound", TopKKernel::bound)
+      .value("bound_split", TopKKernel::bound_split)
       .value("resident", TopKKernel::resident)
       .value("split", TopKKernel::split);
   m.def("force_metal_kernel", &hooks::force_metal_kernel, "kernel"_a.none());

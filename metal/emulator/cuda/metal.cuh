@@ -48,6 +48,34 @@ using conditional_t = std::conditional_t<condition, T, F>;
 __device__ inline uint popcount(uint x) {
   return __popc(x);
 }
+__device__ inline uint clz(uint x) {
+  return __clz(x);
+}
+__device__ inline uint ctz(uint x) {
+  return x == 0 ? 32 : __ffs(x) - 1;
+}
+
+// ---- atomic operations ------------------------------------------------------
+
+struct atomic_uint {
+  uint value;
+};
+
+enum memory_order { memory_order_relaxed };
+
+__device__ inline uint
+atomic_fetch_add_explicit(atomic_uint* a, uint x, memory_order) {
+  return atomicAdd(&a->value, x);
+}
+__device__ inline uint atomic_load_explicit(
+    const atomic_uint* a,
+    memory_order) {
+  return *const_cast<const volatile uint*>(&a->value);
+}
+__device__ inline void
+atomic_store_explicit(atomic_uint* a, uint x, memory_order) {
+  *const_cast<volatile uint*>(&a->value) = x;
+}
 
 // ---- simdgroup functions ----------------------------------------------------
 
@@ -55,6 +83,19 @@ __device__ inline uint popcount(uint x) {
 // bits and float. nvcc compiles the overloads for uint to one instruction each.
 
 constexpr uint all_lanes = ~0u;
+
+// What simd_ballot returns. It converts to a word with a bit for each lane.
+struct simd_vote {
+  typedef uint64_t vote_t;
+  uint votes;
+  __device__ explicit operator vote_t() const {
+    return votes;
+  }
+};
+
+__device__ inline simd_vote simd_ballot(bool x) {
+  return {__ballot_sync(all_lanes, x)};
+}
 
 template <typename T>
 using Simd = std::enable_if_t<

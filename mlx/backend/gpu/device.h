@@ -28,6 +28,11 @@ bool run(
     array* indices,
     const Stream& s);
 
+/** Whether the address of the first element is a multiple of 16 bytes. */
+inline bool is_aligned(const array& in) {
+  return in.offset() % 16 == 0; // Buffers begin at such addresses.
+}
+
 /** Keeps ``arrays`` until the GPU has done what is recorded on ``s``. */
 void add_temporaries(const std::vector<array>& arrays, const Stream& s);
 

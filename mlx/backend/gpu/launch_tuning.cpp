@@ -16,11 +16,14 @@ namespace {
 
 // The candidates of topk_resident have to fit into threadgroup memory.
 constexpr int64_t greatest_selected_k = 2048;
+// topk_bound has maxima for twice as many elements.
+constexpr int64_t greatest_bound_k = 512;
 
 int64_t* field_of(LaunchTuning& tuning, const std::string& name) {
   const std::map<std::string, int64_t*> fields{
       {"register_size", &tuning.register_size},
       {"register_k", &tuning.register_k},
+      {"bound_k", &tuning.bound_k},
       {"resident_size", &tuning.resident_size},
       {"segment_size", &tuning.segment_size},
       {"selected_k", &tuning.selected_k},
@@ -32,6 +35,8 @@ int64_t* field_of(LaunchTuning& tuning, const std::string& name) {
 std::optional<TopKKernel> kernel_named(const std::string& name) {
   const std::map<std::string, TopKKernel> kernels{
       {"in_registers", TopKKernel::in_registers},
+      {"bound", TopKKernel::bound},
+      {"bound_split", TopKKernel::bound_split},
       {"resident", TopKKernel::resident},
       {"split", TopKKernel::split}};
   auto kernel = kernels.find(name);
@@ -96,13 +101,14 @@ LaunchTuning parse_tuning(
       throw std::invalid_argument(
           "[topk] " + variable +
           " must be 0, 1 or a list of name=number with the names "
-          "register_size, register_k, resident_size, segment_size, "
+          "register_size, register_k, bound_k, resident_size, segment_size, "
           "selected_k, partition_size, or only=KERNEL with in_registers, "
-          "resident or split, got '" +
+          "bound, bound_split, resident or split, got '" +
           text + "'.");
     }
   }
   result.selected_k = std::min(result.selected_k, greatest_selected_k);
+  result.bound_k = std::min(result.bound_k, greatest_bound_k);
   result.resident_size = std::max<int64_t>(result.resident_size, 1);
   result.segment_size = std::max<int64_t>(result.segment_size, 1);
   return result;

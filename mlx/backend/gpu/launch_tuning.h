@@ -14,10 +14,12 @@ namespace mlx::core::gpu {
 
 /**
  * in_registers: one or more rows per simdgroup.
- * resident:     a threadgroup per row.
- * split:        several threadgroups per row, and one that merges.
+ * bound:        a threadgroup per row, which orders what reaches a bound.
+ * bound_split:  several threadgroups per row that do so, and one that merges.
+ * resident:     a threadgroup per row, which streams it.
+ * split:        several threadgroups per row that do so, and one that merges.
  */
-enum class TopKKernel { in_registers, resident, split };
+enum class TopKKernel { in_registers, bound, bound_split, resident, split };
 
 /**
  * Sizes from which another kernel is faster. Nobody has measured them on a Mac.
@@ -31,7 +33,10 @@ struct LaunchTuning {
   // The longest rows and the largest k for topk_lanes. At most 1024 and 32.
   int64_t register_size = 1024;
   int64_t register_k = 32;
-  // Longer rows are split into segments that are not shorter than segment_size.
+  // For larger k, rows are streamed. At most 512.
+  int64_t bound_k = 512;
+  // Longer rows are split. The segments of topk_split are not shorter than
+  // segment_size.
   int64_t resident_size = 8192;
   int64_t segment_size = 2048;
   // For larger k, MLX sorts. At most 2048.

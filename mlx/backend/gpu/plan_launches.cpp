@@ -73,11 +73,6 @@ void add_candidates(Launch& launch, const Selection& selection) {
   launch.threadgroup_bytes = {capacity * selection.key_bytes(), capacity * 4};
 }
 
-void bind_found(Launch& launch, bool written) {
-  launch.buffers.push_back({5, KernelArray::found_keys, written});
-  launch.buffers.push_back({6, KernelArray::found_positions, written});
-}
-
 LaunchPlan plan_resident(const Selection& selection) {
   auto launch = base_launch(selection, "topk_resident", 1);
   bind_outputs(launch);
@@ -161,6 +156,11 @@ void add_template_argument(Launch& launch, const std::string& argument) {
   launch.instantiation.append(", ").append(argument);
 }
 
+void bind_found(Launch& launch, bool written) {
+  launch.buffers.push_back({5, KernelArray::found_keys, written});
+  launch.buffers.push_back({6, KernelArray::found_positions, written});
+}
+
 void bind_outputs(Launch& launch) {
   launch.buffers.push_back({1, KernelArray::values, true});
   launch.buffers.push_back({2, KernelArray::indices, true});
@@ -171,6 +171,9 @@ LaunchPlan plan_selection(
     const LaunchTuning& tuning) {
   if (fits_registers(selection.rows.axis_size, selection.k, tuning)) {
     return {{short_row_launch(selection)}, {}};
+  }
+  if (auto plan = plan_bounds(selection, tuning)) {
+    return *std::move(plan);
   }
   auto segments = segments_for(selection, tuning);
   return segments == 1 ? plan_resident(selection)
@@ -184,6 +187,7 @@ bool can_topk(Dtype dtype, int64_t k, const LaunchTuning& tuning) {
 
 std::optional<LaunchPlan> plan_topk_launches(
     const RowPlan& rows,
+    bool aligned,
     Dtype dtype,
     int64_t k,
     TopKMode mode,
@@ -204,7 +208,8 @@ std::optional<LaunchPlan> plan_topk_launches(
       order == TopKOrder::sorted,
       true,
       true,
-      false};
+      false,
+      aligned};
   return plan_selection(selection, tuning);
 }
 

@@ -25,9 +25,11 @@ bool can_topk(Dtype dtype, int64_t k, const LaunchTuning& tuning);
 /**
  * Plans the selection of the k best of each of ``rows``. The plan is empty if
  * there is nothing to select. Returns nothing if the kernels cannot do it.
+ * ``aligned`` says whether the address of the first row is a multiple of 16.
  */
 std::optional<LaunchPlan> plan_topk_launches(
     const RowPlan& rows,
+    bool aligned,
     Dtype dtype,
     int64_t k,
     TopKMode mode,
@@ -50,6 +52,8 @@ struct Selection {
   // Whether rows are read from their end, so that the higher index wins among
   // equal elements.
   bool mirrored;
+  // Whether the address of the first row is a multiple of 16 bytes.
+  bool aligned;
 
   int64_t key_bytes() const {
     return itemsize == 8 ? 8 : 4;
@@ -70,6 +74,14 @@ LaunchPlan plan_selection(
     const LaunchTuning& tuning);
 
 /**
+ * Plans topk_bound, or topk_bound_split and topk_bound_merge. Returns nothing
+ * if other kernels are better.
+ */
+std::optional<LaunchPlan> plan_bounds(
+    const Selection& selection,
+    const LaunchTuning& tuning);
+
+/**
  * Returns a launch of ``family``, such as "topk_split", with ``segments``
  * threadgroups per row. Only its input is bound.
  */
@@ -84,6 +96,9 @@ Launch short_row_launch(const Selection& selection);
 void add_template_argument(Launch& launch, const std::string& argument);
 
 void bind_outputs(Launch& launch);
+
+/** Binds what the segments of the rows find; ``written`` if they write it. */
+void bind_found(Launch& launch, bool written);
 
 /** Returns a grid of ``groups_per_row`` by rows, in the limits of CUDA. */
 std::array<uint32_t, 3> grid(int64_t groups_per_row, int64_t rows);

@@ -23,6 +23,7 @@ void TopK::eval_gpu(
   auto& in = inputs[0];
   auto plan = gpu::plan_topk_launches(
       plan_rows(in.shape(), in.strides(), axis_, k_),
+      gpu::is_aligned(in),
       in.dtype(),
       k_,
       mode_,

@@ -90,6 +90,25 @@ METAL_FUNC simd_vote simd_ballot(bool x) {
   return {__ballot_sync(all_lanes, x)};
 }
 
+// The kernels use it in threadgroup memory only.
+struct atomic_uint {
+  uint value;
+};
+
+enum memory_order { memory_order_relaxed };
+
+METAL_FUNC uint atomic_fetch_add_explicit(atomic_uint* a, uint x, memory_order) {
+  return atomicAdd(&a->value, x);
+}
+
+METAL_FUNC uint atomic_load_explicit(const atomic_uint* a, memory_order) {
+  return *const_cast<const volatile uint*>(&a->value);
+}
+
+METAL_FUNC void atomic_store_explicit(atomic_uint* a, uint x, memory_order) {
+  *const_cast<volatile uint*>(&a->value) = x;
+}
+
 #if __CUDA_ARCH__ >= 800
 METAL_FUNC uint simd_max(uint x) {
   return __reduce_max_sync(all_lanes, x);
@@ -169,6 +188,26 @@ struct CudaAxes {
   CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \
     topk_lanes<order, elements, width, groups, dense>(                     \
         in, values, indices, args, axes.table, CUDA_GRID, CUDA_SIMD);      \
+  }
+#define cuda_topk_bound(name, order, ...)                                  \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \
+    topk_bound<order, __VA_ARGS__>(                                        \
+        in, values, indices, args, axes.table, CUDA_KEYS(order),           \
+        CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);                    \
+  }
+#define cuda_topk_bound_split(name, order, ...)                            \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_ARGUMENTS,                     \
+              order::Key* found_keys, uint* found_positions) {             \
+    topk_bound_split<order, __VA_ARGS__>(                                  \
+        in, args, axes.table, found_keys, found_positions, CUDA_GRID,      \
+        CUDA_THREAD);                                                      \
+  }
+#define cuda_topk_bound_merge(name, order, count)                          \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \
+              const order::Key* found_keys, const uint* found_positions) { \
+    topk_bound_merge<order, count>(                                        \
+        in, values, indices, args, axes.table, found_keys, found_positions, \
+        CUDA_KEYS(order), CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);  \
   }
 #define cuda_topk_resident(name, order)                                    \
   CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS) { \

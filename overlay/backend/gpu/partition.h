@@ -37,10 +37,11 @@ bool can_partition(
 /**
  * Plans a partition of each of ``rows``. The plan is empty if there is nothing
  * to do. Returns nothing if the kernels cannot do it. ``kth`` counts from the
- * front.
+ * front. ``aligned`` is as for plan_topk_launches.
  */
 std::optional<LaunchPlan> plan_partition(
     const RowPlan& rows,
+    bool aligned,
     Dtype dtype,
     int64_t kth,
     SortResult result,

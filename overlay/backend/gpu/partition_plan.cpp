@@ -100,6 +100,7 @@ bool can_partition(
 
 std::optional<LaunchPlan> plan_partition(
     const RowPlan& rows,
+    bool aligned,
     Dtype dtype,
     int64_t kth,
     SortResult result,
@@ -122,7 +123,8 @@ std::optional<LaunchPlan> plan_partition(
       true,
       result == SortResult::values,
       result == SortResult::indices,
-      mirror};
+      mirror,
+      aligned};
   return fits_registers(size, k, tuning) ? plan_in_registers(selection)
                                          : plan_with_rest(selection, tuning);
 }

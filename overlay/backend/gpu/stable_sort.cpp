@@ -25,6 +25,7 @@ void StableSort::eval_gpu(const std::vector<array>& inputs, array& out) {
   if (kth_) {
     plan = gpu::plan_partition(
         plan_rows(in.shape(), in.strides(), axis_, size),
+        gpu::is_aligned(in),
         in.dtype(),
         *kth_ < 0 ? *kth_ + size : *kth_,
         result_,

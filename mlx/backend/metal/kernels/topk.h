@@ -3,19 +3,27 @@
 // The k best elements of each row, values and indices together. Equal elements
 // are ordered by index, NaN is greatest, and the zeros are equal.
 //
-//   topk_lanes     one or more rows per simdgroup, which keeps them in
-//   registers topk_resident  a threadgroup per row, which reads it once
-//   topk_split     several threadgroups per row, each of which finds k best
-//   topk_merge     a threadgroup per row that selects from what those found
+//   topk_lanes        one or more rows per simdgroup, which keeps them in
+//                     registers
+//   topk_bound        a threadgroup per row, which orders what reaches a bound
+//   topk_bound_split  several threadgroups per row, and
+//   topk_bound_merge  one that merges what they found
+//   topk_resident     a threadgroup per row, which reads it once
+//   topk_split        several threadgroups per row, each of which finds k best
+//   topk_merge        a threadgroup per row that selects from what those found
 
 #pragma once
 
+#include "mlx/backend/metal/kernels/topk/bound.h"
+#include "mlx/backend/metal/kernels/topk/bound_split.h"
 #include "mlx/backend/metal/kernels/topk/candidates.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
 #include "mlx/backend/metal/kernels/topk/lanes.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
+#include "mlx/backend/metal/kernels/topk/place.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/results.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
 #include "mlx/backend/metal/kernels/topk/stream.h"
 #include "mlx/backend/metal/kernels/topk/threadgroup.h"
+#include "mlx/backend/metal/kernels/topk/tile.h"

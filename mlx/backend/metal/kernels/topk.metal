@@ -34,8 +34,41 @@
   instantiate_lanes(dtype, 1, 32, 1, false)               \
   instantiate_lanes(dtype, 8, 32, 2, false)               \
   instantiate_lanes(dtype, 32, 32, 2, false)
+// The kernels of plan_bounds.cpp.
+#define instantiate_bound(dtype, n, groups, dense, loops)                 \
+  instantiate_kernel("topk_bound_" #dtype "_" #n "_" #groups "_" #dense   \
+                     "_" #loops,                                          \
+                     topk_bound, order_##dtype, n, groups, dense, loops)
+#define instantiate_split(dtype, n, groups, dense, loops)                 \
+  instantiate_kernel("topk_bound_split_" #dtype "_" #n "_" #groups "_"    \
+                     #dense "_" #loops,                                   \
+                     topk_bound_split, order_##dtype, n, groups, dense, loops)
+#define instantiate_merge(dtype, count)                                   \
+  instantiate_kernel("topk_bound_merge_" #dtype "_" #count,               \
+                     topk_bound_merge, order_##dtype, count)
+#define instantiate_bounds(dtype)                         \
+  instantiate_bound(dtype, 16, 1, true, false)            \
+  instantiate_bound(dtype, 32, 1, true, false)            \
+  instantiate_bound(dtype, 16, 4, true, false)            \
+  instantiate_bound(dtype, 32, 4, true, false)            \
+  instantiate_bound(dtype, 16, 1, false, false)           \
+  instantiate_bound(dtype, 32, 1, false, false)           \
+  instantiate_bound(dtype, 16, 4, false, false)           \
+  instantiate_bound(dtype, 32, 4, false, false)
+#define instantiate_splits(dtype)                         \
+  instantiate_split(dtype, 32, 1, true, false)            \
+  instantiate_split(dtype, 16, 1, true, true)             \
+  instantiate_split(dtype, 32, 4, true, false)            \
+  instantiate_split(dtype, 16, 4, true, true)             \
+  instantiate_split(dtype, 32, 1, false, false)           \
+  instantiate_split(dtype, 16, 1, false, true)            \
+  instantiate_split(dtype, 32, 4, false, false)           \
+  instantiate_split(dtype, 16, 4, false, true)
 #define instantiate_topk(dtype)                                             \
   instantiate_dense_lanes(dtype) instantiate_strided_lanes(dtype)           \
+  instantiate_bounds(dtype) instantiate_splits(dtype)                       \
+  instantiate_merge(dtype, 4) instantiate_merge(dtype, 9)                   \
+  instantiate_merge(dtype, 14)                                              \
   instantiate_kernel("topk_resident_" #dtype, topk_resident, order_##dtype) \
   instantiate_kernel("topk_split_" #dtype, topk_split, order_##dtype)       \
   instantiate_kernel("topk_merge_" #dtype, topk_merge, order_##dtype)

@@ -1,0 +1,169 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Plans topk_bound, which has a threadgroup per row, and topk_bound_split with
+// topk_bound_merge, which have several.
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "mlx/backend/gpu/plan_launches.h"
+
+namespace mlx::core::gpu {
+
+namespace {
+
+// As in the kernels.
+constexpr int64_t group_threads = 256;
+constexpr int64_t bound_capacity = 1024;
+// Up to this many elements of a segment stay in a threadgroup's registers.
+constexpr int64_t greatest_tile = 32 * group_threads;
+
+/** How the rows are divided, and what is looked for in each segment. */
+struct Split {
+  int64_t segments;
+  int64_t share;
+  int64_t room;
+  int64_t groups;
+};
+
+/**
+ * Returns the split of a row into ``segments``. Elements in random order would
+ * rarely put more than `share` of the k best into one segment, or more than
+ * `room` elements above its bound. If that happens, the kernels stream the row,
+ * so that the result is exact anyway. Returns nothing if the segments have too
+ * few maxima for the share.
+ */
+std::optional<Split> split_into(int64_t segments, int64_t k) {
+  double mean = static_cast<double>(k) / segments;
+  auto likely = static_cast<int64_t>(std::ceil(mean + 4 * std::sqrt(mean) + 3));
+  auto share = std::min(k, likely);
+  int64_t groups = share <= 48 ? 1 : 4;
+  double maxima = group_threads * groups;
+  if (share > 0.6 * maxima) {
+    return {};
+  }
+  double found = maxima * std::log(maxima / (maxima - share));
+  double most = found + 5 * std::sqrt(found - share + 1) + 2;
+  auto room = std::max(share + 32, static_cast<int64_t>(std::ceil(most)));
+  return Split{segments, share, room, groups};
+}
+
+/** Returns the split with the most segments that topk_bound_merge can merge. */
+std::optional<Split> split_for(const Selection& selection, bool forced) {
+  // What 32 KiB hold beside the static threadgroup memory of the kernel.
+  int64_t most_slots = selection.key_bytes() == 8 ? 2304 : 3456;
+  auto size = selection.rows.axis_size;
+  auto segments = ceildiv(size, greatest_tile);
+  if (forced) {
+    segments = std::min<int64_t>(5, size / std::max<int64_t>(selection.k, 1));
+  }
+  for (segments = std::min<int64_t>(segments, 256); segments > 1; --segments) {
+    auto split = split_into(segments, selection.k);
+    if (split && segments * split->room <= most_slots) {
+      return split;
+    }
+  }
+  return {};
+}
+
+/** Whether a thread can read 16 bytes of a row at a time. */
+bool is_dense(const Selection& selection) {
+  auto& rows = selection.rows;
+  auto chunk = 16 / selection.itemsize;
+  bool dense = selection.aligned && !selection.mirrored &&
+      rows.in_axis_stride == 1 && rows.axis_size % chunk == 0;
+  for (auto stride : rows.in_strides) {
+    dense = dense && stride % chunk == 0;
+  }
+  return dense;
+}
+
+const char* text_of(bool flag) {
+  return flag ? "true" : "false";
+}
+
+void add_threadgroup_memory(
+    Launch& launch,
+    const Selection& selection,
+    int64_t capacity) {
+  launch.arguments.capacity = capacity;
+  launch.threadgroup_bytes = {capacity * selection.key_bytes(), capacity * 4};
+}
+
+LaunchPlan plan_bound(const Selection& selection) {
+  auto launch = base_launch(selection, "topk_bound", 1);
+  bind_outputs(launch);
+  bool is_short = selection.rows.axis_size <= 16 * group_threads;
+  add_template_argument(launch, is_short ? "16" : "32");
+  add_template_argument(launch, selection.k <= 128 ? "1" : "4");
+  add_template_argument(launch, text_of(is_dense(selection)));
+  add_template_argument(launch, "false");
+  add_threadgroup_memory(launch, selection, bound_capacity);
+  return {{std::move(launch)}, {}};
+}
+
+Launch split_launch(const Selection& selection, const Split& split) {
+  auto launch = base_launch(selection, "topk_bound_split", split.segments);
+  bind_found(launch, true);
+  bool loops = greatest_tile * split.segments < selection.rows.axis_size;
+  // A segment of several tiles is read twice, so that tiles can be smaller.
+  add_template_argument(launch, loops ? "16" : "32");
+  add_template_argument(launch, std::to_string(split.groups));
+  add_template_argument(launch, text_of(is_dense(selection)));
+  add_template_argument(launch, text_of(loops));
+  return launch;
+}
+
+Launch merge_launch(const Selection& selection, const Split& split) {
+  auto launch = base_launch(selection, "topk_bound_merge", split.segments);
+  launch.groups = grid(1, selection.rows.rows);
+  bind_outputs(launch);
+  bind_found(launch, false);
+  auto slots = split.segments * split.room;
+  bool few = slots <= 4 * group_threads;
+  bool many = slots > 9 * group_threads;
+  add_template_argument(launch, few ? "4" : many ? "14" : "9");
+  auto capacity = std::max(bound_capacity, 32 * ceildiv(slots, 32));
+  add_threadgroup_memory(launch, selection, capacity);
+  return launch;
+}
+
+LaunchPlan plan_split(const Selection& selection, const Split& split) {
+  LaunchPlan plan;
+  plan.launches = {
+      split_launch(selection, split), merge_launch(selection, split)};
+  for (auto& launch : plan.launches) {
+    launch.arguments.share = split.share;
+    launch.arguments.room = split.room;
+  }
+  auto found = selection.rows.rows * split.segments * (split.room + 1);
+  plan.scratch = {
+      {KernelArray::found_keys, found * selection.key_bytes()},
+      {KernelArray::found_positions, found * 4}};
+  return plan;
+}
+
+} // namespace
+
+std::optional<LaunchPlan> plan_bounds(
+    const Selection& selection,
+    const LaunchTuning& tuning) {
+  auto size = selection.rows.axis_size;
+  bool splits = tuning.only ? tuning.only == TopKKernel::bound_split
+                            : size > tuning.resident_size;
+  bool may_use = !tuning.only || splits || tuning.only == TopKKernel::bound;
+  if (!may_use || selection.k > tuning.bound_k) {
+    return {};
+  }
+  if (splits) {
+    auto split = split_for(selection, tuning.only.has_value());
+    return split ? std::optional(plan_split(selection, *split)) : std::nullopt;
+  }
+  return size <= greatest_tile ? std::optional(plan_bound(selection))
+                               : std::nullopt;
+}
+
+} // namespace mlx::core::gpu

@@ -1,0 +1,329 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// How a threadgroup reads a segment of a row, finds a bound that enough of its
+// elements reach, and finds the elements that reach the bound.
+
+#pragma once
+
+#include "mlx/backend/metal/kernels/topk/common.h"
+#include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/order.h"
+#include "mlx/backend/metal/kernels/topk/ranked.h"
+#include "mlx/backend/metal/kernels/topk/rows.h"
+
+/** What a thread reads at once: 16 bytes of a dense row, else one element. */
+template <typename W, bool dense>
+struct Chunk {
+  typedef uint4 Memory;
+  enum : uint { elements = 16 / sizeof(W) };
+
+  static METAL_FUNC W element(Memory memory, uint i) {
+    uint first = i * uint(sizeof(W)) / 4u;
+    uint word = word_of(memory, first);
+    if (sizeof(W) == 8) {
+      return W((ulong(word_of(memory, first + 1u)) << 32) | ulong(word));
+    }
+    return W(word >> (i * 8u * uint(sizeof(W)) % 32u));
+  }
+
+  static METAL_FUNC uint word_of(Memory memory, uint i) {
+    return i == 0 ? memory.x : i == 1 ? memory.y : i == 2 ? memory.z : memory.w;
+  }
+
+  static METAL_FUNC Memory none() {
+    return Memory{0, 0, 0, 0};
+  }
+};
+
+template <typename W>
+struct Chunk<W, false> {
+  typedef W Memory;
+  enum : uint { elements = 1 };
+
+  static METAL_FUNC W element(Memory memory, uint) {
+    return memory;
+  }
+
+  static METAL_FUNC Memory none() {
+    return 0;
+  }
+};
+
+/**
+ * Reads one segment of a row in tiles: N elements for each thread. A dense row
+ * is contiguous, and its address and size are multiples of 16 bytes.
+ */
+template <typename Order, ushort N, bool dense>
+struct Tile {
+  typedef typename Order::Key Key;
+  typedef Chunk<typename Order::Word, dense> Piece;
+  enum : uint { chunk = Piece::elements, chunks = N / chunk };
+  static_assert(N % chunk == 0, "a thread reads whole chunks");
+
+  Row<Order> row;
+  uint size;
+  uint segment;
+  uint segments;
+  uint thread_index;
+
+  /** Returns the position of the thread's i-th element of a tile. */
+  METAL_FUNC uint position(uint tile, uint i) const thread {
+    return at(tile * chunks + i / chunk) + i % chunk;
+  }
+
+  /**
+   * Returns the position at which a chunk of this thread begins. The segments
+   * of a row are interleaved: each has one chunk per lane in turn. So they
+   * share good elements that are neighbours.
+   */
+  METAL_FUNC uint at(uint number) const thread {
+    uint line = number * group_simds + thread_index / simd_size;
+    uint lane = thread_index % simd_size;
+    return ((line * segments + segment) * simd_size + lane) * chunk;
+  }
+
+  METAL_FUNC uint tiles() const thread {
+    uint elements = group_threads * N * segments;
+    return (size + elements - 1u) / elements;
+  }
+
+  METAL_FUNC void load(uint tile, thread Key* keys) const thread {
+    typedef typename Piece::Memory Memory;
+    uint first = at(tile * chunks);
+    uint next = group_threads * chunk * segments;
+    const device Memory* from =
+        (const device Memory*)(row.in + int64_t(first) * row.stride);
+    int64_t step = int64_t(next / chunk) * row.stride;
+    Memory pieces[chunks];
+    TOPK_UNROLL
+    for (ushort c = 0; c < chunks; ++c) {
+      pieces[c] = Piece::none();
+      if (first + c * next < size) {
+        pieces[c] = *from;
+      }
+      from += step;
+    }
+    TOPK_UNROLL
+    for (ushort i = 0; i < N; ++i) {
+      Key key = Order::key(Piece::element(pieces[i / chunk], i % chunk));
+      keys[i] = first + i / chunk * next < size ? key ^ row.flip : Key(0);
+    }
+  }
+};
+
+/** Returns how many keys of a descending run of 32 are at least `pivot`. */
+template <typename Key>
+METAL_FUNC uint reached_in(const threadgroup Key* run, Key pivot) {
+  uint count = 0;
+  TOPK_UNROLL
+  for (uint step = simd_size / 2; step > 0; step /= 2) {
+    count += run[count + step - 1] >= pivot ? step : 0u;
+  }
+  return count + uint(run[count] >= pivot);
+}
+
+/**
+ * Returns a key that at least `share` of the maxima reach, and few more: the
+ * greatest such key among 32 pivots, or 0 if there is none. `runs` has room for
+ * all maxima, and `counts` for a word of each thread.
+ */
+template <ushort groups, typename Key>
+METAL_FUNC Key bound_of(
+    thread Key* maxima,
+    uint share,
+    threadgroup Key* runs,
+    threadgroup uint* counts,
+    thread const Group& group) {
+  constexpr uint count = groups * group_simds;
+  threadgroup Key* own = runs + group.simd * groups * simd_size;
+  TOPK_UNROLL
+  for (ushort g = 0; g < groups; ++g) {
+    own[g * simd_size + group.lane] =
+        sorted_keys<simd_size>(maxima[g], group.lane);
+  }
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  // Down to this depth, all runs together have at least `share` keys.
+  uint depth = (share + count - 1u) / count - 1u;
+  depth -= min(group.lane / count, depth);
+  Key pivot = runs[group.lane % count * simd_size + depth];
+  uint reached = 0;
+  TOPK_UNROLL
+  for (ushort g = 0; g < groups; ++g) {
+    reached += reached_in(own + g * simd_size, pivot);
+  }
+  counts[group.thread_index] = reached;
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  reached = 0;
+  TOPK_UNROLL
+  for (uint i = 0; i < group_simds; ++i) {
+    reached += counts[i * simd_size + group.lane];
+  }
+  return simd_greatest(reached >= share ? pivot : Key(0));
+}
+
+/**
+ * Finds the elements of one segment that reach a bound. Unless it `loops`, the
+ * segment is one tile, which stays in registers.
+ */
+template <typename Order, ushort N, bool dense, bool loops>
+struct Survey {
+  typedef typename Order::Key Key;
+
+  Tile<Order, N, dense> tile;
+  Key keys[N]; // Those of the tile that was read last.
+
+  METAL_FUNC uint tiles() const thread {
+    return loops ? tile.tiles() : 1u;
+  }
+
+  METAL_FUNC void load_again(uint number) thread {
+    if (loops) {
+      tile.load(number, keys);
+    }
+  }
+
+  /** Finds the greatest key of each of `groups` groups of the elements. */
+  template <ushort groups>
+  METAL_FUNC void find_maxima(thread Key* maxima) thread {
+    TOPK_UNROLL
+    for (ushort g = 0; g < groups; ++g) {
+      maxima[g] = 0;
+    }
+    for (uint number = 0; number < tiles(); ++number) {
+      tile.load(number, keys);
+      TOPK_UNROLL
+      for (ushort i = 0; i < N; ++i) {
+        maxima[i % groups] = max(maxima[i % groups], keys[i]);
+      }
+    }
+  }
+
+  /** Returns a bit for each element of the tile whose key is at least `low`. */
+  METAL_FUNC uint reaching(uint number, Key low) const thread {
+    uint passing = 0;
+    TOPK_UNROLL
+    for (ushort i = 0; i < N; ++i) {
+      passing |= uint(keys[i] >= low) << i;
+    }
+    if (low == 0) { // Elements beyond the row's end have this key, too.
+      for (uint i = 0; i < N; ++i) {
+        passing &= ~(uint(tile.position(number, i) >= tile.size) << i);
+      }
+    }
+    return passing;
+  }
+
+  /**
+   * Calls put(slot, key, position) for the elements whose key is at least
+   * `low`, and returns their number. If it is greater than `room`, only the
+   * elements of the first tiles that fit were put.
+   */
+  template <typename Sink>
+  METAL_FUNC uint find(
+      Key low,
+      uint room,
+      thread const Sink& sink,
+      thread Group& group) thread {
+    uint found = 0;
+    for (uint number = tiles(); number > 0; --number) {
+      load_again(number - 1);
+      uint passing = reaching(number - 1, low);
+      uint total;
+      uint slot = found + group.before(popcount(passing), total);
+      found += total;
+      while (passing != 0 && found <= room) {
+        uint position = tile.position(number - 1, ctz(passing));
+        passing &= passing - 1u;
+        sink.put(slot, tile.row.key(position), position);
+        ++slot;
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Finds the elements that reach `bound`. If there is no room for all of them,
+   * finds the greater ones and so many of the first equal ones that they are
+   * `wanted` together. Returns how many were found, or a number greater than
+   * `room` if there is no room for the greater ones. `votes` has a word for
+   * each simdgroup and each chunk of a thread.
+   */
+  template <typename Sink>
+  METAL_FUNC uint find_best(
+      Key bound,
+      uint wanted,
+      uint room,
+      threadgroup uint* votes,
+      thread const Sink& sink,
+      thread Group& group) thread {
+    uint count = 0;
+    for (uint round = 0; round < 2; ++round) {
+      if (round > 0 && bound == ~Key(0)) {
+        count = 0; // Nothing is greater.
+        break;
+      }
+      count = find(bound + Key(round), room, sink, group);
+      if (round == 0 && count <= room) {
+        return count;
+      }
+      // The same slots are written again. They may be in device memory.
+      threadgroup_barrier(mem_flags::mem_device);
+    }
+    for (uint number = 0; number < tiles() && count < wanted; ++number) {
+      load_again(number);
+      uint equal = reaching(number, bound);
+      if (bound < ~Key(0)) {
+        equal ^= reaching(number, bound + 1);
+      }
+      uint found =
+          put_first(number, equal, bound, wanted, count, votes, sink, group);
+      count = min(count + found, wanted);
+    }
+    return count;
+  }
+
+  /**
+   * Puts the elements of a tile for which `equal` has a bit into the slots
+   * [rank, wanted), in the order of the row. Returns the number of bits.
+   */
+  template <typename Sink>
+  METAL_FUNC uint put_first(
+      uint number,
+      uint equal,
+      Key key,
+      uint wanted,
+      uint rank,
+      threadgroup uint* votes,
+      thread const Sink& sink,
+      thread Group& group) const thread {
+    constexpr uint chunk = Tile<Order, N, dense>::chunk;
+    constexpr uint chunks = Tile<Order, N, dense>::chunks;
+    constexpr uint one = (1u << chunk) - 1u;
+    for (uint c = 0; c < chunks; ++c) {
+      uint count = simd_sum(popcount((equal >> (c * chunk)) & one));
+      if (group.lane == 0) {
+        votes[c * group_simds + group.simd] = count;
+      }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    // A thread for each chunk and simdgroup, in the order of the row.
+    bool counts = group.thread_index < chunks * group_simds;
+    uint total;
+    uint start = group.before(counts ? votes[group.thread_index] : 0u, total);
+    if (counts) {
+      votes[group.thread_index] = start;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint c = 0; c < chunks; ++c) {
+      uint mine = (equal >> (c * chunk)) & one;
+      uint slot = rank + votes[c * group_simds + group.simd] +
+          simd_prefix_exclusive_sum(popcount(mine));
+      for (; mine != 0 && slot < wanted; ++slot) {
+        sink.put(slot, key, tile.position(number, c * chunk + ctz(mine)));
+        mine &= mine - 1u;
+      }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return total;
+  }
+};
