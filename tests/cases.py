@@ -27,8 +27,9 @@ CPU_ONLY = [mx.float64, mx.complex64]
 # fixture ``engine_in_force`` of conftest.py forces it if a test is parametrised with
 # ``engine``.
 
-# The CPU kernels with one algorithm, wherever that algorithm can be used, or with the
-# instructions of a lesser processor.
+# Two kinds of engines run the CPU kernels. Those in ALGORITHMS use one algorithm
+# wherever it can be used. Those in INSTRUCTIONS use fewer vector instructions than
+# this processor has.
 ALGORITHMS = {
     algorithm.name: algorithm
     for algorithm in hooks.Algorithm
@@ -36,9 +37,9 @@ ALGORITHMS = {
 }
 INSTRUCTIONS = hooks.kernels()[1:]
 
-# The Metal kernels and their host code, run by the emulator: with the kernel that the
-# plan chooses, with one kernel wherever it can be used, and without any kernel, as if
-# none compiled.
+# These engines run the Metal kernels and their host code in the emulator. "metal" uses
+# the kernel that the plan chooses. "metal_missing" has no kernel, as if none compiled.
+# Each of the others uses one kernel wherever it can be used.
 METAL = {
     "metal": None,
     **{f"metal_{kernel.name}": kernel for kernel in hooks.MetalKernel},

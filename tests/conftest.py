@@ -11,7 +11,8 @@ import os
 import hooks
 import mlx.core as mx
 
-# Before any test module makes an array, so that a Mac tests its CPU here, too.
+# This comes before any test module makes an array, so that these tests run on the CPU
+# on a Mac, too.
 mx.set_default_device(mx.cpu)
 
 import numpy as np  # noqa: E402
@@ -31,7 +32,7 @@ for name, profile in PROFILES.items():
         suppress_health_check=[HealthCheck.too_slow],
         **profile,
     )
-# Before cases.py is imported, which reads how many examples the profile has.
+# This comes before the import of cases.py, which reads the profile's max_examples.
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 from cases import ALGORITHMS, GPU, HAS_EMULATOR, INSTRUCTIONS, METAL  # noqa: E402

@@ -8,7 +8,7 @@ def _is_nan(value):
 
 
 def _position(value):
-    """Returns what orders an element that is not NaN."""
+    """Returns the sort key of an element that is not NaN."""
     value = value.item()
     return (value.real, value.imag) if isinstance(value, complex) else value
 

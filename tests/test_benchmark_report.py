@@ -18,7 +18,7 @@ FILES = sorted(page.DATA.glob("*-threads-*.json"))
 
 
 def result(case, stock, **rivals):
-    """What run.py makes of a case that takes 1 us here and ``stock`` us on stock."""
+    """Returns what run.py writes for a case: 1 us here, ``stock`` us in stock MLX."""
     times = {"ours": 1.0, "ours, values": 1.0, "stock idiom": stock, **rivals}
     medians = {name: {"median": us, "p10": us, "p90": us} for name, us in times.items()}
     shown = {"case": str(case), **vars(case), "bytes": 1}

@@ -22,7 +22,7 @@ BASES = [ROOT, ROOT / "python", INSTALLED, INSTALLED / "mlx/include"]
 FOLDERS = (
     r"benchmarks|docs|examples|macos|metal|mlx|overlay|python|tests|tools|upstream"
 )
-# Names files of MLX's tree, which is not here.
+# Pages that name files of MLX's source tree, which is not in this repository.
 OF_ANOTHER_TREE = {ROOT / "docs/upstream.md"}
 
 each_page = pytest.mark.parametrize(
@@ -31,7 +31,7 @@ each_page = pytest.mark.parametrize(
 
 
 def without_fences(text):
-    """doctest would take the closing fence for expected output."""
+    """Blanks the code fences, which doctest would take for expected output."""
     return "\n".join("" if x.startswith("```") else x for x in text.splitlines())
 
 
@@ -65,7 +65,7 @@ def test_examples_of_docstrings(name):
 
 
 def anchors(page):
-    """The names by which GitHub lets a link address the headings of a page."""
+    """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in kept}
@@ -84,14 +84,14 @@ def broken_links(page):
 
 
 def expanded(path):
-    """``a/{b,c}.h`` as the two paths that it stands for."""
+    """Returns the paths that a pattern stands for: a/b.h and a/c.h for a/{b,c}.h."""
     parts = re.split(r"\{([^}]*)\}", path)
     choices = [p.split(",") if i % 2 else [p] for i, p in enumerate(parts)]
     return ["".join(choice) for choice in itertools.product(*choices)]
 
 
 def missing_files(text):
-    """The paths in backticks that are neither in the repository nor installed."""
+    """Returns paths in backticks that are neither in the repository nor installed."""
     paths = re.findall(rf"`((?:{FOLDERS})/[\w./{{}},*-]*)`", text)
     return [
         path
@@ -141,12 +141,12 @@ NAME = r"MLX_[A-Z_]*[A-Z]"
 
 
 def variables_that_are_read():
-    """The names of our variables in C++, Python, CMake and Makefile."""
+    """Returns the names of our variables in C++, Python, CMake and the Makefile."""
     found = set()
     for folder in ("mlx", "overlay", "python", "macos", "tests", "upstream"):
         for file in (ROOT / folder).rglob("*"):
             if file.suffix in (".cpp", ".h", ".py") and file != pathlib.Path(__file__):
-                # Whole strings: other words that begin so are MLX's macros.
+                # Only whole strings count. MLX's macros begin with MLX_, too.
                 found |= set(re.findall(rf'"({NAME})"', file.read_text()))
     for file in ("setup.py", "CMakeLists.txt", "Makefile"):
         text = (ROOT / file).read_text()
@@ -167,7 +167,7 @@ def test_variables_are_in_the_page_of_variables_and_no_others():
 
 
 def test_the_readme_has_the_range_that_was_measured():
-    """The time of stock's topk divided by ours, least and greatest of the table."""
+    """Checks the least and the greatest ratio of stock MLX's time to ours for topk."""
     page = (ROOT / "docs/performance.md").read_text()
     _, _, section = page.partition("### AVX-512")
     table = [

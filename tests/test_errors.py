@@ -91,7 +91,7 @@ def test_arguments_that_are_positional_only_or_keyword_only():
 
 
 def test_nothing_is_evaluated_when_the_op_is_called():
-    """Only its shape is checked: computing this input would take 4 GiB."""
+    """Checks the shape of the result. Computing the input would take 4 GiB."""
     values = mx.topk(mx.zeros((2**15, 2**15)) + 1, 1)
     assert values.shape == (2**15, 1)
 

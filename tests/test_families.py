@@ -10,8 +10,9 @@ from cases import KERNELS, bits, mx_array, numpy_of, values_of
 
 kernels = pytest.mark.parametrize("engine", KERNELS)
 
-# On both sides of: a vector's and half a vector's length, the largest rows of the
-# algorithms lanes and short_row, the sizes of sorting networks, and those of chunks.
+# Sizes just below and just above each of these: the length of a vector and of half a
+# vector, the longest rows that the algorithms lanes and short_row accept, the sizes of
+# sorting networks, and the sizes of chunks.
 SIZES = [1, 2, 7, 8, 9, 16, 17, 32, 33, 64, 65, 255, 256, 257, 513]
 SIZES += [1023, 1024, 1025, 4095, 8193]
 TYPES = [mx.float32, mx.bfloat16, mx.int8, mx.uint32, mx.float64, mx.int64]
@@ -135,7 +136,7 @@ def test_the_first_of_two_zeros_is_best_however_far_apart(dtype, engine):
 @kernels
 @pytest.mark.parametrize("largest", [True, False])
 def test_signalling_nan_is_ordered_as_any_nan(largest, engine):
-    """A vector maximum that returns NaN for one operand would lose the other."""
+    """Some vector maximum instructions return NaN if one operand is signalling NaN."""
     rng = np.random.default_rng(1)
     for n, k in [(160, 8), (1000, 50), (20_000, 100), (20_000, 5000)]:
         bit_patterns = rng.standard_normal(n).astype(np.float32).view(np.uint32)
@@ -149,7 +150,7 @@ def test_signalling_nan_is_ordered_as_any_nan(largest, engine):
 
 @pytest.mark.parametrize("name", ["uint8", "int16", "float16", "float32", "complex64"])
 def test_all_instruction_sets_give_the_same_bits(name):
-    """Unsorted results too, whose order is unspecified but must not vary."""
+    """Compares unsorted results, too: their order is unspecified but must not vary."""
     dtype = getattr(mx, name)
     rng = np.random.default_rng(3)
     for n, k in [(20, 5), (200, 9), (600, 70), (5000, 100), (5000, 2000)]:
@@ -168,7 +169,7 @@ def test_all_instruction_sets_give_the_same_bits(name):
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("rows", [1, 5, 17, 70])
 def test_a_batch_gives_what_its_rows_give(rows, axis):
-    """Also along axis 0, where rows are not contiguous and are copied in tiles."""
+    """Along axis 0 the rows are not contiguous, and the kernel copies them in tiles."""
     rng = np.random.default_rng(rows)
     for n, k in [(12, 3), (100, 20), (700, 30), (3000, 50), (3000, 1500)]:
         a = mx.array(rng.integers(0, 50, (rows, n)).astype(np.float32))

@@ -45,7 +45,7 @@ def stock(wheel):
 
 
 def interpreter(wheel):
-    """The interpreter that the wheel was built with, of the version that it is for."""
+    """Returns the Python that built the wheel. The wheel is for the same version."""
     return (stock(wheel).parent / "python").read_text().strip()
 
 
@@ -69,7 +69,7 @@ def expected_files(wheel):
 
 
 def requirements(message):
-    """The fields of METADATA that must equal stock MLX's, as a set of (field, value).
+    """Returns the (field, value) pairs of METADATA that must equal those of stock MLX.
 
     Spaces are removed and quotes unified, because builders write them differently.
     """
@@ -88,9 +88,10 @@ def in_dist_info(wheel, name):
 
 
 def changed(wheel, folder, **changes):
-    """A copy of the wheel in which files have other bytes, or are missing for None.
+    """Returns a copy of the wheel in which some files have other bytes or are missing.
 
-    changes: {name: bytes}. A name is the last part of a path up to its first dot.
+    ``changes`` maps a file to its new bytes, or to None to leave the file out. The key
+    is the last part of the file's path, up to its first dot.
     """
     copy = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
@@ -105,7 +106,7 @@ def changed(wheel, folder, **changes):
 
 
 def edited(wheel, name, edit):
-    """The bytes of a binary in the wheel after ``edit`` has changed its LIEF object."""
+    """Returns the bytes of a binary of the wheel after ``edit`` changed its object."""
     with zipfile.ZipFile(wheel) as archive:
         fat = lief.MachO.parse(list(archive.read(name)))
     edit(fat.at(0))
@@ -210,7 +211,7 @@ def test_no_path_of_the_machine_that_built_it_is_in_it(wheel):
             assert str(ROOT).encode() not in archive.read(name), name
 
 
-def test_apples_own_binaries_pass_what_ours_must(wheel):
+def test_mlxs_own_binaries_pass_what_ours_must(wheel):
     """MLX's own binaries load on Macs, so a fault in them is an error of the checks."""
     binaries = cross.mlx_binaries(stock(wheel) / "mlx")
     assert len(binaries) == 3

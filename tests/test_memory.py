@@ -36,7 +36,7 @@ MIB = 1 << 20
 LONG = "mx.random.normal((1, {n}))"
 N = 6_000_000
 
-# The array, the op, and the bytes of scratch that it may take.
+# The array, the op, and the bytes of temporary memory that the op may take.
 CASES = {
     "small k": (LONG, "mx.topk(a, 50, return_indices=True)", N // 8),
     "an eighth, in order": (
@@ -68,7 +68,7 @@ CASES = {
 }
 
 
-# Pages of the allocator, and memory that the system counts late.
+# Allows for the allocator's own pages, and for memory that the system counts late.
 TOLERANCE = 2 * MIB
 
 

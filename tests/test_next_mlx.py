@@ -17,7 +17,7 @@ FAILED: CMakeFiles/mlx_topk.dir/mlx/topk_ops.cpp.o
 """
 
 
-def test_the_first_error_of_each_source_file_is_told():
+def test_the_first_error_of_each_source_file_is_reported():
     assert changes.compile_errors(LOG) == [
         ("line 12: 'flatten' was not declared", ["mlx/topk_ops.cpp"]),
         ("line 1: a third one", ["overlay/selection.cpp"]),
@@ -25,7 +25,7 @@ def test_the_first_error_of_each_source_file_is_told():
     ]
 
 
-def test_a_symbol_that_libmlx_lost_is_told_with_all_who_need_it():
+def test_a_symbol_that_libmlx_lost_is_reported_with_all_files_that_need_it():
     needed = {"mlx/b.cpp": {"copy", "sort"}, "mlx/a.cpp": {"copy"}, "mlx/c.cpp": set()}
     assert changes.missing_symbols(needed, {"sort"}) == [
         ("libmlx does not export copy", ["mlx/a.cpp", "mlx/b.cpp"])
@@ -33,7 +33,7 @@ def test_a_symbol_that_libmlx_lost_is_told_with_all_who_need_it():
     assert changes.missing_symbols(needed, {"sort", "copy"}) == []
 
 
-def test_nanobind_of_another_version_or_domain_is_told():
+def test_nanobind_of_another_version_or_domain_is_reported():
     ours = b"..\0mlx\0..\0nanobind_system_libstdcpp_gxx_abi_1xxx_a1_v22\0"
     older = ours.replace(b"_a1_v22", b"_v19")
     other = ours.replace(b"\0mlx\0", b"\0other\0")
@@ -52,7 +52,7 @@ def sort(a): ...
 """
 
 
-def test_a_stub_that_ours_replaces_and_that_changed_is_told():
+def test_a_stub_that_ours_replaces_and_that_changed_is_reported():
     additions = "def topk(a, k, largest): ...\ndef top_k(a, k): ...\n"
     same = OLD_STUBS.replace("The largest", "The greatest").replace(
         "sort(a)", "sort(b)"
@@ -65,7 +65,7 @@ def test_a_stub_that_ours_replaces_and_that_changed_is_told():
     assert gone == [(f"topk in {changes.STUBS}: gone", [changes.ADDITIONS])]
 
 
-def test_a_function_that_we_use_and_that_changed_is_told():
+def test_a_function_that_we_use_and_that_changed_is_reported():
     sources = {
         "python/mlx/_overlay/transforms.py": "stock.grad(fun); stock.vmap",
         "python/mlx/nn/routing/layers.py": "mx.sort(a) + mx.expand; a.max()",
@@ -95,7 +95,7 @@ def test_a_function_that_we_use_and_that_changed_is_told():
     ]
 
 
-def test_failed_tests_are_told_by_name():
+def test_failed_tests_are_reported_by_name():
     log = "FAILED tests/test_a.py::test_x[1-2] - assert 1 == 2\nERROR tests/test_b.py\n"
     assert changes.failed_tests(log) == [
         ("test_x[1-2]: assert 1 == 2", ["tests/test_a.py"]),

@@ -1,4 +1,4 @@
-"""The source distribution: complete, and a wheel from it is like one from here."""
+"""The source distribution is complete, and so is the wheel that is built from it."""
 
 import os
 import pathlib

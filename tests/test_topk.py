@@ -179,7 +179,7 @@ def test_long_rows(n, kind):
 
 
 def partitions_stably(engine, dtype):
-    """Returns whether a kernel of the fork partitions; MLX's own promises less."""
+    """Returns whether a kernel of ours partitions. MLX's own kernels promise less."""
     on_metal = engine in METAL or (engine == GPU and mx.metal.is_available())
     if on_metal:
         return engine != "metal_missing" and dtype not in CPU_ONLY
