@@ -33,18 +33,19 @@ def library_of(cuda):
     return str(distribution.locate_file(file))
 
 
-def all_kernels():
-    return metal_kernels.library().kernels
-
-
-def some_kernels():
-    """One kernel of each template, with 32-bit keys and with 64-bit keys."""
-    first = {}
-    for name in all_kernels():
+def kernels_by_template():
+    """The names of all kernels by template and order, such as order_float32."""
+    kernels = {}
+    for name in metal_kernels.library().kernels:
         template, order, *_ = metal_kernels.instantiation(name).split(", ")
-        if order in ("order_float32", "order_int64"):
-            first.setdefault((template, order), name)
-    return list(first.values())
+        kernels.setdefault((template, order), []).append(name)
+    return kernels
+
+
+def one_of_each(*orders):
+    """The first kernel of each template with each of the orders; all if none given."""
+    kernels = kernels_by_template()
+    return [kernels[key][0] for key in kernels if not orders or key[1] in orders]
 
 
 def compile_all(library, cuda, architecture, names, answers):
@@ -87,13 +88,22 @@ def check_all(cuda, architecture, names):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("cuda", COMPILERS)
 def test_each_template_compiles_without_warnings(cuda, architecture):
-    check_all(cuda, architecture, some_kernels())
+    """With 32-bit keys and with 64-bit keys."""
+    check_all(cuda, architecture, one_of_each("order_float32", "order_int64"))
 
 
 @linux
-@pytest.mark.parametrize("part", range(4))
-def test_every_kernel_compiles_without_warnings(part):
-    check_all("13", "sm_90", all_kernels()[part::4])
+@pytest.mark.parametrize("part", range(3))
+def test_each_type_compiles_without_warnings(part):
+    check_all("13", "sm_90", one_of_each()[part::3])
+
+
+@linux
+@pytest.mark.parametrize("part", range(2))
+def test_each_shape_compiles_without_warnings(part):
+    kernels = kernels_by_template()
+    names = [n for key in kernels if key[1] == "order_float32" for n in kernels[key]]
+    check_all("13", "sm_90", names[part::2])
 
 
 def compile_wrongly(library, answers):
