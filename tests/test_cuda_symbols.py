@@ -9,6 +9,7 @@ into build/cuda-12 and build/cuda-13, and this is left out without them.
 import pathlib
 import subprocess
 
+import mlx.core as mx
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,9 +28,7 @@ def symbols(library, *options):
 @pytest.fixture(scope="module")
 def needed():
     """What libmlx_topk takes from libmlx: names by kind, "U" strong and "w" weak."""
-    import mlx
-
-    library = pathlib.Path(next(iter(mlx.__path__)), "lib", "libmlx_topk.so")
+    library = pathlib.Path(mx.__file__).parent / "lib" / "libmlx_topk.so"
     found = {"U": set(), "w": set()}
     for kind, name in symbols(library, "--undefined-only"):
         name = name.split("@")[0]
