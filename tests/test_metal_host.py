@@ -26,7 +26,6 @@ from metal_kernels import (
 SELFTEST = [sys.executable, str(ROOT / "tests" / "emulated_selftest.py")]
 DTYPES = ["--dtypes", "float32", "int64"]
 K = hooks.MetalKernel
-KERNELS = list(K)
 
 
 # ---- counts of work ------------------------------------------------------------
@@ -186,7 +185,7 @@ def test_the_kernels_pass_the_front_end_check():
 
 def test_engines_run_on_the_emulator():
     assert set(METAL) == {"metal", "metal_missing"} | {
-        f"metal_{kernel.name}" for kernel in KERNELS
+        f"metal_{kernel.name}" for kernel in K
     }
 
 
