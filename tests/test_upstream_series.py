@@ -1,6 +1,7 @@
 """The series of changes to MLX's tree: sizes, copies, anchors, and its Metal kernel."""
 
 import functools
+import os
 import pathlib
 import re
 import struct
@@ -61,6 +62,19 @@ def test_includes_are_there_when_they_are_needed(series):
         for path, text in capability.texts():
             included = set(re.findall(r'^#include "([^"]+)"', text, re.MULTILINE))
             assert included & ours <= have, path
+
+
+def test_inserted_lists_of_sources_name_files_that_are_there(series):
+    have = set()
+    for capability in series.values():
+        have |= set(capability.files)
+        for edit in capability.edits:
+            if edit.file.endswith("CMakeLists.txt"):
+                folder = os.path.dirname(edit.file)
+                for name in re.findall(r"[\w./{}$]+\.cpp", edit.text):
+                    name = name.removeprefix("${CMAKE_CURRENT_SOURCE_DIR}/")
+                    path = os.path.normpath(os.path.join(folder, name))
+                    assert path in have, f"{capability.name}: {path}"
 
 
 def test_anchors_in_the_headers_of_the_installed_wheel(series):
