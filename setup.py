@@ -4,6 +4,7 @@ MLX's files come from the installed build requirement ``mlx``, of exactly the
 version in python/mlx/_version.py. None of them is in this repository.
 
 Environment variables that change the build:
+    MLX_TOPK_BUILD_TYPE: CMake's build type, Release if it is not set.
     MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
     MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux. Its value is an interpreter of
         the Python version to build for.
@@ -163,7 +164,7 @@ class Build(build_ext):
 
     def cmake_options(self, build):
         options = {
-            "CMAKE_BUILD_TYPE": "Release",
+            "CMAKE_BUILD_TYPE": os.environ.get("MLX_TOPK_BUILD_TYPE", "Release"),
             # The Makefile turns the tests on in the same folder.
             "MLX_TOPK_TESTS": "OFF",
             "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
