@@ -5,7 +5,7 @@
 # make referees  compare with torch, jax and onnxruntime
 # make clients use unchanged mlx-lm: train its model types, fine-tune a mixture
 # make sanitize  run tests under the address, undefined-behaviour and thread sanitizers
-# make route   compare nine ways of training a router, in under two minutes
+# make route   compare nine ways of training a router; takes under two minutes
 # make bench   measure against stock MLX, torch and NumPy; writes docs/data and
 #              docs/performance.md. The machine must be idle
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
@@ -29,8 +29,8 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 
 UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
 
-# Where setup.py builds the wheel. The C++ tests are added there, so that they share
-# what is compiled already; build/tests is a link to it.
+# The folder in which setup.py builds the wheel. The C++ tests are built in the same
+# folder, to use what is compiled already. build/tests is a link to the folder.
 WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
   'import sys; print(sys.implementation.cache_tag)')
 
@@ -44,7 +44,7 @@ ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 # Cross-building the macOS wheel works on Linux only.
 MACOS_WHEEL := $(MACOS)/.wheel
-# MLX's CUDA back ends, whose symbols a test compares, and CUDA's compilers.
+# MLX's CUDA back ends, in which a test looks up symbols, and CUDA's compilers.
 CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
 
@@ -91,7 +91,7 @@ hooks: $(VENV)/.installed
 referees: $(VENV)/.installed $(VENV)/.referees
 	$(PYTEST) tests/referees
 
-# mlx-lm needs transformers, which has 200 MB, so this is not part of make test.
+# mlx-lm needs transformers, which takes 200 MB, so this is not part of make test.
 clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
 	$(BIN)/python -m pytest tests/clients
 	$(BIN)/python examples/finetune_moe.py

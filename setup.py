@@ -41,7 +41,7 @@ if macos:
 
 
 def upstream_distribution():
-    """Returns the installed package ``mlx``, or exits if no right one is there."""
+    """Returns the installed package ``mlx``, or exits if there is none that fits."""
     wanted = version["UPSTREAM"]
     # The repository may hold the metadata of an earlier build of the fork.
     path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
@@ -165,7 +165,7 @@ class Build(build_ext):
     def cmake_options(self, build):
         options = {
             "CMAKE_BUILD_TYPE": os.environ.get("MLX_TOPK_BUILD_TYPE", "Release"),
-            # The Makefile turns the tests on in the same folder.
+            # Given each time, because the Makefile sets it to ON in the same folder.
             "MLX_TOPK_TESTS": "OFF",
             "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),

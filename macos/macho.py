@@ -14,8 +14,8 @@ LIBCXX = "/usr/lib/libc++.1.dylib"
 LIBOBJC = "/usr/lib/libobjc.A.dylib"
 LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
 
-# In place of a library's name in Binary.imports. ANYWHERE: the loader searches all
-# loaded files for the symbol (flat lookup). COALESCED: several files may define the
+# Binary.imports has these in place of a library's name. ANYWHERE: the loader searches
+# all loaded files for the symbol (flat lookup). COALESCED: several files may define the
 # symbol, and the loader picks one definition for all (weak binding).
 ANYWHERE, COALESCED = "anywhere", "coalesced"
 

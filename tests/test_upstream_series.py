@@ -64,17 +64,21 @@ def test_includes_are_there_when_they_are_needed(series):
             assert included & ours <= have, path
 
 
-def test_inserted_lists_of_sources_name_files_that_are_there(series):
-    have = set()
+def test_inserted_lists_of_sources_have_exactly_the_files_that_are_there(series):
+    """Each prefix of the series has what its lists name, and names all that it has."""
+    have, named = set(), set()
     for capability in series.values():
-        have |= set(capability.files)
+        have |= {name for name in capability.files if name.endswith((".cpp", ".h"))}
         for edit in capability.edits:
             if edit.file.endswith("CMakeLists.txt"):
                 folder = os.path.dirname(edit.file)
-                for name in re.findall(r"[\w./{}$]+\.cpp", edit.text):
-                    name = name.removeprefix("${CMAKE_CURRENT_SOURCE_DIR}/")
-                    path = os.path.normpath(os.path.join(folder, name))
-                    assert path in have, f"{capability.name}: {path}"
+                text = edit.text.replace("${CMAKE_CURRENT_SOURCE_DIR}/", "")
+                for name in re.findall(r"[\w./-]+\.(?:cpp|h)\b", text):
+                    named.add(os.path.normpath(os.path.join(folder, name)))
+        assert named <= have, capability.name
+        kernels = "mlx/backend/metal/kernels/topk/"
+        for name in have - named:
+            assert name.endswith(".h") and not name.startswith(kernels), name
 
 
 def test_anchors_in_the_headers_of_the_installed_wheel(series):

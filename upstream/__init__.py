@@ -1,1 +1,1 @@
-"""The same work as edits to a checkout of MLX, which is not in this repository."""
+"""Puts this project's work into a checkout of MLX. See docs/upstream.md."""

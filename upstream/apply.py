@@ -1,8 +1,8 @@
 """python -m upstream.apply PATH [--check] [--only CAPABILITY] [--undo]
 python -m upstream.apply --sizes
 
-Edits a clean checkout of MLX, so that ``git diff`` there is the change. It makes all
-edits or none: if an anchor is missing or ambiguous it names it and changes nothing.
+Edits a clean checkout of MLX. ``git diff`` in the checkout then shows the edits. Makes
+all edits or none: if anchors are missing or ambiguous, names them and changes nothing.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from upstream.edits import EditError, made
 
 
 class Tree:
-    """A git checkout: its files at HEAD, and its files now."""
+    """A git checkout: its files in the commit HEAD, and its files as they are now."""
 
     def __init__(self, path):
         self.path = Path(path).resolve()
@@ -84,10 +84,11 @@ def touched(capabilities):
 
 
 def version_of(file, content, capabilities):
-    """Returns the number of the capability that ``content`` of our ``file`` is from.
+    """Returns the number of the capability that gave ``file`` this ``content``.
 
-    Later capabilities may have edited the file. -1 means that it is not there, and None
-    that it is not ours.
+    Finds it even if later capabilities have edited the file. Returns -1 if the file
+    does not exist (``content`` is None), and None if no capability gave it this
+    content.
     """
     if content is None:
         return -1
@@ -120,7 +121,7 @@ def edited(names, capabilities, base):
         for file, content in capabilities[name].files.items():
             version = version_of(file, base[file], capabilities)
             if version is None:
-                problems.append(f"{file} is there already, and is another.")
+                problems.append(f"{file} is there already, with other content.")
             elif version < number:
                 contents[file] = content
         for edit in capabilities[name].edits:
@@ -136,7 +137,10 @@ def edited(names, capabilities, base):
 
 
 def subsets(capabilities):
-    """Yields every set of capabilities that has what it needs, the smallest first."""
+    """Yields every set of capabilities that contains all that its members need.
+
+    The smallest come first.
+    """
     for size in range(len(capabilities) + 1):
         for names in itertools.combinations(capabilities, size):
             if manifest.with_needs(names, capabilities) == list(names):
@@ -162,7 +166,10 @@ def applied(tree, capabilities, base):
 
 
 def run(path, only=(), undo=False, check=False, capabilities=None):
-    """Returns lines that say what it did. Raises EditError, with nothing changed."""
+    """Edits the checkout and returns a line for each capability that is there or gone.
+
+    If it raises EditError, it has changed nothing.
+    """
     capabilities = capabilities or manifest.read()
     tree = Tree(path)
     base = {file: tree.at_head(file) for file in touched(capabilities)}
@@ -212,7 +219,7 @@ def main(arguments=None):
         choices=list(capabilities),
         default=[],
         metavar="CAPABILITY",
-        help=f"with what it needs: {', '.join(capabilities)}",
+        help=f"only this and what it needs, one of: {', '.join(capabilities)}",
     )
     options = parser.parse_args(arguments)
     if options.sizes:
@@ -227,7 +234,7 @@ def main(arguments=None):
     except EditError as problem:
         print(problem, "Nothing was changed.", sep="\n", file=sys.stderr)
         return 1
-    print("\n".join(lines) or "Nothing of this is in the tree.")
+    print("\n".join(lines) or "No capability is in the tree.")
     return 0
 
 

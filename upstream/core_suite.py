@@ -1,10 +1,10 @@
-"""MLX's own Python tests on the fork's wheel and on the stock wheel of its version.
+"""Runs MLX's own Python tests on the fork's wheel and on the stock wheel of MLX.
 
-    python -m upstream.core_suite path/to/mlx/python/tests
+    make core-suite MLX_TESTS=path/to/mlx/python/tests
 
-The tests are somebody's checkout's. Two clean environments, a process for each file,
-and then what differs: the exit status says whether anything is worse on the fork that
-core_suite_known.json does not give a reason for.
+The tests are those of a checkout of MLX. Each wheel gets a new environment, and each
+file of tests a process. Prints the tests whose outcomes differ. The exit status is 1 if
+a test is worse on the fork and core_suite_known.json has no reason for it.
 """
 
 import argparse
@@ -23,11 +23,11 @@ GOOD = ("passed", "skipped", "expected failure")
 FILE_TIMEOUT = 1200
 
 
-# ---- one file, in the environment that it is for --------------------------------
+# ---- the process that runs one file ----------------------------------------------
 
 
 class Outcomes(unittest.TestResult):
-    """What became of each test by its id; the worst of its subtests."""
+    """Records the outcome of each test by its id. A failed subtest fails its test."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +68,10 @@ def run_file(directory, name, output):
 
 
 def environment(name, requirement, version):
-    """A new virtual environment with nothing but ``requirement`` and NumPy."""
+    """Creates a virtual environment with nothing but ``requirement`` and NumPy.
+
+    Returns its Python interpreter. Exits if ``mlx`` in it does not have ``version``.
+    """
     path = ROOT / "build" / "core-suite" / name
     subprocess.run([sys.executable, "-m", "venv", "--clear", path], check=True)
     python = path / "bin" / "python"
@@ -82,7 +85,10 @@ def environment(name, requirement, version):
 
 
 def outcomes_of(python, tests, name, pattern="test*.py"):
-    """By test id. A file that does not come back has one outcome, by its name."""
+    """Returns the outcomes of the tests in all files, by test id.
+
+    If the process of a file crashes or takes too long, the file's name has the outcome.
+    """
     found = {}
     output = python.parents[1] / "outcomes.json"
     for file in sorted(tests.glob(pattern)):
@@ -114,7 +120,10 @@ def outcomes_of(python, tests, name, pattern="test*.py"):
 
 
 def compared(stock, fork, known):
-    """Lines about what differs, and the tests that are worse without a reason."""
+    """Returns lines about outcomes that differ, and a list of tests.
+
+    The tests are those that are worse on the fork without a reason in ``known``.
+    """
     lines, worse = [], []
     for test in sorted(stock.keys() | fork.keys()):
         before, after = stock.get(test, "missing"), fork.get(test, "missing")
@@ -128,11 +137,14 @@ def compared(stock, fork, known):
 
 
 def unsteady(worse, run):
-    """Those that are well when ``run`` runs their files again, with that reason."""
+    """Runs the files of the tests in ``worse`` again, with ``run``.
+
+    Returns a reason for each of these tests that does not fail this time.
+    """
     again = {}
     for module in sorted({test.partition(".")[0] for test in worse}):
         again |= run(f"{module}.py")
-    reason = "unsteady: well when its file was run again"
+    reason = "unsteady: did not fail when its file was run again"
     return {test: reason for test in worse if again.get(test) in GOOD}
 
 
@@ -143,7 +155,7 @@ def report(stock, fork, known):
         print(f"{name}: {len(outcomes)} tests: {words}")
     lines, worse = compared(stock, fork, known)
     print(*(lines or ["Nothing differs."]), sep="\n")
-    print(f"{len(worse)} worse without a reason.")
+    print(f"{len(worse)} tests are worse without a known reason.")
     return 1 if worse or not stock else 0
 
 
@@ -152,13 +164,20 @@ def main():
         return run_file(*sys.argv[2:])
     parser = argparse.ArgumentParser(prog="upstream.core_suite")
     parser.add_argument("tests", type=Path, help="python/tests of a checkout of MLX")
-    parser.add_argument("--wheel", type=Path, required=True, help="the fork's")
-    parser.add_argument("--stock", required=True, help="the version it stands in for")
-    parser.add_argument("--extra", default="", help="of both, as in [cpu]")
+    parser.add_argument(
+        "--wheel", type=Path, required=True, help="the wheel of the fork"
+    )
+    parser.add_argument(
+        "--stock", required=True, help="the version of MLX to compare with"
+    )
+    parser.add_argument(
+        "--extra", default="", help="the extra to install both with, such as [cpu]"
+    )
     options = parser.parse_args()
     if not list(options.tests.glob("test*.py")):
         parser.error(f"There are no tests in {options.tests}.")
-    # pip would take the fork, which is 0.32.4 and more, for ==.
+    # With == pip would accept the fork, too, because its version 0.32.4+topk.1 matches
+    # ==0.32.4.
     requirement = f"mlx{options.extra}==={options.stock}"
     stock = environment("stock", requirement, options.stock)
     wheel = options.wheel.resolve()
@@ -169,7 +188,7 @@ def main():
         both = pool.map(outcomes_of, (stock, fork), (tests, tests), ("stock", "fork"))
     before, after = both
     known = json.loads(KNOWN.read_text())
-    # Some of MLX's tests draw numbers without a seed.
+    # Some of MLX's tests draw numbers without a seed and fail now and then.
     known |= unsteady(
         compared(before, after, known)[1],
         lambda file: outcomes_of(fork, tests, "fork again", file),

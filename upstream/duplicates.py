@@ -1,7 +1,7 @@
 """Finds passages that are in upstream/ and elsewhere in the repository too.
 
 A passage is six equal lines in a row. Blank lines, includes, licence lines and lines
-without a word are passed over.
+without a word are ignored.
 """
 
 import re
@@ -34,7 +34,7 @@ def passages(path):
 
 
 def found(root):
-    """Returns a line for each file of upstream/ and passage of it elsewhere."""
+    """Returns a line for each passage outside upstream/ that is in upstream/ too."""
     ours, theirs = {}, []
     for path in files_of(root):
         name = path.relative_to(root)

@@ -37,7 +37,7 @@ class Edit:
 
 
 def made(content, edit):
-    """Returns ``content`` with ``edit`` made, once however often it is asked for."""
+    """Returns ``content`` with ``edit`` made. Changes nothing if it is made already."""
     lines = content.splitlines(keepends=True)
     new = edit.text.splitlines(keepends=True)
     inserts = edit.kind in ("before", "after")
@@ -63,7 +63,10 @@ def insert(lines, number, new, kind):
 
 
 def lines_with(lines, edit):
-    """Returns the numbers of the anchor's lines, without those of the edit's text."""
+    """Returns the numbers of the lines that contain the anchor.
+
+    Lines that this edit inserted earlier do not count.
+    """
     anchor = edit.anchor
     left = r"(?<!\w)" if re.match(r"\w", anchor) else ""
     right = r"(?!\w)" if re.search(r"\w$", anchor) else ""
@@ -75,7 +78,7 @@ def lines_with(lines, edit):
         found = without_ours(lines, found, new, ours)
     if len(found) != edit.times:
         what = "is missing" if not found else f"is there {len(found)} times"
-        raise EditError(f"{edit.place} {what}, and should be {edit.times} time(s).")
+        raise EditError(f"{edit.place} {what}, expected {edit.times} time(s).")
     return found
 
 
@@ -91,19 +94,19 @@ def without_ours(lines, found, new, ours):
 
 # ---- where a C++ statement or definition begins and ends -------------------------
 
-# A comment, a literal, or one character that counts.
+# A comment, a literal, or a character that opens or ends a group or a statement.
 TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(?P<d>\w*)\(.*?\)(?P=d)"|"(?:\\.|[^"\\\n])*"'
     r"|'(?:\\.|[^'\\\n])+'|[(){};]",
     re.DOTALL,
 )
 
-# What a line that is not continued on the next one looks like.
+# A line after which a new statement begins.
 COMPLETE = re.compile(r"\s*$|\s*(//|/?\*|#|case\b)|.*[;{}:]\s*$")
 
 
 def extent(lines, number, edit):
-    """Returns the range of lines that the edit's text takes the place of."""
+    """Returns the first line that the edit replaces, and the one after the last."""
     if lines[number].startswith("#"):
         return number, number + 1
     if edit.kind == "definition":
@@ -124,7 +127,7 @@ def extent(lines, number, edit):
                     break
                 first, last = opened, token.start()
             return number + lines_of(text, first), number + lines_to(text, last)
-    raise EditError(f"{edit.place} has no end.")
+    raise EditError(f"{edit.place}: the code at the anchor has no end.")
 
 
 def lines_of(text, offset):
@@ -133,6 +136,9 @@ def lines_of(text, offset):
 
 
 def lines_to(text, offset):
-    """As ``lines_of``, but a line with nothing before ``offset`` is left out."""
+    """Returns how many lines of ``text`` begin before ``offset``.
+
+    The line of ``offset`` does not count if only blanks come before ``offset`` in it.
+    """
     before = text[:offset].splitlines(keepends=True)
     return len(before) - (not before[-1].strip() and not before[-1].endswith("\n"))

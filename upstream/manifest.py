@@ -32,7 +32,7 @@ class Capability:
     edits: tuple
 
     def sizes(self):
-        """Returns how many lines it adds that are not tests, and that are."""
+        """Returns how many lines the capability adds outside tests, and to tests."""
         added = {False: 0, True: 0}
         for path, text in self.texts():
             is_test = path.startswith(("tests/", "python/tests/"))
@@ -53,7 +53,9 @@ def read_edits(path, file):
     for place, text in zip(parts[::2], parts[1::2], strict=True):
         match = HEAD.fullmatch(place)
         if not match:
-            raise EditError(f"{path}: {place.strip()!r} is no place.")
+            raise EditError(
+                f"{path}: {place.strip()!r} does not say where the text goes."
+            )
         kind, times, anchor = match.groups()
         yield Edit(file, anchor, kind, text, int(times or 1))
 
@@ -82,7 +84,9 @@ def read_capability(directory, root):
     files = {name: (root / name).read_text() for name in copies}
     for name, path in files_under(directory / "files").items():
         if name in files:
-            raise EditError(f"{directory.name}: {name} is a copy and a file.")
+            raise EditError(
+                f"{directory.name}: {name} is both a copy and a file in files/."
+            )
         files[name] = path.read_text()
     edits = []
     for name, path in files_under(directory / "edits").items():
@@ -99,7 +103,9 @@ def read(directory=SERIES, root=ROOT):
     for path in sorted(directory.iterdir()):
         capability = read_capability(path, root)
         if not set(capability.needs) <= capabilities.keys():
-            raise EditError(f"{path.name}: needs what does not come before it.")
+            raise EditError(
+                f"{path.name} needs a capability that does not come before it."
+            )
         for edit in capability.edits:
             place = (edit.file, edit.anchor, edit.kind)
             if place in places:

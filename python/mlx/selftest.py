@@ -20,8 +20,8 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-# Sizes of rows. They lie just below and just above the sizes at which the plan takes
-# another kernel, and those at which a loop of a kernel takes another turn.
+# Sizes of rows. They lie just below and just above the sizes at which the plan changes
+# to another kernel, and at which a loop of a kernel runs once more.
 SIZES = [1, 2, 31, 33, 160, 256, 1000, 1024, 1025, 2049, 8192, 8193, 50000]
 KERNELS = ("in_registers", "bound", "bound_split", "resident", "split")
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
@@ -52,7 +52,7 @@ def force_kernel(kernel):
 
 @dataclasses.dataclass
 class Device:
-    """The device under test. ``stream`` is evaluated in the context ``active()``."""
+    """The device under test. Ops on ``stream`` run in the context ``active()``."""
 
     stream: object
     active: object = contextlib.nullcontext
@@ -126,7 +126,7 @@ def check_partition(device, a, kth):
         values = mx.partition(a, kth, stream=device.stream)
         mx.eval(indices, values)
     with mx.stream(mx.cpu):
-        # take_along_axis would read memory outside the array.
+        # With such an index take_along_axis would read memory outside the array.
         if indices.size and mx.max(indices).item() >= a.shape[-1]:
             return False
         order = mx.argsort(a)
@@ -265,7 +265,10 @@ def median_time(call, seconds=0.5):
 
 def bench(stream):
     """Measures topk against a sort, both returning values and indices."""
-    print("\nMedian times in microseconds. Both return values and indices, best first.")
+    print(
+        "\nMedian times in microseconds. The kernel and the sort both return values "
+        "and indices, best first."
+    )
     print(f"{'rows x n, k':36} {'kernel':>10} {'sort':>10} {'ratio':>7}")
     for rows, n, k, dtype in BENCH:
         with mx.stream(stream):

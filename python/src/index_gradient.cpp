@@ -23,7 +23,7 @@ using IndexGradientContext =
     ScopeContext<mx::IndexGradientScope, mx::IndexGradient>;
 
 void init_default(nb::module_& m) {
-  // Throws, and so makes the import fail, if the variable's value is no mode.
+  // Makes the import fail if the environment variable does not name a mode.
   if (auto mode = initial_index_gradient()) {
     mx::set_default_index_gradient(mx::to_index_gradient(*mode));
   }
@@ -35,10 +35,10 @@ void init_default(nb::module_& m) {
       nb::sig(
           "def default_index_gradient() -> Literal['stop', 'zero', 'error']"),
       R"pbdoc(
-        What a gradient through an index means in this process.
+        The index gradient mode that is the default in this process.
 
-        Starts as what the environment variable ``MLX_INDEX_GRADIENT`` said
-        when ``mlx.core`` was imported, or ``"stop"``.
+        Until the mode is set, it is the value that the environment variable
+        ``MLX_INDEX_GRADIENT`` had when ``mlx.core`` was imported, or ``"stop"``.
 
         Returns:
             str: ``"stop"``, ``"zero"`` or ``"error"``.
@@ -54,7 +54,7 @@ void init_default(nb::module_& m) {
       nb::sig(
           "def set_default_index_gradient(mode: Literal['stop', 'zero', 'error']) -> None"),
       R"pbdoc(
-        Set what a gradient through an index means in this process.
+        Set the index gradient mode that is the default in this process.
 
         Affects every thread that is not inside :func:`index_gradient`.
 
@@ -72,7 +72,8 @@ void init_context(nb::module_& m) {
       m,
       "index_gradient",
       R"pbdoc(
-        A context manager that decides what a gradient through an index means.
+        A context manager that sets how transforms treat the indices that ops
+        such as :func:`argsort` return.
 
 )pbdoc" INDEX_GRADIENT_READERS R"pbdoc(
         * ``"stop"``, the default: indices are constants to every transform.

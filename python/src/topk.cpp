@@ -195,7 +195,7 @@ void define_top_k(nb::module_& m) {
 
         Raises:
             ValueError: If ``k`` is negative or exceeds the size of the axis, or
-              ``mode`` is neither.
+              ``mode`` is neither ``"largest"`` nor ``"smallest"``.
             TypeError: If ``k`` is not an integer or ``axis`` is ``None``.
             )pbdoc" TOPK_AXIS_ERROR R"pbdoc(: If there is no such axis.
       )pbdoc");

@@ -30,7 +30,7 @@ def exporter(file, fun, *, shapeless=False, metadata=None):
 
 
 def _portable(fun, shapeless):
-    """Returns ``fun``, whose selections are traced to stock MLX's primitives."""
+    """Wraps ``fun`` so that its selections are traced as stock MLX's primitives."""
 
     @functools.wraps(fun)
     def traced(*args, **kwargs):

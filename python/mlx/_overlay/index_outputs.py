@@ -1,4 +1,4 @@
-"""``checkpoint`` and ``custom_function``, which treat indices among the outputs.
+"""``checkpoint`` and ``custom_function`` for functions that return indices.
 
 MLX makes one primitive of a checkpointed or custom function, and takes all outputs of
 a primitive to depend on its input, indices too. Therefore the wrapped function returns

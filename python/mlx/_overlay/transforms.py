@@ -1,4 +1,4 @@
-"""Gradients whose error names the op that made the index.
+"""``grad``, ``vjp`` and the like, with an error that names the op of an index.
 
 A gather refuses to differentiate through its indices without saying where they came
 from. In the mode ``error`` the ops that return indices record their names, and the

@@ -105,10 +105,10 @@ def update_expert_bias(
         b_i \leftarrow b_i + u \, \mathrm{sign}(\bar c - c_i)
 
     :math:`c_i` is the number of times that expert ``i`` was chosen, and
-    :math:`\bar c` is the mean of that over the experts. A router chooses by score
-    plus bias but weighs by the score alone, so the bias changes no gradient. Source:
-    Wang et al., 2024 (arXiv 2408.15664). Cost: one comparison for each choice and
-    expert.
+    :math:`\bar c` is the mean of :math:`c_i` over the experts. A router chooses by
+    score plus bias but weighs by the score alone, so the bias changes no gradient.
+    Source: Wang et al., 2024 (arXiv 2408.15664). Cost: one comparison for each choice
+    and expert.
 
     Args:
         bias (array): Shape ``(E,)``, floating.

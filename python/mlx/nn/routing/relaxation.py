@@ -114,7 +114,8 @@ def _relaxed_along(x, k, tau, kind, axis):
 def _relaxed(k: int, tau: float, kind: str):
     """Returns a function of rows with the outputs ``p``, ``1 - p`` and ``f / sum f``.
 
-    The derivatives of these three need only the three themselves:
+    With ``z = (x - b) / tau``, the derivatives of these three need only the three
+    themselves:
 
     - ``dz = (dx - <f / sum f, dx>) / tau`` and ``dp = f dz``;
     - ``f / sum f`` is the softmax of ``log f``, and ``d log f = (log f)' dz``.

@@ -46,9 +46,9 @@ class TopKRouter(WithState):
     r"""Chooses ``k`` of ``num_experts`` experts for each input, and weighs them.
 
     The logits are a linear function of the input. :func:`mx.topk` chooses, so the
-    lower index wins among equal experts. ``weight`` gets the exact gradient of the
-    weights that the chosen experts are given, and none through the choice; see
-    :func:`dense_router` and :func:`soft_topk` for estimators of the latter.
+    lower index wins among equal experts. The parameter ``weight`` gets the exact
+    gradient through the weights of the chosen experts, and none through the choice.
+    :func:`dense_router` and :func:`soft_topk` estimate a gradient for the choice.
 
     With ``renormalize`` the weights are the chosen scores divided by their sum. For
     softmax scores that is the softmax of the chosen logits, as in Mixtral and Qwen.

@@ -8,8 +8,8 @@ using namespace mlx::core;
 
 namespace {
 
-// A function that is homogeneous of degree one is the product of its input
-// and its gradient, wherever elements tie.
+// Returns whether f(a) is the inner product of `a` and the gradient of f at
+// `a`. Euler's identity says so, also where elements tie.
 bool euler_holds(
     const std::function<array(const array&)>& select,
     const array& a) {
@@ -20,7 +20,7 @@ bool euler_holds(
   return array_equal(sum(multiply(a, grad(f)(a))), f(a)).item<bool>();
 }
 
-// Few values, so that most elements tie.
+// Has 5 different values, so that most elements tie.
 array with_ties() {
   return astype(
       remainder(multiply(arange(512), array(7919)), array(5)), float32);
@@ -54,7 +54,7 @@ TEST_CASE("test gradients of topk go to chosen elements") {
 }
 
 TEST_CASE("test tangents of partition move with the elements") {
-  // The tangent of the identity on the values is the values.
+  // The tangent of the input is the input itself.
   auto f = [](const array& a) { return partition(a, 200); };
   auto a = with_ties();
   auto [out, tangent] = jvp(f, a, a);

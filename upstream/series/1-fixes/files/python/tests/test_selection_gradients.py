@@ -7,7 +7,7 @@ import numpy as np
 
 class TestSelectionGradients(mlx_tests.MLXTestCase):
     def check_euler(self, select, a):
-        """A function of degree one is the product of input and gradient."""
+        """Asserts that ``f(a)`` is the inner product of ``a`` and its gradient."""
 
         def f(x):
             y = select(x)
@@ -32,13 +32,13 @@ class TestSelectionGradients(mlx_tests.MLXTestCase):
             for k in (1, 3, shape[-1] // 2):
                 self.check_euler(lambda x, k=k: mx.topk(x, k), a)
 
-    def test_topk_goes_to_the_chosen_value(self):
+    def test_the_gradient_of_topk_goes_to_the_chosen_value(self):
         a = mx.array([0.0, 0.0, 1.0, 0.0])
         grad = mx.grad(lambda x: mx.topk(x, 3).square().sum())(a)
         self.assertEqual(grad.tolist(), [0, 0, 2, 0])
 
     def test_half_precision(self):
-        # The share of the greatest elements is theirs, whichever of them.
+        # More than 50 elements of each row are 3, the greatest. Any 50 may be chosen.
         a = self.with_ties((8, 4096), mx.bfloat16)
         grad = mx.grad(lambda x: mx.topk(x, 50).sum())(a)
         self.assertEqual(mx.sum(grad, -1).tolist(), [50] * 8)

@@ -14,7 +14,7 @@ void define(nanobind::module_& m, const char* name, Arguments&&... arguments) {
   m.def(name, std::forward<Arguments>(arguments)...);
 }
 
-// Returns a pointer to the name of the mode, or null.
+// Returns a pointer to the value of MLX_INDEX_GRADIENT. Null if it is not set.
 inline auto initial_index_gradient() {
   static const char* name = std::getenv("MLX_INDEX_GRADIENT");
   return name ? &name : nullptr;

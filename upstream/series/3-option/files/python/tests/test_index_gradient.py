@@ -60,7 +60,7 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
         _, (tangent,) = mx.jvp(f, [a], [mx.ones_like(a)])
         self.assertEqual(tangent.item(), 10)
 
-    def test_higher_orders_and_mixes(self):
+    def test_second_derivatives_and_nested_transforms(self):
         f = sum_of_chosen(mx.argsort)
         second = mx.grad(lambda a: mx.grad(f)(a).sum())
         self.assertEqual(second(self.a).tolist(), [2, 2, 2])
@@ -136,7 +136,7 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             _, (tangent,) = mx.jvp(mx.grad(f), [self.a], tangents)
             self.assertEqual(tangent.tolist(), [2, 2, 2])
 
-    def test_error_is_of_the_indices_of_topk_only(self):
+    def test_error_is_raised_for_the_indices_of_topk_only(self):
         def f(x):
             values, indices = mx.topk(x, 2, return_indices=True)
             indices = mx.stop_gradient(indices)
@@ -153,7 +153,7 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             with self.assertRaisesRegex(ValueError, r"\[TopK\]"):
                 mx.grad(through_indices)(self.a)
 
-    def test_error_leaves_metrics_alone(self):
+    def test_error_accepts_an_index_that_is_only_returned(self):
         def loss_and_metric(a):
             return a.square().sum(), mx.argmax(a)
 
@@ -161,7 +161,7 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             _, grad = mx.value_and_grad(loss_and_metric)(self.a)
         self.assertEqual(grad.tolist(), [6, 2, 4])
 
-    def test_error_leaves_checkpoints_alone(self):
+    def test_error_is_raised_for_a_checkpoint_only_if_its_index_is_used(self):
         both = mx.checkpoint(lambda a: (mx.argsort(a), a.square()))
         with mx.index_gradient("error"):
             grad = mx.grad(lambda a: both(a)[1].sum())(self.a)
@@ -182,12 +182,12 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
         with self.assertRaises(ValueError):
             f(self.a)
 
-    def test_scopes_are_of_one_thread(self):
+    def test_a_scope_applies_to_its_thread_only(self):
         errors = []
 
         def work():
             try:
-                # Streams belong to threads.
+                # A thread needs a stream of its own.
                 with mx.stream(mx.new_stream(mx.cpu)):
                     mx.eval(mx.grad(sum_of_chosen(mx.argsort))(self.a))
             except ValueError as error:

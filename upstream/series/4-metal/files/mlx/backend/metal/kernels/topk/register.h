@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// A simdgroup per row, which it keeps in registers: takes the best element k
-// times, without a barrier.
+// Selects with one simdgroup per row. It keeps the row in registers and takes
+// the best element k times. There is no barrier.
 
 #pragma once
 
@@ -9,7 +9,7 @@
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
 
-/** The elements of a row that one lane holds: every 32nd. */
+/** The elements of a row that one lane holds, which are every 32nd. */
 template <typename Key, ushort N>
 struct LaneElements {
   Key keys[N];
