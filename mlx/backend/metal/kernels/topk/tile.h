@@ -73,8 +73,8 @@ struct Tile {
 
   /**
    * Returns the position at which a chunk of this thread begins. The segments
-   * of a row are interleaved: each has one chunk per lane in turn. So they
-   * share good elements that are neighbours.
+   * of a row are interleaved: each has one chunk per lane in turn. So
+   * neighbouring good elements are spread over all segments.
    */
   METAL_FUNC uint at(uint number) const thread {
     uint line = number * group_simds + thread_index / simd_size;
@@ -243,8 +243,8 @@ struct Survey {
 
   /**
    * Finds the elements that reach `bound`. If there is no room for all of them,
-   * finds the greater ones and so many of the first equal ones that they are
-   * `wanted` together. Returns how many were found, or a number greater than
+   * finds those greater than `bound`, and the first of those equal to it, until
+   * `wanted` are found. Returns how many were found, or a number greater than
    * `room` if there is no room for the greater ones. `votes` has a word for
    * each simdgroup and each chunk of a thread.
    */
