@@ -33,8 +33,8 @@ struct Split {
  * Returns the split of a row into ``segments``. Elements in random order would
  * rarely put more than `share` of the k best into one segment, or more than
  * `room` elements above its bound. If that happens, the kernels stream the row,
- * so that the result is exact anyway. Returns nothing if the segments have too
- * few maxima for the share.
+ * so that the result is exact anyway. Returns nothing if `share` is too
+ * large for the number of maxima that a segment has.
  */
 std::optional<Split> split_into(int64_t segments, int64_t k) {
   double mean = static_cast<double>(k) / segments;

@@ -142,7 +142,7 @@ METAL_FUNC Key bound_of(
         sorted_keys<simd_size>(maxima[g], group.lane);
   }
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  // Down to this depth, all runs together have at least `share` keys.
+  // The first depth + 1 keys of all runs are at least `share` keys together.
   uint depth = (share + count - 1u) / count - 1u;
   depth -= min(group.lane / count, depth);
   Key pivot = runs[group.lane % count * simd_size + depth];
