@@ -9,11 +9,13 @@ namespace mlx::core {
 
 namespace {
 
-/** Returns the names of a setting's variables. The first that is set counts. */
+/**
+ * Returns the names of the environment variables that give ``setting``. The
+ * first variable that is set is used.
+ */
 std::initializer_list<const char*> names_of(Setting setting) {
   static constexpr std::initializer_list<const char*> index_gradient{
       "MLX_INDEX_GRADIENT", "MLX_TOPK_INDEX_GRADIENT"};
-  // The second name of a setting is another one that is accepted.
   static constexpr std::initializer_list<const char*> threads{
       "MLX_TOPK_THREADS", "MLX_SELECTION_THREADS"};
   static constexpr std::initializer_list<const char*> gpu_tuning{

@@ -18,8 +18,8 @@
 namespace mlx::core {
 
 /**
- * Returns indices unchanged. The index gradient mode with which it was made
- * decides its gradient: zeros, or an error that names ``op``.
+ * A primitive that returns indices unchanged. Its ``mode`` decides what vjp and
+ * jvp do: return zeros, or throw an error that names ``op``.
  */
 class MLX_API IndexOutput : public UnaryPrimitive {
  public:

@@ -26,8 +26,8 @@ bool has_axis(const array& a, int axis) {
   return axis >= -ndim && axis < ndim;
 }
 
-// Returns whether stock MLX sorts. It also gets an axis that does not exist, so
-// that the error is stock MLX's.
+// Returns whether stock MLX does the sort. Stock MLX is also called if the axis
+// does not exist, so that the error is stock MLX's.
 bool sort_is_stock(const array& a, int axis, const Stream& stream) {
   return !has_axis(a, axis) || prefers_stock(stream);
 }

@@ -2,8 +2,8 @@
 
 // Composes selections of stock MLX's ops, for portable graphs and for devices
 // that have no kernel. The results are those of the kernels, as far as MLX's
-// argsort is stable and its argpartition chooses like a stable sort. They are
-// slower because they sort.
+// argsort is stable and its argpartition chooses like a stable sort. The
+// composed selections are slower, because they sort.
 
 #pragma once
 

@@ -13,7 +13,7 @@ namespace topk_bindings {
 
 namespace nb = nanobind;
 
-/** The signature and the docstring of a function that ours replaces. */
+/** The signature and the docstring of a stock function that is replaced. */
 struct Original {
   std::string signature;
   std::string doc;

@@ -58,8 +58,9 @@ collective(const void* operand, size_t bytes, Combine combine, Site site);
  * simdgroup does not have. */
 [[noreturn]] void missing_lane(int lane, Site site);
 
-/** Both barriers wait for the whole group. flags: the sum of 1 to order device
- * memory and 2 to order threadgroup memory. */
+/** Waits until all threads of the simdgroup or of the threadgroup have called
+ * it. `flags` is the sum of 1 to order device memory and 2 to order threadgroup
+ * memory. */
 void threadgroup_barrier(int flags, Site site);
 void simdgroup_barrier(int flags, Site site);
 /** Counts an atomic operation. In a random order, may first run another thread.

@@ -44,8 +44,8 @@ const array& KernelArrays::get(KernelArray which) const {
   switch (which) {
     case KernelArray::input:
       return in_;
-    // A kernel has a buffer for each output. It leaves the one that is not
-    // wanted alone, so any array will do there.
+    // A kernel has a buffer for both outputs, but does not use the buffer of an
+    // output that is not written. So the other output can be bound there.
     case KernelArray::values:
       return values_ ? *values_ : *indices_;
     case KernelArray::indices:

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Where launches are recorded.
+// Records the launches of a plan with a command encoder.
 
 #pragma once
 

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Kernel launches as data. Metal, CUDA and tests run the same ones.
+// Describes kernel launches as data, which Metal, CUDA and tests can run.
 
 #pragma once
 

@@ -16,7 +16,7 @@ namespace {
 
 // The candidates of topk_resident have to fit into threadgroup memory.
 constexpr int64_t greatest_selected_k = 2048;
-// topk_bound has maxima for twice as many elements.
+// topk_bound finds at most 1024 maxima. It is fast for k up to half of them.
 constexpr int64_t greatest_bound_k = 512;
 
 int64_t* field_of(LaunchTuning& tuning, const std::string& name) {

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Which kernel is used for which sizes.
+// Settings that decide which kernel is used for which sizes.
 
 #pragma once
 
@@ -14,10 +14,12 @@ namespace mlx::core::gpu {
 
 /**
  * in_registers: one or more rows per simdgroup.
- * bound:        a threadgroup per row, which orders what reaches a bound.
- * bound_split:  several threadgroups per row that do so, and one that merges.
- * resident:     a threadgroup per row, which streams it.
- * split:        several threadgroups per row that do so, and one that merges.
+ * bound:        a threadgroup per row, which orders the elements >= a bound.
+ * bound_split:  several threadgroups per row, each of which finds the elements
+ *               >= a bound in its segment, and another that merges them.
+ * resident:     a threadgroup per row, which streams the row.
+ * split:        several threadgroups per row, each of which streams a segment,
+ *               and another that merges their results.
  */
 enum class TopKKernel { in_registers, bound, bound_split, resident, split };
 
@@ -28,7 +30,8 @@ enum class TopKKernel { in_registers, bound, bound_split, resident, split };
  */
 struct LaunchTuning {
   bool enabled = true;
-  // Use this kernel wherever it can be used; elsewhere another or none.
+  // If set, this kernel is used wherever it can be. Where it cannot, another
+  // kernel or none is used.
   std::optional<TopKKernel> only{};
   // The longest rows and the largest k for topk_lanes. At most 1024 and 32.
   int64_t register_size = 1024;
@@ -55,10 +58,10 @@ LaunchTuning parse_tuning(const std::string& text, const std::string& variable);
 /** Returns the tuning of the process. */
 MLX_API LaunchTuning launch_tuning();
 
-/** Sets the tuning of the process. Empty: that of the environment. */
+/** Sets the tuning of the process. No value restores the environment's. */
 MLX_API void set_launch_tuning(const std::optional<LaunchTuning>& tuning);
 
-/** As parse_tuning, and sets it. Empty text: that of the environment. */
+/** Does the same with parse_tuning(text). Empty text restores it, too. */
 MLX_API void set_launch_tuning(const std::string& text);
 
 } // namespace mlx::core::gpu

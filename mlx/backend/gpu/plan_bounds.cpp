@@ -15,7 +15,7 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// As in the kernels.
+// The kernels define the same numbers.
 constexpr int64_t group_threads = 256;
 constexpr int64_t bound_capacity = 1024;
 // Up to this many elements of a segment stay in a threadgroup's registers.
@@ -33,8 +33,8 @@ struct Split {
  * Returns the split of a row into ``segments``. Elements in random order would
  * rarely put more than `share` of the k best into one segment, or more than
  * `room` elements above its bound. If that happens, the kernels stream the row,
- * so that the result is exact anyway. Returns nothing if the segments have too
- * few maxima for the share.
+ * so that the result is exact anyway. Returns nothing if `share` is too
+ * large for the number of maxima that a segment has.
  */
 std::optional<Split> split_into(int64_t segments, int64_t k) {
   double mean = static_cast<double>(k) / segments;
@@ -53,7 +53,8 @@ std::optional<Split> split_into(int64_t segments, int64_t k) {
 
 /** Returns the split with the most segments that topk_bound_merge can merge. */
 std::optional<Split> split_for(const Selection& selection, bool forced) {
-  // What 32 KiB hold beside the static threadgroup memory of the kernel.
+  // 32 KiB of threadgroup memory hold this many slots and the kernel's static
+  // variables.
   int64_t most_slots = selection.key_bytes() == 8 ? 2304 : 3456;
   auto size = selection.rows.axis_size;
   auto segments = ceildiv(size, greatest_tile);
@@ -109,7 +110,8 @@ Launch split_launch(const Selection& selection, const Split& split) {
   auto launch = base_launch(selection, "topk_bound_split", split.segments);
   bind_found(launch, true);
   bool loops = greatest_tile * split.segments < selection.rows.axis_size;
-  // A segment of several tiles is read twice, so that tiles can be smaller.
+  // A segment of several tiles does not stay in registers: it is read twice. So
+  // its tiles can be smaller.
   add_template_argument(launch, loops ? "16" : "32");
   add_template_argument(launch, std::to_string(split.groups));
   add_template_argument(launch, text_of(is_dense(selection)));

@@ -14,7 +14,7 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// As in the kernels.
+// The kernels define the same number.
 constexpr int64_t group_threads = 256;
 
 /**

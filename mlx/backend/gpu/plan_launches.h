@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Plans which kernels of mlx/backend/metal/kernels make a selection, with what
-// arguments. Nothing here touches a device, and nothing depends on the number
-// of rows but the grid: a batch gives what its rows give.
+// arguments. Nothing here touches a device. The number of rows decides the grid
+// and the size of its threadgroups, but never the result of a row.
 
 #pragma once
 
@@ -61,8 +61,8 @@ struct Selection {
 };
 
 /**
- * Returns the name by which the kernels know how ``dtype`` is ordered; empty if
- * they cannot order it.
+ * Returns the type name with which the kernels are instantiated for ``dtype``,
+ * or an empty string if they cannot order arrays of this type.
  */
 std::string key_type_of(Dtype dtype);
 
@@ -97,7 +97,10 @@ void add_template_argument(Launch& launch, const std::string& argument);
 
 void bind_outputs(Launch& launch);
 
-/** Binds what the segments of the rows find; ``written`` if they write it. */
+/**
+ * Binds the scratch arrays for the elements found in each segment. ``written``
+ * says whether the kernel writes these arrays; otherwise it reads them.
+ */
 void bind_found(Launch& launch, bool written);
 
 /** Returns a grid of ``groups_per_row`` by rows, in the limits of CUDA. */

@@ -13,7 +13,7 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// As in the kernels.
+// The kernels define the same numbers.
 constexpr int64_t simd_size = 32;
 constexpr int64_t group_simds = 8;
 constexpr int64_t greatest_size = 32 * simd_size;
@@ -38,8 +38,8 @@ struct LaneShape {
 };
 
 // The kernels that exist, in the order in which they are tried. Fewer lanes
-// leave room for more rows, and fewer elements save registers. There are not
-// all, because every kernel has to be compiled.
+// leave room for more rows, and fewer elements save registers. Other
+// shapes are left out, because every kernel has to be compiled.
 constexpr LaneShape dense_shapes[] = {
     {8, 1},
     {8, 4},

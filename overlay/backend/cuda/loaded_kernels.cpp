@@ -41,8 +41,8 @@ std::string architecture_of(int device) {
 }
 
 /**
- * While an object lives, the current CUDA context of this thread is one of the
- * GPU ``device``. Then the previous context is current again.
+ * While an object lives, the current CUDA context of this thread belongs to the
+ * GPU ``device``. The destructor restores the previous context.
  */
 class DeviceContext {
  public:

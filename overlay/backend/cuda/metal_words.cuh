@@ -240,7 +240,8 @@ struct CudaAxes {
 // Address spaces
 ///////////////////////////////////////////////////////////////////////////////
 
-// CUDA's pointers have none. Last, since CUDA's own words are made of these.
+// CUDA's pointers have no address spaces, so these words mean nothing. They are
+// defined last, because CUDA's own macros contain some of these words.
 #define device
 #define constant
 #define thread

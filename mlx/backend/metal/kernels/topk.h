@@ -5,12 +5,17 @@
 //
 //   topk_lanes        one or more rows per simdgroup, which keeps them in
 //                     registers
-//   topk_bound        a threadgroup per row, which orders what reaches a bound
-//   topk_bound_split  several threadgroups per row, and
-//   topk_bound_merge  one that merges what they found
-//   topk_resident     a threadgroup per row, which reads it once
-//   topk_split        several threadgroups per row, each of which finds k best
-//   topk_merge        a threadgroup per row that selects from what those found
+//   topk_bound        a threadgroup per row, which orders the elements that
+//                     reach a bound
+//   topk_bound_split  several threadgroups per row, each of which finds the
+//                     elements of a segment that reach a bound
+//   topk_bound_merge  a threadgroup per row, which merges the elements that
+//                     topk_bound_split found
+//   topk_resident     a threadgroup per row, which reads the row once
+//   topk_split        several threadgroups per row, each of which finds the k
+//                     best elements of a segment
+//   topk_merge        a threadgroup per row, which selects from the elements
+//                     that topk_split found
 
 #pragma once
 

@@ -14,7 +14,8 @@
 #pragma clang attribute push( \
     __attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
 #else
-// Not undone by a pop: GCC compiles templates at the end of the file.
+// There is no pop_options, because GCC compiles templates at the end of the
+// file, and they need this target too.
 #pragma GCC target("avx2,bmi,bmi2,popcnt")
 #endif
 

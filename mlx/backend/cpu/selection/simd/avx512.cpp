@@ -16,7 +16,8 @@
         target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt"))), \
     apply_to = function)
 #else
-// Not undone by a pop: GCC compiles templates at the end of the file.
+// There is no pop_options, because GCC compiles templates at the end of the
+// file, and they need this target too.
 #pragma GCC target( \
     "avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt,prefer-vector-width=512")
 #endif

@@ -19,7 +19,7 @@
 #include "mlx/backend/metal/kernels/topk/threadgroup.h"
 #include "mlx/backend/metal/kernels/topk/tile.h"
 
-/** Writes a row's results, the best first if `sorted`, otherwise last. */
+/** Writes a row's results, best first if `sorted`, otherwise worst first. */
 template <typename Order>
 struct BoundResults {
   typedef typename Order::Key Key;
@@ -69,8 +69,8 @@ METAL_FUNC void stream_row(
 }
 
 /**
- * Each thread has N elements in registers and `groups` maxima. It is fast for k
- * up to half of the 256 * groups maxima.
+ * Each thread has N elements in registers and finds `groups` maxima. The kernel
+ * is fast if k is at most half of the 256 * groups maxima.
  */
 template <typename Order, ushort N, ushort groups, bool dense, bool loops>
 [[kernel, max_total_threads_per_threadgroup(256)]] void topk_bound(

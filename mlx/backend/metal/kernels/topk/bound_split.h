@@ -3,12 +3,12 @@
 // Selects from long rows with several threadgroups per row.
 //
 //   topk_bound_split  A threadgroup finds the elements of its segment that
-//   reach
-//                     a bound, which `share` of them reach at least.
+//                     reach a bound. At least `share` elements reach the bound.
 //   topk_bound_merge  A threadgroup orders the elements that were found in a
-//                     row. It also checks that no segment had so many of the k
-//                     best that some were not found. If one had, it streams the
-//                     row, as topk_resident does.
+//                     row. It also checks whether all of the k best were found.
+//                     If a segment may have had more of them than were found
+//                     there, the threadgroup streams the row, as topk_resident
+//                     does.
 
 #pragma once
 

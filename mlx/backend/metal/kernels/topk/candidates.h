@@ -10,8 +10,8 @@
 
 /**
  * The elements of a stream that may be among its k best, in threadgroup memory,
- * in the order of the stream. An element that is not better than `bar` is not:
- * k candidates are at least as good and came before it.
+ * in the order of the stream. A new element becomes a candidate only if it is
+ * better than `bar`: k earlier candidates are at least as good as `bar`.
  */
 template <typename Key>
 struct Candidates {

@@ -94,8 +94,8 @@ struct LaneRow {
   }
 
   /**
-   * As reaching(), without the elements that equal the bound and have k better
-   * ones.
+   * Returns reaching(bound) without the elements that equal the bound and come
+   * after k other elements in the order of results.
    */
   METAL_FUNC uint reaching_first(Key bound) const thread {
     uint passing = 0;
@@ -107,7 +107,7 @@ struct LaneRow {
     uint greater = sum_up_to<width>(popcount(passing), lane);
     greater = of_lane(greater, lane / width * width + width - 1);
     uint below = (1u << (lane % width)) - 1u;
-    uint rank = greater; // The next element that equals the bound has it.
+    uint rank = greater; // The rank of the next element equal to the bound.
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
       bool equal = keys[i] == bound && has(i);
@@ -184,7 +184,7 @@ struct LaneRow {
   }
 };
 
-/** Writes a row's results, the best first if `sorted`, otherwise last. */
+/** Writes a row's results, best first if `sorted`, otherwise worst first. */
 template <typename Order>
 struct LaneResults {
   Row<Order> row;
@@ -285,8 +285,8 @@ METAL_FUNC Ranked<typename Order::Key> put_best_of_lanes(
 
 /**
  * `width` lanes share a row, with up to N elements in each. k is at most
- * `width`. `groups` is how many maxima each lane finds. Rows with more elements
- * than maxima are selected from fastest if k is at most half of the maxima.
+ * `width`. `groups` is how many maxima each lane finds. If a row has more
+ * elements than maxima, the kernel is fast for k up to half of the maxima.
  */
 template <typename Order, ushort N, ushort width, ushort groups, bool dense>
 [[kernel, max_total_threads_per_threadgroup(256)]] void topk_lanes(
@@ -309,8 +309,8 @@ template <typename Order, ushort N, ushort width, ushort groups, bool dense>
   if (first >= args.rows) {
     return;
   }
-  // All lanes of a simdgroup have to take part in its functions, so that those
-  // beyond the last row have an empty one.
+  // All lanes of a simdgroup have to take part in its functions, so lanes
+  // beyond the last row have an empty row.
   uint64_t number = first + lane / width;
   bool live = number < args.rows;
   RowStart start = start_of_row(live ? number : first, args, axes);

@@ -96,9 +96,10 @@ METAL_FUNC uint bits_of(ulong x) {
 }
 
 /**
- * Returns buckets for the range of one sample per thread. The range ends at the
- * third greatest of the simdgroups' maxima, so that two outliers do not widen
- * it. Greater keys are in bucket 0, and smaller keys in the last one.
+ * Returns buckets for a range of keys, estimated from one key of each thread.
+ * The range ends at the third greatest of the simdgroups' maxima, so that two
+ * outliers do not widen it. Greater keys are in bucket 0, and smaller keys in
+ * the last one.
  */
 template <typename Key>
 METAL_FUNC Buckets<Key> buckets_between(

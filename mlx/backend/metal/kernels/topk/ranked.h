@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Elements with their positions as one comparable value each, and how the lanes
-// of a simdgroup sort and exchange keys.
+// Defines a value that holds an element's key and position and can be compared,
+// and functions by which the lanes of a simdgroup sort and exchange keys.
 
 #pragma once
 
@@ -127,7 +127,7 @@ METAL_FUNC uint sum_up_to(uint mine, uint lane) {
   return mine;
 }
 
-/** As row_start, with less work where one axis describes the rows. */
+/** Returns the same as row_start, but faster if one axis describes the rows. */
 METAL_FUNC RowStart start_of_row(
     uint64_t row,
     const constant TopKArguments& args,

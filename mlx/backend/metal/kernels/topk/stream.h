@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Streams a row, or what was found of it, through a threadgroup's candidates.
+// Streams a row, or the elements that topk_split found in it, through a
+// threadgroup's candidates.
 
 #pragma once
 
@@ -70,7 +71,7 @@ METAL_FUNC void add(
   }
 }
 
-/** What topk_split has found of a row, one segment after the other. */
+/** The elements that topk_split found in a row, segment by segment. */
 template <typename K>
 struct Found {
   typedef K Key;

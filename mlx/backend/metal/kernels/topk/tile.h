@@ -73,8 +73,8 @@ struct Tile {
 
   /**
    * Returns the position at which a chunk of this thread begins. The segments
-   * of a row are interleaved: each has one chunk per lane in turn. So they
-   * share good elements that are neighbours.
+   * of a row are interleaved: each has one chunk per lane in turn. So
+   * neighbouring good elements are spread over all segments.
    */
   METAL_FUNC uint at(uint number) const thread {
     uint line = number * group_simds + thread_index / simd_size;
@@ -142,7 +142,7 @@ METAL_FUNC Key bound_of(
         sorted_keys<simd_size>(maxima[g], group.lane);
   }
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  // Down to this depth, all runs together have at least `share` keys.
+  // The first depth + 1 keys of all runs are at least `share` keys together.
   uint depth = (share + count - 1u) / count - 1u;
   depth -= min(group.lane / count, depth);
   Key pivot = runs[group.lane % count * simd_size + depth];
@@ -243,8 +243,8 @@ struct Survey {
 
   /**
    * Finds the elements that reach `bound`. If there is no room for all of them,
-   * finds the greater ones and so many of the first equal ones that they are
-   * `wanted` together. Returns how many were found, or a number greater than
+   * finds those greater than `bound`, and the first of those equal to it, until
+   * `wanted` are found. Returns how many were found, or a number greater than
    * `room` if there is no room for the greater ones. `votes` has a word for
    * each simdgroup and each chunk of a thread.
    */
