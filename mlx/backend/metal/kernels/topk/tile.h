@@ -306,7 +306,9 @@ struct Survey {
       }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    // A thread for each chunk and simdgroup, in the order of the row.
+    // Thread i takes votes[i], the count of one chunk in one simdgroup. These
+    // counts are in the order of the row, so the sum of those before is where
+    // the elements of that chunk and simdgroup start.
     bool counts = group.thread_index < chunks * group_simds;
     uint total;
     uint start = group.before(counts ? votes[group.thread_index] : 0u, total);
