@@ -50,7 +50,7 @@ cmake --install build/sanitize --component wheel --prefix "$site/mlx" >/dev/null
 # MLX keep memory until the process ends.
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0 MLX_TOPK_TESTING=$PWD/build/sanitize PYTHONPATH="$site" \
-  python -m pytest -q -k 'not metal or metal_missing' tests/test_topk.py tests/test_families.py \
+  python -m pytest -q -n auto --maxprocesses 8 -k 'not metal or metal_missing' tests/test_topk.py tests/test_families.py \
   tests/test_gradients.py \
   tests/test_index_gradient.py tests/test_transforms.py tests/test_compile.py \
   tests/test_wrapped_functions.py tests/test_threads.py
