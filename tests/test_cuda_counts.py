@@ -86,6 +86,24 @@ def test_the_instructions_are_those_of_the_kernel_that_users_run(compiler):
     assert machine_code.resources(code)[name].registers == counts.registers
 
 
+@needs_compiler
+@pytest.mark.slow
+def test_a_kernel_whose_arrays_are_not_in_registers_is_worse(
+    compiler, tmp_path, monkeypatch
+):
+    """Without unrolled loops the compiler has to put the keys into local memory."""
+    name = cuda_counts.LANES.format("float32")
+    text = cuda_counts.HEADER.read_text()
+    assert '_Pragma("unroll")' in text
+    header = tmp_path / "words.cuh"
+    header.write_text(text.replace('_Pragma("unroll")', '_Pragma("unroll 1")'))
+    monkeypatch.setattr(cuda_counts, "HEADER", header)
+    found, _ = cuda_counts.compiled([name], DETAILED)[name]
+    stored = STORED["kernels"][DETAILED][name]
+    (line,) = cuda_counts.worse_counts(name, DETAILED, stored, found)
+    assert "bytes spilled, was 0" in line
+
+
 # ---- the comparison ------------------------------------------------------------------
 
 
