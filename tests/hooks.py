@@ -34,6 +34,7 @@ Algorithm = _module.Algorithm
 MetalKernel = _module.MetalKernel
 compile_for_cuda = _module.compile_for_cuda
 cuda_compiler_version = _module.cuda_compiler_version
+cuda_source = _module.cuda_source
 emulate_metal = _module.emulate_metal
 force_algorithm = _module.force_algorithm
 force_metal_kernel = _module.force_metal_kernel

@@ -25,7 +25,6 @@ FILES = [
 ]
 
 from metal import emulator  # noqa: E402
-from metal.emulator import cuda  # noqa: E402, F401
 from metal.emulator.check import check as check_source  # noqa: E402, F401
 
 

@@ -1,14 +1,10 @@
-"""Metal's simdgroup functions in the emulator and in CUDA, compared with NumPy."""
-
-import shutil
+"""Metal's simdgroup functions in the emulator, compared with NumPy."""
 
 import numpy as np
 import pytest
-from cuda_driver import Driver
 from emulator_plants import KERNELS
 
 from metal import emulator
-from metal.emulator import cuda
 from metal.emulator.check import check
 
 SOURCE = KERNELS / "simdgroup.metal"
@@ -23,7 +19,6 @@ TYPES = {
     "char": np.int8,
     "uchar": np.uint8,
 }
-CUDA_TYPES = ["float", "int", "uint", "short", "ushort"]
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "tracked"])
@@ -102,39 +97,3 @@ def test_shuffles_at_the_end_of_a_short_simdgroup(library):
     down = np.concatenate([np.append(row[7:], row[-7:]) for row in rows])
     sums = np.concatenate([np.cumsum(row) for row in rows])
     np.testing.assert_array_equal(out, np.stack([up, down, sums]))
-
-
-# ---- the same source in CUDA -----------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cubin(tmp_path_factory):
-    """The kernels compiled by nvcc, for the GPU of this machine if there is one."""
-    if shutil.which("nvcc") is None:
-        pytest.skip("nvcc is not installed")
-    try:
-        architecture = Driver().architecture()
-    except (OSError, RuntimeError):
-        architecture = "sm_80"  # there is no GPU to run it on
-    path = tmp_path_factory.mktemp("cuda") / "simdgroup.cubin"
-    cuda.compile_kernels(SOURCE, path, (), ["ONLY_CUDA_TYPES"], architecture)
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize("name", CUDA_TYPES)
-def test_nvcc_compiles_the_same_source(cubin, name):
-    assert f"simd_functions_{name}".encode() in cubin
-
-
-@pytest.mark.parametrize("name", CUDA_TYPES)
-def test_simd_functions_on_an_nvidia_gpu(cubin, name):
-    try:
-        driver = Driver()
-    except (OSError, RuntimeError) as error:
-        pytest.skip(f"no NVIDIA GPU can be used here: {error}")
-    values = operands(name)
-    out = bytes(FUNCTIONS * values.nbytes)
-    kernel = f"simd_functions_{name}"
-    _, result = driver.launch(cubin, kernel, [values.tobytes(), out], 96)
-    found = np.frombuffer(result, values.dtype).reshape(FUNCTIONS, 96)
-    np.testing.assert_array_equal(found, expected_results(values))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -16,7 +15,6 @@ from metal_kernels import (
     ROOT,
     SOURCE,
     check_source,
-    cuda,
     emulated,
     emulator,
     library,
@@ -223,19 +221,3 @@ def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
     )
     assert done.returncode == 1
     assert "in_registers" in done.stdout
-
-
-def test_nvcc_compiles_the_same_source(tmp_path):
-    if shutil.which("nvcc") is None:
-        pytest.skip("nvcc is not installed")
-    cubin = tmp_path / "topk.cubin"
-    # One kernel with 32-bit keys and one with 64-bit keys.
-    names = ["topk_lanes_float32_32_32_2_true", "topk_rest_int64"]
-    source = write_kernels(tmp_path, names=names)
-    cuda.compile_kernels(source, cubin, [tmp_path])
-    for name in names:
-        assert name.encode() in cubin.read_bytes()
-    # A mistake in the source is an error of nvcc, too.
-    source = write_kernels(tmp_path, "simd_max(", "simd_most(", names=names)
-    with pytest.raises(emulator.BuildError, match="simd_most"):
-        cuda.compile_kernels(source, cubin, [tmp_path])

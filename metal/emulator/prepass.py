@@ -48,10 +48,10 @@ class Translation:
 
 
 class Prepass:
-    """Translates one translation unit for a target: "cpu", "cuda" or "opencl".
+    """Translates one translation unit for a target: "cpu" or "opencl".
 
-    "cpu" and "cuda" produce kernels that run, called without arguments. "opencl"
-    produces source that is only checked, so it keeps parameters and address spaces.
+    "cpu" produces kernels that run, called without arguments. "opencl" produces source
+    that is only checked, so it keeps parameters and address spaces.
     """
 
     def __init__(self, tokens, target):
@@ -167,10 +167,7 @@ class Prepass:
         if kernel is None:
             message = f"instantiation of '{function}'; no kernel above has this name"
             self._report(token, message)
-        if self.target == "cuda":  # EMULATOR_ENTRY instantiates it: drop "template"
-            self.out[len(self.out) - 1 - self.out[::-1].index("template")] = ""
-        else:
-            self.out.append(stream.text(i, end) + ";")
+        self.out.append(stream.text(i, end) + ";")
         if kernel and name:
             self.out.append(self._registration(token, name, match[2], kernel))
         return end + 1
@@ -183,9 +180,6 @@ class Prepass:
         self.result.host_names[name] = expression
         if self.target == "opencl":
             return ""
-        if self.target == "cuda":
-            threads = kernel.most_threads or 1024
-            return f" EMULATOR_ENTRY({name}, {threads}, ({expression}))"
         return (
             f' EMULATOR_REGISTER("{name}", {kernel.constants}u, '
             f"{kernel.most_threads}u, ({expression}))"
@@ -205,7 +199,6 @@ class Prepass:
         kernel = Kernel(parameters, self._is_template(i), self._threads(attributes))
         function = stream[name].text
         self.result.kernels[function] = kernel
-        self.out.append("EMULATOR_KERNEL " if self.target == "cuda" else "")
         self.out.append(stream.text(i, opening + 1))
         self.out.append(",".join(self._parameter(p) for p in parameters) + ")")
         body = stream.next(closing)

@@ -20,8 +20,8 @@ TOKEN = re.compile(
 # A line marker of the preprocessor: the line number and file of the next line.
 MARKER = re.compile(r'#\s*(?:line\s+)?(\d+)\s+"([^"]*)"')
 
-# Metal's own headers. Each is replaced by an empty file, because the headers in shim/,
-# frontend/ or cuda/ declare its content. builder.py, check.py and cuda.py include them.
+# Metal's own headers. Each is replaced by an empty file, because the headers in shim/
+# or frontend/ declare its content. builder.py and check.py include them.
 METAL_HEADERS = [
     "metal_atomic",
     "metal_common",

@@ -1,7 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Calls Metal's simdgroup functions of numbers, with results that tests compare with
-// NumPy's. nvcc compiles this file too, with ONLY_CUDA_TYPES defined.
+// Calls Metal's simdgroup functions of numbers. Tests compare the results with NumPy's.
 
 #include <metal_simdgroup>
 #include <metal_stdlib>
@@ -52,8 +51,6 @@ instantiate("simd_functions_int", simd_functions<int>)
 instantiate("simd_functions_uint", simd_functions<uint>)
 instantiate("simd_functions_short", simd_functions<short>)
 instantiate("simd_functions_ushort", simd_functions<ushort>)
-#ifndef ONLY_CUDA_TYPES
 instantiate("simd_functions_half", simd_functions<half>)
 instantiate("simd_functions_char", simd_functions<char>)
 instantiate("simd_functions_uchar", simd_functions<uchar>)
-#endif

@@ -97,23 +97,31 @@ void init_metal(nb::module_& m) {
   });
 }
 
+// Returns the source that the CUDA back end compiles for one kernel.
+std::string cuda_source(
+    const std::string& kernel,
+    const std::string& instantiation) {
+  mx::gpu::Launch launch{};
+  launch.kernel = kernel;
+  launch.instantiation = instantiation;
+  return mx::cuda::source_of(launch);
+}
+
 // Compiles one kernel as the CUDA back end does, with the NVRTC that the
 // process has loaded. Returns the machine code and the compiler's warnings.
 nb::tuple compile_for_cuda(
     const std::string& kernel,
     const std::string& instantiation,
     const std::string& architecture) {
-  mx::gpu::Launch launch{};
-  launch.kernel = kernel;
-  launch.instantiation = instantiation;
   std::string warnings;
   auto code = mx::cuda::compile(
-      mx::cuda::source_of(launch), kernel, architecture, &warnings);
+      cuda_source(kernel, instantiation), kernel, architecture, &warnings);
   return nb::make_tuple(nb::bytes(code.data(), code.size()), warnings);
 }
 
 void init_cuda(nb::module_& m) {
   m.def("compile_for_cuda", &compile_for_cuda);
+  m.def("cuda_source", &cuda_source);
   m.def("cuda_compiler_version", &mx::cuda::compiler_version);
 }
 
