@@ -117,7 +117,7 @@ MUTANTS = {
         ("uint size = args.segments * args.k;", "uint size = args.k;"),
         ("uint64_t at = number * size;", "uint64_t at = 0;"),
         ("add_all(found, {0, size}", "add_all(found, {0, size + 1}"),
-        ("put_best(candidates, args.sorted != 0", "put_best(candidates, false"),
+        ("put_best(candidates, results.order()", "put_best(candidates, of_stream"),
         ("return positions[i];", "return i;"),
     ],
     "sort": [
