@@ -65,6 +65,9 @@ array topk_values(
   if (composes_topk(a, k, axis, stream)) {
     return topk(a, k, axis, mode, order, stream).values;
   }
+  if (a.shape(axis) == 1 && k == 1 && !a.is_tracer()) {
+    return a; // Its order is the right one, so that it need not be copied.
+  }
   TopK described(stream, k, axis, mode, order);
   return build_topk_values(a, described);
 }

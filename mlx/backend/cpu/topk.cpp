@@ -49,16 +49,19 @@ void TopK::eval_cpu(
     const std::vector<array>& inputs,
     std::vector<array>& outputs) {
   auto& in = inputs[0];
-  auto& encoder = cpu::get_command_encoder(stream());
-  encoder.set_input_array(in);
   for (auto& output : outputs) {
     output.set_data(allocator::malloc(output.nbytes()));
-    encoder.set_output_array(output);
   }
   // TopKValues has no indices.
   std::optional<array> indices;
   if (outputs.size() > 1) {
     indices = array::unsafe_weak_copy(outputs[1]);
+  }
+
+  auto& encoder = cpu::get_command_encoder(stream());
+  encoder.set_input_array(in);
+  for (auto& output : outputs) {
+    encoder.set_output_array(output);
   }
   encoder.dispatch(
       [in = array::unsafe_weak_copy(in),
