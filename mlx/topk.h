@@ -13,8 +13,9 @@ namespace mlx::core {
 enum class TopKMode { largest, smallest };
 
 /**
- * The order of the results: best first, or unspecified. Even an unspecified
- * order is the same each time for the same input.
+ * The order of the results. ``sorted``: the best first. ``unsorted``: the worst
+ * first and the best last. The others are then in an unspecified order, which
+ * is the same each time for the same input.
  */
 enum class TopKOrder { sorted, unsorted };
 

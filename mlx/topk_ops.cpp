@@ -10,6 +10,7 @@
 #include "mlx/ops.h"
 #include "mlx/topk_primitive.h"
 #include "mlx/topk_seam.h"
+#include "mlx/topk_values.h"
 
 namespace mlx::core {
 
@@ -26,7 +27,7 @@ TopKResult build_topk(
   axis = check_axis(op, axis, a);
   TopK::check_k(op, k, axis, a.shape());
   if (composes_topk(a, k, axis, s)) {
-    auto indices = composed_topk(op, a, k, axis, mode, s);
+    auto indices = composed_topk(op, a, k, axis, mode, order, s);
     return {take_along_axis(a, constant(indices, s), axis, s), indices};
   }
   auto shape = a.shape();
@@ -49,6 +50,26 @@ TopKResult topk(
     TopKOrder order,
     StreamOrDevice s /* = {} */) {
   return build_topk("topk", a, k, axis, mode, order, to_stream(s));
+}
+
+array topk_values(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    TopKOrder order,
+    StreamOrDevice s /* = {} */) {
+  auto stream = to_stream(s);
+  axis = check_axis("topk", axis, a);
+  TopK::check_k("topk", k, axis, a.shape());
+  if (composes_topk(a, k, axis, stream)) {
+    return topk(a, k, axis, mode, order, stream).values;
+  }
+  if (a.shape(axis) == 1 && k == 1 && !a.is_tracer()) {
+    return a; // Its order is the right one, so that it need not be copied.
+  }
+  TopK described(stream, k, axis, mode, order);
+  return build_topk_values(a, described);
 }
 
 TopKResult top_k(

@@ -27,6 +27,18 @@ MLX_API TopKResult topk(
     TopKOrder order,
     StreamOrDevice s = {});
 
+/**
+ * Returns the values that topk returns. Allocates no memory for the indices
+ * unless ``a`` is traced by a transform, or the op is composed of others.
+ */
+MLX_API array topk_values(
+    const array& a,
+    int k,
+    int axis,
+    TopKMode mode,
+    TopKOrder order,
+    StreamOrDevice s = {});
+
 /** Does what topk does. Its name and defaults are the Python array API's. */
 MLX_API TopKResult top_k(
     const array& a,

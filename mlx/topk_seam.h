@@ -26,9 +26,10 @@ int check_axis(const char* op, int axis, const array& a);
 bool composes_topk(const array& a, int k, int axis, const Stream& s);
 
 /**
- * Builds a graph of other ops that returns the same indices as TopK with
- * TopKOrder::sorted. Transforms treat these indices as they treat the result of
- * index_output, and errors call the op ``op``.
+ * Builds a graph of other ops that returns the same indices as TopK. If they
+ * are unsorted, they are in the reverse of the sorted order. Transforms treat
+ * these indices as they treat the result of index_output, and errors call the
+ * op ``op``.
  */
 array composed_topk(
     const char* op,
@@ -36,6 +37,7 @@ array composed_topk(
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder order,
     const Stream& s);
 
 /** Evaluates ``topk`` by other ops, for when no kernel can be used. */

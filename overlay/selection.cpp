@@ -115,8 +115,8 @@ TopKResult topk(
 }
 
 array topk(const array& a, int k, int axis, StreamOrDevice s /* = {} */) {
-  return selection::topk(a, k, axis, TopKMode::largest, TopKOrder::unsorted, s)
-      .values;
+  return core::topk_values(
+      a, k, axis, TopKMode::largest, TopKOrder::unsorted, s);
 }
 
 array topk(const array& a, int k, StreamOrDevice s /* = {} */) {

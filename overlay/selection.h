@@ -50,17 +50,20 @@ MLX_API TopKResult topk(
     TopKOrder order,
     StreamOrDevice s = {});
 
-/** Returns the k largest elements along an axis, in unspecified order. */
+/**
+ * Returns the k largest elements along an axis. The least of them is the first,
+ * the greatest is the last.
+ */
 MLX_API array topk(const array& a, int k, int axis, StreamOrDevice s = {});
 
-/** Returns the k largest elements of the whole array, in unspecified order. */
+/** Returns the k largest elements of the whole array, in the same order. */
 MLX_API array topk(const array& a, int k, StreamOrDevice s = {});
 
 /**
  * Returns indices that partition an axis. Position ``kth`` of the result holds
  * the same index as argsort(a, axis). The positions before ``kth`` hold the
  * same indices as those of argsort, in unspecified order, and so do the
- * positions after it.
+ * positions after it. docs/topk.md says where they are in order.
  */
 MLX_API array
 argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});

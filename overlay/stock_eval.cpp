@@ -58,9 +58,11 @@ void eval_by_stock(
     std::vector<array>& outputs) {
   auto [k, axis, mode, order] = topk.state();
   auto& s = topk.stream();
-  auto indices = stock_topk_indices(inputs[0], k, axis, mode, s);
+  auto indices = stock_topk_indices(inputs[0], k, axis, mode, order, s);
   auto values = take_along_axis(inputs[0], indices, axis, s);
-  eval_into(outputs[1], indices, s);
+  if (outputs.size() > 1) {
+    eval_into(outputs[1], indices, s);
+  }
   eval_into(outputs[0], values, s);
 }
 

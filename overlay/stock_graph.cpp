@@ -29,12 +29,24 @@ array positions(const array& a, int axis, const Stream& s) {
   return argsort(equals, axis, s);
 }
 
-/** Returns 0, ..., k - 1 along the axis, in the shape of ``indices``. */
-array first_positions(const array& indices, int k, int axis, const Stream& s) {
+/**
+ * Returns 0, ..., k - 1 along the axis, in the shape of ``indices``; or
+ * k - 1, ..., 0 if ``reversed``.
+ */
+array first_positions(
+    const array& indices,
+    int k,
+    int axis,
+    bool reversed,
+    const Stream& s) {
+  auto first = arange(0, k, uint32, s);
+  if (reversed) {
+    first = subtract(array(static_cast<uint32_t>(k - 1), uint32), first, s);
+  }
   auto shape = Shape(indices.ndim(), 1);
   shape[axis] = k;
   auto one_each = multiply(sum(indices, axis, true, s), array(0, uint32), s);
-  return add(one_each, reshape(arange(0, k, uint32, s), shape, s), s);
+  return add(one_each, reshape(first, shape, s), s);
 }
 
 array best_of_any_shape(
@@ -42,9 +54,11 @@ array best_of_any_shape(
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder result_order,
     const Stream& s) {
   auto order = argsort(a, axis, s);
-  auto first = first_positions(order, k, axis, s);
+  auto first =
+      first_positions(order, k, axis, result_order == TopKOrder::unsorted, s);
   if (mode == TopKMode::smallest) {
     return take_along_axis(order, first, axis, s);
   }
@@ -60,18 +74,22 @@ array best_of_this_shape(
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder order,
     const Stream& s) {
   auto start = Shape(a.ndim(), 0);
   auto stop = a.shape();
-  stop[axis] = k;
   if (mode == TopKMode::smallest) {
-    return slice(argsort(a, axis, s), start, stop, s);
+    stop[axis] = k;
+    auto best = slice(argsort(a, axis, s), start, stop, s);
+    return order == TopKOrder::sorted ? best : flip(best, axis, s);
   }
-  // Sorts the reversed row in ascending, stable order, and reverses the result.
-  // This order is descending, and has the lower index first among equals.
-  auto order = flip(argsort(flip(a, axis, s), axis, s), axis, s);
+  // Sorts the reversed row in ascending, stable order. The best are the last k
+  // of the result, and the last of all has the lowest index among its equals.
+  start[axis] = a.shape(axis) - k;
+  auto ascending = slice(argsort(flip(a, axis, s), axis, s), start, stop, s);
   auto last = array(static_cast<uint32_t>(a.shape(axis)) - 1, uint32);
-  return subtract(last, slice(order, start, stop, s), s);
+  auto best = subtract(last, ascending, s);
+  return order == TopKOrder::sorted ? flip(best, axis, s) : best;
 }
 
 } // namespace
@@ -81,9 +99,10 @@ array stock_topk_indices(
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder order,
     const Stream& s) {
-  return holds_for_any_shape() ? best_of_any_shape(a, k, axis, mode, s)
-                               : best_of_this_shape(a, k, axis, mode, s);
+  return holds_for_any_shape() ? best_of_any_shape(a, k, axis, mode, order, s)
+                               : best_of_this_shape(a, k, axis, mode, order, s);
 }
 
 array stock_argpartition(const array& a, int kth, int axis, const Stream& s) {

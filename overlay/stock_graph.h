@@ -14,14 +14,15 @@
 namespace mlx::core {
 
 /**
- * Returns the indices of the k best elements, best first. ``axis`` is not
- * negative.
+ * Returns the indices of the k best elements: the best first if sorted,
+ * otherwise in the reverse of that order. ``axis`` is not negative.
  */
 array stock_topk_indices(
     const array& a,
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder order,
     const Stream& s);
 
 /** Does what selection::argpartition does. ``axis`` is not negative. */

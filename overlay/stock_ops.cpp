@@ -53,9 +53,10 @@ array composed_topk(
     int k,
     int axis,
     TopKMode mode,
+    TopKOrder order,
     const Stream& s) {
   auto indices = [&](const array& in) {
-    return stock_topk_indices(in, k, axis, mode, s);
+    return stock_topk_indices(in, k, axis, mode, order, s);
   };
   return index_op(op, s, indices, a);
 }

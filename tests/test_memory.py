@@ -4,9 +4,11 @@ import pathlib
 import subprocess
 import sys
 
+import mlx.core as mx
 import pytest
+from mlx._overlay import stock
 
-pytestmark = pytest.mark.skipif(
+needs_proc = pytest.mark.skipif(
     not pathlib.Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc"
 )
 
@@ -80,11 +82,46 @@ def scratch_of(array, op):
     return int(done.stdout)
 
 
+@needs_proc
 @pytest.mark.parametrize("name", CASES)
 def test_scratch_is_within_the_stated_limit(name):
     array, op, limit = CASES[name]
     assert scratch_of(array, op) < limit + TOLERANCE
 
 
+@pytest.mark.parametrize("dtype", [mx.int8, mx.float32, mx.float64])
+@pytest.mark.parametrize("k", [1, 50, N // 8, N // 2, N - 1])
+def test_topk_without_indices_takes_no_more_than_stock(dtype, k):
+    a = mx.zeros(N, dtype, stream=mx.cpu)
+    own = peak_of(lambda: mx.topk(a, k, stream=mx.cpu), a)
+    assert own == k * dtype.size
+    assert own <= peak_of(lambda: stock.topk(a, k, stream=mx.cpu), a)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_topk_of_the_whole_axis_takes_one_output(in_order):
+    """Stock returns its input, which has the worst first only by chance."""
+    a = mx.zeros((2, 1_000_000))
+    n = a.shape[1]
+    values = peak_of(lambda: mx.topk(a, n, sorted=in_order, stream=mx.cpu), a)
+    assert values == a.nbytes
+    one = mx.zeros((1_000_000, 1))
+    assert peak_of(lambda: mx.topk(one, 1, sorted=in_order, stream=mx.cpu), one) == 0
+
+
+def peak_of(op, a):
+    """Returns the bytes that MLX allocates at the peak of an op on ``a``."""
+    mx.eval(a)
+    mx.synchronize()
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    out = op()
+    mx.eval(out)
+    # The peak is not measured below what was active when it was reset.
+    return max(mx.get_peak_memory() - before, 0)
+
+
+@needs_proc
 def test_a_copy_of_the_input_would_be_noticed():
     assert scratch_of(LONG, "mx.topk(-a, 50)") > 4 * N - TOLERANCE

@@ -21,6 +21,7 @@ from cases import (
     mx_array,
     numpy_of,
     selections,
+    values_of,
 )
 
 engines = pytest.mark.parametrize("engine", ENGINES)
@@ -48,18 +49,63 @@ def test_every_backend_returns_the_same_indices_bit_for_bit(engine, case, larges
     assert_is_topk(a, k, axis, largest, result)
 
 
+# Results of up to this many elements are in order even if nobody asks for that.
+ORDERED_K = 64
+
+
+def assert_worst_first_best_last(a, k, axis, largest, result):
+    """Asserts the order of unsorted results: ascending up to ORDERED_K."""
+    values, indices = result
+    fetched = mx.take_along_axis(a, indices, axis)
+    np.testing.assert_array_equal(bits(values), bits(fetched))
+    best_first = oracle.topk_indices(numpy_of(a), k, axis, largest)
+    expected = np.flip(np.moveaxis(best_first, axis, -1), -1)
+    found = np.moveaxis(np.array(indices), axis, -1)
+    np.testing.assert_array_equal(np.sort(found), np.sort(expected))
+    ends = slice(None) if k <= ORDERED_K else [0, -1]
+    np.testing.assert_array_equal(found[..., ends], expected[..., ends])
+
+
 @engines
-@given(selections(max_axis=20), st.booleans())
-def test_unsorted_results_are_the_same_set(engine, case, largest):
+@given(selections(), st.booleans())
+def test_unsorted_results_have_the_worst_first_and_the_best_last(engine, case, largest):
     a, axis, k = case
     assume(has_dtype(engine, a.dtype))
     with ENGINES[engine]():
-        values, indices = mx.topk(a, k, axis, largest=largest, return_indices=True)
-    got = np.sort(np.array(indices), axis)
-    wanted = oracle.topk_indices(numpy_of(a), k, axis, largest)
-    np.testing.assert_array_equal(got, np.sort(wanted, axis))
-    fetched = mx.take_along_axis(a, indices, axis)
-    np.testing.assert_array_equal(bits(values), bits(fetched))
+        result = mx.topk(a, k, axis, largest=largest, return_indices=True)
+        values = mx.topk(a, k, axis, largest=largest)
+    assert_worst_first_best_last(a, k, axis, largest, result)
+    np.testing.assert_array_equal(bits(values), bits(result.values))
+
+
+@engines
+@pytest.mark.parametrize(
+    "n, k", [(128, 8), (300, 64), (300, 65), (300, 300), (1500, 700), (2500, 20)]
+)
+def test_unsorted_results_of_every_size_have_the_best_last(engine, n, k):
+    rng = np.random.default_rng(n + k)
+    for dtype in (mx.float32, mx.int64):
+        for kind in ("pool", "spread", "constant"):
+            a = mx_array(values_of(dtype, (2, n), kind, rng), dtype)
+            for largest in (True, False):
+                with ENGINES[engine]():
+                    result = mx.topk(a, k, largest=largest, return_indices=True)
+                    mx.eval(result)
+                assert_worst_first_best_last(a, k, -1, largest, result)
+
+
+@pytest.mark.smoke
+@engines
+def test_samplers_find_the_kth_at_the_front_and_the_best_at_the_end(engine):
+    logits = mx.random.normal((4, 128), key=mx.random.key(0))
+    for axis, a in ((-1, logits), (0, mx.contiguous(logits.T))):
+        for k in (1, 8, 100, 128):
+            with ENGINES[engine]():
+                values = mx.topk(a, k, axis)
+                mx.eval(values)
+            first, last = (mx.take(values, mx.array([i]), axis) for i in (0, k - 1))
+            assert (a >= first).sum(axis).tolist() == [k] * 4
+            assert mx.array_equal(last, a.max(axis, keepdims=True))
 
 
 @given(selections(max_axis=20), st.booleans(), st.booleans())
@@ -146,7 +192,7 @@ def test_calls_that_work_on_stock_work_the_same():
     assert sorted(mx.topk(a, 2)[0].tolist()) == [4, 9]
     assert sorted(mx.topk(a, k=1, axis=0).tolist()[0]) == [2, 7, 9]
     assert sorted(mx.topk(a, 3, axis=None).tolist()) == [4, 7, 9]
-    assert mx.topk(a, 3).tolist() == a.tolist()
+    assert mx.topk(a, 3).tolist() == [[2, 4, 9], [0, 1, 7]]
     assert mx.topk(a, 2, stream=mx.cpu).shape == (2, 2)
     assert mx.topk(mx.array(5.0), 1, axis=None).tolist() == [5]
     assert mx.topk(a, mx.array(2)).shape == mx.topk(a, np.int64(2)).shape == (2, 2)
@@ -178,10 +224,18 @@ def test_long_rows(n, kind):
         np.testing.assert_array_equal(np.array(values), row[wanted])
 
 
+def smaller_side(n, kth):
+    """Returns the positions that a partition has in order, if they are few."""
+    return slice(kth + 1) if kth + 1 <= n - kth else slice(kth, n)
+
+
 def partitions_stably(engine, dtype):
-    """Returns whether a kernel of ours partitions. MLX's own kernels promise less."""
-    on_metal = engine in METAL or (engine == GPU and mx.metal.is_available())
-    if on_metal:
+    """Returns whether a kernel of ours partitions. MLX's own kernels promise less.
+
+    Ours are used on Metal and on CUDA, both for rows that fit into registers and for
+    rows of more than ``partition_size`` elements. The tests' rows are short.
+    """
+    if engine in METAL or engine == GPU:
         return engine != "metal_missing" and dtype not in CPU_ONLY
     return engine in KERNELS
 
@@ -212,10 +266,30 @@ def test_argpartition_puts_kth_where_a_stable_sort_would(engine, case, kth):
         if stable:
             assert got[kth] == order[kth]
             assert sorted(got[:kth]) == sorted(order[:kth])
+            smaller = smaller_side(n, kth)
+            assert got[smaller] == order[smaller]
         else:
             in_order = rows[where][order]
             assert_partitions(rows[where][got], kth, in_order)
             assert_partitions(partitioned[where], kth, in_order)
+
+
+@pytest.mark.parametrize("engine", KERNELS)
+@pytest.mark.parametrize("n", [20, 130, 700, 1025, 5000])
+def test_up_to_64_elements_beside_kth_are_in_order(engine, n):
+    """So ``argpartition(a, -k)[..., -k:]`` ascends, as it always has on Metal."""
+    rng = np.random.default_rng(n)
+    for dtype in (mx.float32, mx.int8, mx.int64):
+        a = mx_array(values_of(dtype, (3, n), "pool", rng), dtype)
+        order = np.stack([oracle.order(row, largest=False) for row in numpy_of(a)])
+        for k in {1, 2, min(n // 8, 64), min(n // 8 + 1, 64), min(n // 2, 64)}:
+            found = np.array(mx.argpartition(a, -k))
+            np.testing.assert_array_equal(found[:, -k:], order[:, -k:])
+            found = np.array(mx.argpartition(a, k - 1))
+            np.testing.assert_array_equal(found[:, :k], order[:, :k])
+            values = mx.partition(a, -k)
+            fetched = mx.take_along_axis(a, mx.array(order[:, -k:]), -1)
+            np.testing.assert_array_equal(bits(values[:, -k:]), bits(fetched))
 
 
 def assert_partitions(row, kth, in_order):

@@ -75,14 +75,13 @@ nb::object topk(
     bool return_indices,
     mx::StreamOrDevice s) {
   auto k = parse_k("topk", k_object);
-  auto result = mx::topk(
-      axis ? a : mx::flatten(a, s),
-      k,
-      axis.value_or(0),
-      largest ? mx::TopKMode::largest : mx::TopKMode::smallest,
-      order_from(sorted),
-      s);
-  return return_indices ? to_python(result) : nb::cast(result.values);
+  auto in = axis ? a : mx::flatten(a, s);
+  auto mode = largest ? mx::TopKMode::largest : mx::TopKMode::smallest;
+  auto order = order_from(sorted);
+  if (return_indices) {
+    return to_python(mx::topk(in, k, axis.value_or(0), mode, order, s));
+  }
+  return nb::cast(mx::topk_values(in, k, axis.value_or(0), mode, order, s));
 }
 
 nb::object top_k(
@@ -132,8 +131,9 @@ void define_topk(nb::module_& m) {
               flattens the array first. Default: ``-1``.
             largest (bool, optional): Whether to choose the largest elements or
               the smallest. Default: ``True``.
-            sorted (bool, optional): Whether the best comes first. The order is
-              unspecified otherwise. Default: ``False``.
+            sorted (bool, optional): Whether the best comes first. Otherwise the
+              worst of the ``k`` comes first and the best last. Default:
+              ``False``.
             return_indices (bool, optional): Whether to return the indices too.
               Default: ``False``.
 
@@ -185,8 +185,9 @@ void define_top_k(nb::module_& m) {
             axis (int, optional): The axis to choose along. Default: ``-1``.
             mode (str, optional): ``"largest"`` or ``"smallest"``. Default:
               ``"largest"``.
-            sorted (bool, optional): Whether the best comes first. The order is
-              unspecified otherwise. Default: ``True``.
+            sorted (bool, optional): Whether the best comes first. Otherwise the
+              worst of the ``k`` comes first and the best last. Default:
+              ``True``.
 
         Returns:
             )pbdoc" TOPK_RESULT_TYPE R"pbdoc(: The pair ``(values, indices)``.

@@ -58,13 +58,14 @@ void test_plan_merges_axes_that_one_stride_describes() {
   CHECK(plan_rows({7}, {1}, 0, 2).shape.empty());
 }
 
-void test_whole_row_is_chosen_only_if_k_is_the_size_and_unsorted() {
-  auto plan = [](int k, TopKOrder order) {
-    return plan_topk({4, 6}, {6, 1}, 1, k, order).algorithm;
+void test_whole_row_is_chosen_only_if_k_is_the_size_and_large_and_unsorted() {
+  auto plan = [](int n, int k, TopKOrder order) {
+    return plan_topk({4, n}, {n, 1}, 1, k, order).algorithm;
   };
-  CHECK(plan(6, TopKOrder::unsorted) == TopKAlgorithm::whole_row);
-  CHECK(plan(6, TopKOrder::sorted) == TopKAlgorithm::lanes);
-  CHECK(plan(5, TopKOrder::unsorted) == TopKAlgorithm::lanes);
+  CHECK(plan(65, 65, TopKOrder::unsorted) == TopKAlgorithm::whole_row);
+  CHECK(plan(65, 65, TopKOrder::sorted) == TopKAlgorithm::select);
+  CHECK(plan(65, 64, TopKOrder::unsorted) == TopKAlgorithm::short_row);
+  CHECK(plan(6, 6, TopKOrder::unsorted) == TopKAlgorithm::lanes);
 }
 
 void test_plan_chooses_the_algorithm_by_size_and_k() {
@@ -93,9 +94,9 @@ void test_an_algorithm_can_be_used_within_its_limits() {
     bool is_short = algorithm == lanes || algorithm == short_row;
     CHECK(can_use(algorithm, 100000, 10, sorted) != is_short);
   }
-  CHECK(!can_use(whole_row, 10, 10, sorted));
-  CHECK(can_use(whole_row, 10, 10, TopKOrder::unsorted));
-  CHECK(!can_use(whole_row, 11, 10, TopKOrder::unsorted));
+  CHECK(!can_use(whole_row, 100, 100, sorted));
+  CHECK(can_use(whole_row, 100, 100, TopKOrder::unsorted));
+  CHECK(!can_use(whole_row, 101, 100, TopKOrder::unsorted));
 }
 
 void test_offsets_and_row_counts_may_exceed_an_int() {
@@ -123,7 +124,7 @@ void test_offsets_and_row_counts_may_exceed_an_int() {
 void run_plan_tests() {
   test_cursor_visits_every_row_once_at_its_offsets();
   test_plan_merges_axes_that_one_stride_describes();
-  test_whole_row_is_chosen_only_if_k_is_the_size_and_unsorted();
+  test_whole_row_is_chosen_only_if_k_is_the_size_and_large_and_unsorted();
   test_plan_chooses_the_algorithm_by_size_and_k();
   test_an_algorithm_can_be_used_within_its_limits();
   test_offsets_and_row_counts_may_exceed_an_int();

@@ -271,15 +271,19 @@ bool emulate(const mx::cpu::TopKJob& job) {
       job.plan->k,
       job.mode,
       job.sorted ? mx::TopKOrder::sorted : mx::TopKOrder::unsorted,
+      job.indices != nullptr,
       metal_tuning());
   if (!can_run(plan)) {
     return false;
   }
   auto size = rows.rows * job.plan->k;
+  auto values = without_content(job.values, size * itemsize);
   EmulatedEncoder encoder(
       {{KernelArray::input, in.memory()},
-       {KernelArray::values, without_content(job.values, size * itemsize)},
-       {KernelArray::indices, without_content(job.indices, size * 4)}});
+       {KernelArray::values, values},
+       // A kernel leaves the array of an unwanted output alone.
+       {KernelArray::indices,
+        job.indices ? without_content(job.indices, size * 4) : values}});
   gpu::encode(*plan, encoder);
   return true;
 }

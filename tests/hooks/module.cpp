@@ -48,6 +48,7 @@ nb::dict metal_sources(const mx::array& a, int k) {
       k,
       mx::TopKMode::largest,
       mx::TopKOrder::sorted,
+      true,
       hooks::metal_tuning());
   if (!plan) {
     throw std::invalid_argument(

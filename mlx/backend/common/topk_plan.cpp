@@ -12,7 +12,7 @@ bool can_use(
   using Tuning = TopKTuning;
   switch (algorithm) {
     case TopKAlgorithm::whole_row:
-      return k == size && order == TopKOrder::unsorted;
+      return k == size && k > Tuning::ordered_k && order == TopKOrder::unsorted;
     case TopKAlgorithm::lanes:
       return size <= Tuning::lanes_size && k <= Tuning::lanes_k;
     case TopKAlgorithm::short_row:

@@ -13,7 +13,8 @@
 namespace mlx::core {
 
 /**
- * whole_row: copies every element, in the order of the row.
+ * whole_row: copies every element in the order of the row, except that the
+ *            worst and the best change places with the first and the last.
  * lanes:     selects from several rows at once, each in one lane of a sorting
  *            network.
  * short_row: keeps the row on the stack as ranks, bounds the k-th best, and
@@ -40,6 +41,9 @@ struct TopKTuning {
   // ``bounded`` is used if the row has at least this many times k elements,
   // ``select`` if it has fewer.
   static constexpr int64_t bounded_elements_per_k = 8;
+  // Up to this k, unsorted results too are in order, the best last: sorting so
+  // few costs nothing.
+  static constexpr int64_t ordered_k = 64;
 };
 
 /** Returns whether ``algorithm`` can select k of ``size`` elements. */

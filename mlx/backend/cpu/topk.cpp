@@ -3,6 +3,8 @@
 // TopK on the CPU: allocates the outputs and hands a job to the kernels in
 // selection/.
 
+#include <optional>
+
 #include "mlx/allocator.h"
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/encoder.h"
@@ -47,19 +49,24 @@ void TopK::eval_cpu(
     const std::vector<array>& inputs,
     std::vector<array>& outputs) {
   auto& in = inputs[0];
-  auto& values = outputs[0];
-  auto& indices = outputs[1];
-  values.set_data(allocator::malloc(values.nbytes()));
-  indices.set_data(allocator::malloc(indices.nbytes()));
+  for (auto& output : outputs) {
+    output.set_data(allocator::malloc(output.nbytes()));
+  }
+  // TopKValues has no indices.
+  std::optional<array> indices;
+  if (outputs.size() > 1) {
+    indices = array::unsafe_weak_copy(outputs[1]);
+  }
 
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
-  encoder.set_output_array(values);
-  encoder.set_output_array(indices);
+  for (auto& output : outputs) {
+    encoder.set_output_array(output);
+  }
   encoder.dispatch(
       [in = array::unsafe_weak_copy(in),
-       values = array::unsafe_weak_copy(values),
-       indices = array::unsafe_weak_copy(indices),
+       values = array::unsafe_weak_copy(outputs[0]),
+       indices,
        plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
        mode = mode_,
        sorted = order_ == TopKOrder::sorted]() mutable {
@@ -74,7 +81,7 @@ void TopK::eval_cpu(
             in.dtype(),
             in.data<void>(),
             values.data<void>(),
-            indices.data<uint32_t>()};
+            indices ? indices->data<uint32_t>() : nullptr};
         run_job(job);
       });
 }

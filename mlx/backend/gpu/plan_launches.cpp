@@ -192,6 +192,7 @@ std::optional<LaunchPlan> plan_topk_launches(
     int64_t k,
     TopKMode mode,
     TopKOrder order,
+    bool writes_indices,
     const LaunchTuning& tuning) {
   if (!can_topk(dtype, k, tuning)) {
     return {};
@@ -207,7 +208,7 @@ std::optional<LaunchPlan> plan_topk_launches(
       mode == TopKMode::smallest,
       order == TopKOrder::sorted,
       true,
-      true,
+      writes_indices,
       false,
       aligned};
   return plan_selection(selection, tuning);

@@ -26,6 +26,7 @@ bool can_topk(Dtype dtype, int64_t k, const LaunchTuning& tuning);
  * Plans the selection of the k best of each of ``rows``. The plan is empty if
  * there is nothing to select. Returns nothing if the kernels cannot do it.
  * ``aligned`` says whether the address of the first row is a multiple of 16.
+ * Without ``writes_indices`` only the values are written.
  */
 std::optional<LaunchPlan> plan_topk_launches(
     const RowPlan& rows,
@@ -34,6 +35,7 @@ std::optional<LaunchPlan> plan_topk_launches(
     int64_t k,
     TopKMode mode,
     TopKOrder order,
+    bool writes_indices,
     const LaunchTuning& tuning);
 
 // ---- parts, from which other plans can be made ------------------------------

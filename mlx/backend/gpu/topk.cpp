@@ -21,6 +21,8 @@ void TopK::eval_gpu(
     const std::vector<array>& inputs,
     std::vector<array>& outputs) {
   auto& in = inputs[0];
+  // TopKValues has no indices.
+  auto indices = outputs.size() > 1 ? &outputs[1] : nullptr;
   auto plan = gpu::plan_topk_launches(
       plan_rows(in.shape(), in.strides(), axis_, k_),
       gpu::is_aligned(in),
@@ -28,8 +30,9 @@ void TopK::eval_gpu(
       k_,
       mode_,
       order_,
+      indices != nullptr,
       gpu::launch_tuning());
-  if (!gpu::run(plan, in, &outputs[0], &outputs[1], stream())) {
+  if (!gpu::run(plan, in, &outputs[0], indices, stream())) {
     eval_composed(*this, inputs, outputs);
   }
 }

@@ -19,16 +19,17 @@
 
 namespace mlx::core::cpu {
 
-/** Writes the values and the indices of the k best elements of each row. */
+/** Writes the k best elements of each row: their values and their indices. */
 struct TopKJob {
   const TopKPlan* plan;
   TopKMode mode;
-  // Best first. Otherwise the order is unspecified.
+  // Best first. Otherwise the worst is first and the best is last.
   bool sorted;
   int64_t threads_per_row;
   Dtype dtype;
   const void* in;
   void* values;
+  // Null if no indices are wanted.
   uint32_t* indices;
 };
 
@@ -37,7 +38,9 @@ enum class SortOutput { values, indices };
 /**
  * Writes each row in ascending, stable order. With ``kth``, partitions it
  * instead: place ``kth`` holds what a stable sort has there, and before it, in
- * unspecified order, are the elements that such a sort has before it.
+ * unspecified order, are the elements that such a sort has before it. If
+ * ``kth`` and the elements on one side of it are at most TopKTuning::ordered_k
+ * together, the smaller such part of the row is in order.
  */
 struct SortJob {
   const RowPlan* rows;

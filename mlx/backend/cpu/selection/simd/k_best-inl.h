@@ -1,10 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Finds exactly the k best of a row, in ascending order of index, and which of
-// them is worst. Partitions use this, since they also have to write all the
-// other elements. Takes linear time. Memory: what short_row or bounded needs to
-// find the candidates, and up to two arrays for the candidates. k is from 1 to
-// the size of the row.
+// them is worst. Finds the order of few, too. Partitions use this, since they
+// also have to write all the other elements. Takes linear time. Memory: what
+// short_row or bounded needs to find the candidates, and up to two arrays for
+// the candidates. k is from 1 to the size of the row.
 
 #pragma once
 
@@ -47,6 +47,19 @@ class KBestOfRow {
     return kept;
   }
 
+  /** Whether k is so small that in_order() is available. */
+  static bool orders(size_t k) {
+    return k <= TopKTuning::ordered_k;
+  }
+
+  /**
+   * Returns the indices in the latest result of find() in ascending order of
+   * their elements. Among equal elements the lower index comes first.
+   */
+  const uint32_t* in_order() const {
+    return in_order_;
+  }
+
   /**
    * Returns the position of the worst candidate in the latest result of find().
    * Of several with the same rank it is the one that ``ties`` chooses last.
@@ -70,6 +83,13 @@ class KBestOfRow {
       words[i] = word_of(all.ranks[i], all.indices[i]);
     }
     network_sort(words, count);
+    if (orders(k_)) {
+      for (size_t i = 0; i < k_; ++i) {
+        auto index = index_of(words[i]);
+        bool first = ties_ == Ties::first;
+        in_order_[first ? i : k_ - 1 - i] = first ? index : ~index;
+      }
+    }
     auto kth = words[k_ - 1];
     size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -92,12 +112,29 @@ class KBestOfRow {
         worst_ = all.ranks[i] == found.rank ? i : worst_;
       }
     }
+    if (orders(k_)) {
+      order_by_ranks(all);
+    }
+  }
+
+  // Overwrites the ranks of the k candidates.
+  void order_by_ranks(Candidates<R> all) {
+    // In the descending ranking, an ascending order is that of the complements.
+    for (size_t i = 0; i < k_ && ranking == Ranking::descending; ++i) {
+      all.ranks[i] = ~all.ranks[i];
+    }
+    uint32_t positions[counting_size];
+    counting_sort(all.ranks, k_, positions);
+    for (size_t i = 0; i < k_; ++i) {
+      in_order_[i] = all.indices[positions[i]];
+    }
   }
 
   size_t k_;
   Ties ties_;
   bool is_short_;
   size_t worst_{0};
+  uint32_t in_order_[TopKTuning::ordered_k];
   CandidateBuffer<R> kept_;
   CandidateBuffer<R> scratch_{0};
   std::optional<BoundedTopK<T, ranking>> bounded_;

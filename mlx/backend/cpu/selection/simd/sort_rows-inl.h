@@ -189,19 +189,25 @@ class SortRows {
   // Finds the ``count`` elements that come first (ascending ranking) or last
   // (descending ranking) in a stable sort. Writes the worst of these elements
   // to the place ``kth``, and the others to the places on their side of
-  // ``kth``. Writes all elements that were not found to the other side, in
-  // ascending order of index.
+  // ``kth``: in ascending order if they are few. Writes all elements that were
+  // not found to the other side, in ascending order of index.
   template <Ranking ranking>
   void partition_by_k_best(size_t count, Ties ties) {
     KBestOfRow<T, ranking> k_best(size_, count, ties);
     bool at_front = ranking == Ranking::ascending;
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto chosen = k_best.find(row).indices;
-      auto index_at_kth = chosen[k_best.worst_position()];
       auto place = at_front ? 0 : size_ - count;
       auto place_of_others = at_front ? count : 0;
-      auto kth = at_front ? count - 1 : place++;
       write.write_others(chosen, count, place_of_others);
+      if (k_best.orders(count)) {
+        for (size_t c = 0; c < count; ++c) {
+          write(place++, k_best.in_order()[c]);
+        }
+        return;
+      }
+      auto index_at_kth = chosen[k_best.worst_position()];
+      auto kth = at_front ? count - 1 : place++;
       for (size_t c = 0; c < count; ++c) {
         if (chosen[c] != index_at_kth) {
           write(place++, chosen[c]);

@@ -15,7 +15,10 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** The outputs of one row, whose elements are ``stride`` apart. */
+/**
+ * The outputs of one row, whose elements are ``stride`` apart. ``indices`` may
+ * be null.
+ */
 template <typename T>
 struct TopKOutput {
   T* values;
@@ -25,15 +28,67 @@ struct TopKOutput {
   void write(size_t place, uint32_t index, const Row<T>& row) const {
     auto to = static_cast<int64_t>(place) * stride;
     values[to] = row[index];
-    indices[to] = index;
+    if (indices) {
+      indices[to] = index;
+    }
+  }
+
+  /** Returns the same k places, counted from the last to the first. */
+  TopKOutput reversed(size_t k) const {
+    auto last = static_cast<int64_t>(k - 1) * stride;
+    return {values + last, indices ? indices + last : nullptr, -stride};
   }
 };
 
 /**
- * Up to this k, results are sorted even if the job does not ask for that: the
- * sort costs nothing.
+ * Finds the positions of the best and the worst of many ranks, which are added
+ * in blocks. Among equal ranks, the first is better.
  */
-constexpr size_t always_sorted = 64;
+template <typename R>
+class EndsOfRanks {
+ public:
+  static constexpr size_t block = 512;
+
+  /** Adds up to ``block`` ranks, the first of which is at ``position``. */
+  void add(const R* ranks, size_t count, size_t position) {
+    auto [low, width] = range_of(ranks, count);
+    R high = low + width;
+    if (position == 0 || low < best_rank_) {
+      best_rank_ = low;
+      best = position + (std::find(ranks, ranks + count, low) - ranks);
+    }
+    if (position == 0 || high >= worst_rank_) {
+      worst_rank_ = high;
+      auto last = count - 1;
+      while (ranks[last] != high) {
+        --last;
+      }
+      worst = position + last;
+    }
+  }
+
+  size_t best{0};
+  size_t worst{0};
+
+ private:
+  R best_rank_{0};
+  R worst_rank_{0};
+};
+
+/**
+ * Puts the index of the worst of k candidates first and that of the best last.
+ * Does not move the ranks.
+ */
+template <typename R>
+void put_ends(Candidates<R> chosen, size_t k) {
+  EndsOfRanks<R> ends;
+  for (size_t i = 0; i < k; i += ends.block) {
+    ends.add(chosen.ranks + i, std::min(ends.block, k - i), i);
+  }
+  std::swap(chosen.indices[0], chosen.indices[ends.worst]);
+  auto best = ends.best == 0 ? ends.worst : ends.best;
+  std::swap(chosen.indices[k - 1], chosen.indices[best]);
+}
 
 /**
  * Writes the k best of ``count`` candidates, which hold the k best of the row
@@ -48,20 +103,22 @@ void write_k_best(
     const Row<T>& row,
     const TopKOutput<T>& out) {
   using R = Rank<T>;
-  sorted |= k <= always_sorted;
+  bool in_order = sorted || k <= TopKTuning::ordered_k;
   // A few more than k are cheaper to sort than to drop.
-  if (count > (sorted ? 2 * k + 64 : k)) {
+  if (count > (in_order ? 2 * k + 64 : k)) {
     CandidateBuffer<R> scratch(count > 1024 ? count : 0);
     auto found = split<R>(all.ranks, count, k, scratch.candidates());
     copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
     count = k;
   }
-  if (sorted) {
+  if (in_order) {
+    auto best_first = sorted ? out : out.reversed(k);
     auto write = [&](size_t place, uint32_t index) {
-      out.write(place, index, row);
+      best_first.write(place, index, row);
     };
     sort_candidates(all, count, k, write);
   } else {
+    put_ends(all, k);
     for (size_t i = 0; i < k; ++i) {
       out.write(i, all.indices[i], row);
     }
@@ -95,6 +152,34 @@ void split_row(
   write_k_best(kept, k, k, sorted, row, out);
 }
 
+/**
+ * Writes every element of a row in the order of the row, then exchanges the
+ * first with the worst and the last with the best.
+ */
+template <typename T>
+void write_whole_row(
+    const Row<T>& row,
+    RankOf<T> rank,
+    const TopKOutput<T>& out) {
+  EndsOfRanks<Rank<T>> ends;
+  Rank<T> ranks[ends.block];
+  for (size_t first = 0; first < row.size; first += ends.block) {
+    auto count = std::min(ends.block, row.size - first);
+    load_ranks(row, rank, first, count, ranks);
+    ends.add(ranks, count, first);
+    for (auto i = first; i < first + count; ++i) {
+      out.write(i, i, row);
+    }
+  }
+  auto last = row.size - 1;
+  out.write(ends.worst, 0, row);
+  auto at_last = ends.worst == last ? 0 : last;
+  auto place_of_best = ends.best == 0 ? ends.worst : ends.best;
+  out.write(place_of_best, at_last, row);
+  out.write(last, ends.best, row);
+  out.write(0, ends.worst, row);
+}
+
 /** Writes the k best of each of the rows [first, last) of a job. */
 template <typename T>
 class TopKRows {
@@ -115,9 +200,7 @@ class TopKRows {
     switch (job_.plan->algorithm) {
       case TopKAlgorithm::whole_row:
         return each([&](const auto& row, const auto& out) {
-          for (size_t i = 0; i < k_; ++i) {
-            out.write(i, i, row);
-          }
+          write_whole_row(row, RankOf<T>(ranking_), out);
         });
       case TopKAlgorithm::lanes:
         if constexpr (sizeof(T) <= 4) {
@@ -126,7 +209,7 @@ class TopKRows {
           }
         }
         // The lanes would be slower, or T is too wide for them. short_row has
-        // the same result: it also sorts, since k is at most always_sorted.
+        // the same result: it also sorts, since k is at most ordered_k.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();
@@ -148,7 +231,7 @@ class TopKRows {
   TopKOutput<T> output(int64_t offset) const {
     return {
         static_cast<T*>(job_.values) + offset,
-        job_.indices + offset,
+        job_.indices ? job_.indices + offset : nullptr,
         job_.plan->rows.out_axis_stride};
   }
 
@@ -195,6 +278,7 @@ class TopKRows {
           for (size_t r = 0; r < valid; ++r) {
             Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
             auto to = output(out[r]);
+            to = job_.sorted ? to : to.reversed(k_);
             for (size_t i = 0; i < k_; ++i) {
               to.write(i, index_of(words[i * count + r]), row);
             }

@@ -65,7 +65,7 @@ METAL_FUNC void stream_row(
   Candidates<typename Order::Key> candidates =
       no_candidates(keys, positions, args);
   add_all(results.row, {0, args.axis_size}, candidates, group);
-  put_best(candidates, true, group, results);
+  put_best(candidates, best_first, group, results);
 }
 
 /**

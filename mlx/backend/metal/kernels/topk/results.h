@@ -7,7 +7,17 @@
 #include "mlx/backend/metal/kernels/topk/candidates.h"
 #include "mlx/backend/metal/kernels/topk/common.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
+
+/** How put_best orders the k best candidates. */
+enum ResultOrder : uint {
+  best_first,
+  // The best is the first, the worst is the last.
+  only_ends,
+  // Equal candidates are in the order of the stream.
+  of_stream,
+};
 
 /** Returns how many candidates come before the i-th in the order. */
 template <typename Key>
@@ -67,13 +77,90 @@ METAL_FUNC void sort_candidates(
 }
 
 /**
- * Calls put(rank, key, position) for the k best candidates. They are in order
- * if `sorted`; otherwise only equal ones are in the order of the stream.
+ * Returns the slot of the best of the first k candidates if `flip` is 0, or of
+ * the worst if it is ~0. There are at least as many candidates as threads, and
+ * 2 * group_simds free slots after them, which this overwrites.
+ */
+template <typename Key>
+METAL_FUNC uint slot_of_end(
+    Key flip,
+    thread const Candidates<Key>& candidates,
+    thread const Group& group) {
+  // With `flip`, the worst has the greatest key, and the complement of its slot
+  // is the least.
+  Key best = candidates.keys[group.thread_index] ^ flip;
+  uint slot = group.thread_index ^ uint(flip);
+  uint second = group.thread_index + group_threads;
+  for (uint i = second; i < candidates.k; i += group_threads) {
+    Key key = candidates.keys[i] ^ flip;
+    uint at = i ^ uint(flip);
+    if (key > best || (key == best && at < slot)) {
+      best = key;
+      slot = at;
+    }
+  }
+  TOPK_UNROLL
+  for (uint step = simd_size / 2; step > 0; step /= 2) {
+    Key key = exchanged(best, step);
+    uint at = exchanged(slot, step);
+    if (key > best || (key == best && at < slot)) {
+      best = key;
+      slot = at;
+    }
+  }
+  uint first = candidates.k + (flip == 0 ? 0u : uint(group_simds));
+  if (group.lane == 0) {
+    candidates.keys[first + group.simd] = best;
+    candidates.positions[first + group.simd] = slot;
+  }
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  for (uint i = first; i < first + group_simds; ++i) {
+    Key key = candidates.keys[i];
+    uint at = candidates.positions[i];
+    if (key > best || (key == best && at < slot)) {
+      best = key;
+      slot = at;
+    }
+  }
+  return slot ^ uint(flip);
+}
+
+/** Exchanges two candidates. */
+template <typename Key>
+METAL_FUNC void
+exchange(uint a, uint b, thread const Candidates<Key>& candidates) {
+  Key key = candidates.keys[a];
+  uint position = candidates.positions[a];
+  candidates.keys[a] = candidates.keys[b];
+  candidates.positions[a] = candidates.positions[b];
+  candidates.keys[b] = key;
+  candidates.positions[b] = position;
+}
+
+/** Moves the best of k candidates to the first slot, the worst to the last. */
+template <typename Key>
+METAL_FUNC void place_ends(
+    thread const Candidates<Key>& candidates,
+    thread const Group& group) {
+  uint best = slot_of_end(Key(0), candidates, group);
+  uint worst = slot_of_end(Key(~Key(0)), candidates, group);
+  if (group.thread_index == 0) {
+    exchange(0, best, candidates);
+    // The first exchange has moved the worst if it was the first.
+    worst = worst == 0 ? best : worst;
+    exchange(candidates.k - 1u, worst, candidates);
+  }
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+/**
+ * Calls put(rank, key, position) for the k best candidates. Up to
+ * ranked_candidates of them have the order `best_first`, whatever `order` is.
  */
 template <typename Key, typename Put>
 METAL_FUNC void put_best(
     thread Candidates<Key>& candidates,
-    bool sorted,
+    ResultOrder order,
     thread Group& group,
     thread const Put& sink) {
   uint k = candidates.k;
@@ -83,8 +170,11 @@ METAL_FUNC void put_best(
   if (candidates.count > most) {
     candidates.shrink(most, group);
   }
-  if (!ranked && sorted) {
+  if (!ranked && order == best_first) {
     sort_candidates(candidates, group);
+  }
+  if (!ranked && order == only_ends) {
+    place_ends(candidates, group);
   }
   uint count = ranked ? candidates.count : k;
   for (uint i = group.thread_index; i < count; i += group_threads) {
@@ -95,15 +185,21 @@ METAL_FUNC void put_best(
   }
 }
 
-/** Writes the k best of a row to the outputs. */
+/** Writes the k best of a row: the best first if `sorted`, otherwise last. */
 template <typename Order>
 struct RowResults {
   Row<Order> row;
   Output<Order> out;
+  uint k;
+  bool sorted;
+
+  METAL_FUNC ResultOrder order() const thread {
+    return sorted ? best_first : only_ends;
+  }
 
   METAL_FUNC void put(uint rank, typename Order::Key, uint position)
       const thread {
-    out.put(rank, position, row);
+    out.put(sorted ? rank : k - 1u - rank, position, row);
   }
 };
 

@@ -46,8 +46,11 @@ template <typename Order>
       no_candidates(keys, positions, args);
   add_all(row, {0, args.axis_size}, candidates, group);
   RowResults<Order> results = {
-      row, output_at<Order>(values, indices, start, args)};
-  put_best(candidates, args.sorted != 0, group, results);
+      row,
+      output_at<Order>(values, indices, start, args),
+      args.k,
+      args.sorted != 0};
+  put_best(candidates, results.order(), group, results);
 }
 
 /** Threadgroup x of a row selects from its x-th segment. */
@@ -78,7 +81,7 @@ template <typename Order>
   add_all(row, segment, candidates, group);
   uint64_t at = (number * args.segments + group_position.x) * args.k;
   SegmentResults<Key> results = {found_keys + at, found_positions + at};
-  put_best(candidates, false, group, results);
+  put_best(candidates, of_stream, group, results);
 }
 
 template <typename Order>
@@ -112,6 +115,8 @@ template <typename Order>
   add_all(found, {0, size}, candidates, group);
   RowResults<Order> results = {
       row_at<Order>(in, start, args),
-      output_at<Order>(values, indices, start, args)};
-  put_best(candidates, args.sorted != 0, group, results);
+      output_at<Order>(values, indices, start, args),
+      args.k,
+      args.sorted != 0};
+  put_best(candidates, results.order(), group, results);
 }
