@@ -18,7 +18,8 @@
 #include "overlay/index_output.h"
 #include "overlay/portable_graph.h"
 #include "overlay/python/replace.h"
-#include "python/src/scope_context.h"
+#include "overlay/python/scope_context.h"
+#include "overlay/sorted_search.h"
 #include "python/src/topk_bindings.h"
 
 namespace mx = mlx::core;
@@ -46,6 +47,15 @@ void init_index_outputs(nb::module_& m) {
   m.def("take_error_ops", &mx::take_error_ops);
   m.def("index_gradient_error", &mx::index_gradient_error);
   m.def("depends_on", &mx::depends_on);
+  m.def("has_error_ops", &mx::has_error_ops);
+  m.def("hide_stopped_indices", &mx::hide_stopped_indices);
+  // A copy of an array refers to the same node of the graph.
+  m.def("show_indices", [](std::vector<mx::array> hidden) {
+    mx::show_indices(hidden);
+  });
+  m.def("sorted_search", [](const mx::array& a, const mx::array& wanted) {
+    return mx::sorted_search(a, wanted, mx::SearchSide::right, {});
+  });
   m.def("index_gradient_in_force", []() {
     return mx::to_string(mx::index_gradient());
   });

@@ -11,11 +11,17 @@ import threading
 
 import mlx.core as mx
 from mlx import _selection
-from mlx._overlay.originals import docstring_of, place, stock
+from mlx._overlay.originals import docstring_of, name_like, place, stock
+from mlx._overlay.vmap import tracing
 
-# ``call`` is the _Call that this thread has begun. When the wrapped function starts, it
-# takes ``call`` and sets it to None.
-_waiting = threading.local()
+
+class _Waiting(threading.local):
+    # The _Call that this thread has begun. When the wrapped function starts, it takes
+    # the call and sets this to None.
+    call = None
+
+
+_waiting = _Waiting()
 
 
 def install(core):
@@ -28,7 +34,16 @@ def install(core):
 
 
 def checkpoint(fun):
-    return functools.wraps(fun)(_keeping_indices("checkpoint", stock.checkpoint, fun))
+    kept = _keeping_indices("checkpoint", stock.checkpoint, fun)
+
+    def call(*args, **kwargs):
+        # MLX cannot vectorise the gradient of a checkpoint, so the function is called
+        # without one. The results are the same. The memory is not saved.
+        if tracing.differentiating:
+            return fun(*args, **kwargs)
+        return kept(*args, **kwargs)
+
+    return name_like(fun, call)
 
 
 class custom_function:
@@ -81,12 +96,13 @@ def _keeping_indices(name, transform, fun):
 
     def call(*args, **kwargs):
         mode = _selection.index_gradient_in_force()
-        if mode not in transformed:
-            transformed[mode] = transform(_hiding_indices(fun, mode))
+        function = transformed.get(mode)
+        if function is None:
+            function = transformed[mode] = transform(_hiding_indices(fun, mode))
         this = _waiting.call = _Call()
         this.is_index = ()
         try:
-            outputs = transformed[mode](*args, **kwargs)
+            outputs = function(*args, **kwargs)
         finally:
             _waiting.call = None
         if True not in this.is_index:
@@ -106,10 +122,11 @@ def _hiding_indices(fun, mode):
     """
 
     def body(*args, **kwargs):
-        call, _waiting.call = getattr(_waiting, "call", None), None
+        call, _waiting.call = _waiting.call, None
         if call is None:
             with mx.index_gradient(mode):
                 outputs = fun(*args, **kwargs)
+            _hide_stopped_indices(outputs)
         else:
             outputs = fun(*args, **kwargs)
         is_index = _index_outputs(outputs, (args, kwargs))
@@ -122,6 +139,13 @@ def _hiding_indices(fun, mode):
     return body
 
 
+def _hide_stopped_indices(outputs):
+    # This graph was made for one vjp or jvp, so nothing has to be undone.
+    if _selection.has_error_ops():
+        arrays = [a for a in leaves(outputs) if isinstance(a, mx.array)]
+        _selection.hide_stopped_indices(arrays)
+
+
 def _index_outputs(outputs, inputs):
     """Returns for each leaf of ``outputs`` whether it is an index.
 
@@ -130,7 +154,7 @@ def _index_outputs(outputs, inputs):
     """
     sources = None
     is_index = []
-    for leaf in _leaves(outputs):
+    for leaf in leaves(outputs):
         found = (
             isinstance(leaf, mx.array)
             and mx.issubdtype(leaf.dtype, mx.integer)
@@ -138,19 +162,19 @@ def _index_outputs(outputs, inputs):
         )
         if found:
             if sources is None:
-                sources = [a for a in _leaves(inputs) if isinstance(a, mx.array)]
+                sources = [a for a in leaves(inputs) if isinstance(a, mx.array)]
             found = not _selection.depends_on(leaf, sources)
         is_index.append(found)
     return is_index
 
 
-def _leaves(tree):
+def leaves(tree):
     """Returns the leaves of lists, tuples and dicts, in order."""
     if isinstance(tree, dict):
         tree = tree.values()
     elif not isinstance(tree, (list, tuple)):
         return [tree]
-    return [leaf for branch in tree for leaf in _leaves(branch)]
+    return [leaf for branch in tree for leaf in leaves(branch)]
 
 
 def _map_chosen(function, tree, chosen):

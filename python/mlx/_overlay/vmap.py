@@ -4,13 +4,21 @@
 be vectorised.
 """
 
-import functools
 import threading
 
-from mlx._overlay.originals import place, stock
+from mlx._overlay.originals import name_like, place, stock
 
-# ``depth`` is how many nested calls of ``vmap`` this thread is tracing.
-_tracing = threading.local()
+
+class _Tracing(threading.local):
+    """What this thread is tracing."""
+
+    # How many nested calls of ``vmap``.
+    depth = 0
+    # How many derivatives (``grad``, ``vjp``, ...) inside a ``vmap``.
+    differentiating = 0
+
+
+tracing = _Tracing()
 
 
 def install(core):
@@ -19,16 +27,15 @@ def install(core):
 
 def under_vmap():
     """Returns whether this thread is tracing a function for ``vmap``."""
-    return getattr(_tracing, "depth", 0) > 0
+    return tracing.depth > 0
 
 
 def vmap(fun, in_axes=0, out_axes=0):
-    @functools.wraps(fun)
     def mapped(*args, **kwargs):
-        _tracing.depth = getattr(_tracing, "depth", 0) + 1
+        tracing.depth += 1
         try:
             return fun(*args, **kwargs)
         finally:
-            _tracing.depth -= 1
+            tracing.depth -= 1
 
-    return stock.vmap(mapped, in_axes, out_axes)
+    return stock.vmap(name_like(fun, mapped), in_axes, out_axes)
