@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from mlx import _selection
 from mlx._overlay.originals import place, stock
-from mlx._overlay.vmap import tracing
 
 _INDEX_NOTE = (
     "The indices have no gradient. :class:`index_gradient` says how a\n"
@@ -31,7 +30,7 @@ def install(core):
 
 def categorical(logits, axis=-1, shape=None, num_samples=None, key=None, stream=None):
     def draw(a):
-        if tracing.depth and _searches_cumulative_sums(a, axis, shape, num_samples):
+        if _searches_cumulative_sums(a, axis, shape, num_samples):
             return _draw_from_one_row(a, shape, num_samples, key, stream)
         return stock.categorical(a, axis, shape, num_samples, key, stream)
 

@@ -38,5 +38,4 @@ def name_like(function, wrapper):
     except AttributeError:
         wrapper.__name__ = type(function).__name__
     wrapper.__doc__ = function.__doc__
-    wrapper.__wrapped__ = function
     return wrapper

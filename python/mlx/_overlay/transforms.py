@@ -5,21 +5,13 @@ from. In the mode ``error`` the ops that return indices record their names, and 
 transforms here put them into the message.
 """
 
-import threading
-
 import mlx.core as mx
 from mlx import _selection
 from mlx._overlay.index_outputs import leaves
 from mlx._overlay.originals import name_like, place, stock
-from mlx._overlay.vmap import tracing
 
-
-class _State(threading.local):
-    # Whether this thread is inside one of these transforms.
-    active = False
-
-
-_state = _State()
+_enter = _selection.enter_transform
+_leave = _selection.leave_transform
 _has_error_ops = _selection.has_error_ops
 
 
@@ -37,48 +29,51 @@ def value_and_grad(fun, argnums=None, argnames=()):
 
 
 def vjp(fun, primals, cotangents):
-    return _vjp(fun, primals, cotangents)
+    _enter()
+    try:
+        return _stock_vjp(fun, primals, cotangents)
+    except ValueError as error:
+        _raise_with_names(error)
+        raise
+    finally:
+        _leave()
 
 
 def jvp(fun, primals, tangents):
-    hidden = []
+    hidden = None
 
     def traced(*args):
+        nonlocal hidden
         outputs = fun(*args)
         if _has_error_ops():
             arrays = [a for a in leaves(outputs) if isinstance(a, mx.array)]
-            hidden.append(_selection.hide_stopped_indices(arrays))
+            hidden = _selection.hide_stopped_indices(arrays)
         return outputs
 
+    _enter()
     try:
-        return _jvp(traced, primals, tangents)
+        return _stock_jvp(traced, primals, tangents)
+    except ValueError as error:
+        _raise_with_names(error)
+        raise
     finally:
-        for changed in hidden:
-            _selection.show_indices(changed)
+        _leave()
+        if hidden:
+            _selection.show_indices(hidden)
 
 
 def _naming_the_op(transform):
-    """Returns ``transform``, whose error about an index names the op that made it.
-
-    The recorded names of ops are forgotten when the outermost transform ends.
-    """
+    """Returns ``transform``, whose error about an index names the op that made it."""
 
     def call(*args, **kwargs):
-        outermost = not _state.active
-        _state.active = True
-        under_vmap = tracing.depth > 0
-        tracing.differentiating += under_vmap
+        _enter()
         try:
             return transform(*args, **kwargs)
         except ValueError as error:
             _raise_with_names(error)
             raise
         finally:
-            tracing.differentiating -= under_vmap
-            if outermost:
-                _state.active = False
-                if _has_error_ops():
-                    _selection.take_error_ops()
+            _leave()
 
     return call
 
@@ -91,5 +86,5 @@ def _raise_with_names(error):
 
 
 # ``stock`` has its functions by now: ``load`` fills it before it imports this module.
-_vjp = _naming_the_op(stock.vjp)
-_jvp = _naming_the_op(stock.jvp)
+_stock_vjp = stock.vjp
+_stock_jvp = stock.jvp

@@ -4,38 +4,24 @@
 be vectorised.
 """
 
-import threading
-
+from mlx import _selection
 from mlx._overlay.originals import name_like, place, stock
 
-
-class _Tracing(threading.local):
-    """What this thread is tracing."""
-
-    # How many nested calls of ``vmap``.
-    depth = 0
-    # How many derivatives (``grad``, ``vjp``, ...) inside a ``vmap``.
-    differentiating = 0
-
-
-tracing = _Tracing()
+under_vmap = _selection.under_vmap
+_enter = _selection.enter_vmap
+_leave = _selection.leave_vmap
 
 
 def install(core):
     place(core, vmap)
 
 
-def under_vmap():
-    """Returns whether this thread is tracing a function for ``vmap``."""
-    return tracing.depth > 0
-
-
 def vmap(fun, in_axes=0, out_axes=0):
     def mapped(*args, **kwargs):
-        tracing.depth += 1
+        _enter()
         try:
             return fun(*args, **kwargs)
         finally:
-            tracing.depth -= 1
+            _leave()
 
     return stock.vmap(name_like(fun, mapped), in_axes, out_axes)
