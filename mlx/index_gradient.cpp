@@ -16,6 +16,11 @@ std::atomic<IndexGradient>& process_mode() {
   return mode;
 }
 
+std::atomic<IndexGradientSource>& mode_source() {
+  static std::atomic<IndexGradientSource> source{nullptr};
+  return source;
+}
+
 std::vector<IndexGradient>& scopes() {
   static thread_local std::vector<IndexGradient> scopes_;
   return scopes_;
@@ -56,7 +61,16 @@ void set_default_index_gradient(IndexGradient mode) {
 }
 
 IndexGradient index_gradient() {
-  return scopes().empty() ? default_index_gradient() : scopes().back();
+  if (!scopes().empty()) {
+    return scopes().back();
+  }
+  auto source = mode_source().load(std::memory_order_acquire);
+  auto mode = source ? source() : std::nullopt;
+  return mode ? *mode : default_index_gradient();
+}
+
+void set_index_gradient_source(IndexGradientSource source) {
+  mode_source().store(source, std::memory_order_release);
 }
 
 IndexGradientScope::IndexGradientScope(IndexGradient mode) {

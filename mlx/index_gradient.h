@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,8 +39,18 @@ MLX_API const char* to_string(IndexGradient mode);
 MLX_API IndexGradient default_index_gradient();
 MLX_API void set_default_index_gradient(IndexGradient mode);
 
-/** Returns the mode in force on this thread. */
+/**
+ * Returns the mode in force on this thread: that of its innermost
+ * IndexGradientScope, or what the source says, or the mode of the process.
+ */
 MLX_API IndexGradient index_gradient();
+
+/**
+ * Returns the mode that a language binding has set for the code that is
+ * running, or nothing. May be called on any thread.
+ */
+using IndexGradientSource = std::optional<IndexGradient> (*)();
+MLX_API void set_index_gradient_source(IndexGradientSource source);
 
 /** Sets the mode of this thread for as long as the object lives. */
 class MLX_API IndexGradientScope {

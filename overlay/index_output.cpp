@@ -24,13 +24,43 @@ std::vector<std::string>& error_ops() {
   return ops;
 }
 
-// Returns whether transforms stop at ``primitive`` and do not go on to its
-// inputs. Compares names, because libmlx does not export the class
-// StopGradient.
-bool blocks_gradients(const Primitive& primitive) {
-  auto name = primitive.name();
-  return std::strcmp(name, "StopGradient") == 0 ||
-      std::strcmp(name, "IndexOutput") == 0;
+// Compares names, because libmlx does not export the class StopGradient.
+bool is_made_by(const array& a, const char* primitive) {
+  return a.has_primitive() &&
+      std::strcmp(a.primitive().name(), primitive) == 0;
+}
+
+bool is_stop_gradient(const array& a) {
+  return is_made_by(a, "StopGradient");
+}
+
+bool is_index_output(const array& a) {
+  return is_made_by(a, "IndexOutput");
+}
+
+// Calls ``visit`` with each array of the graph of ``outputs``, once. Returns
+// true as soon as ``visit`` does. Does not go on to the inputs of an array for
+// which ``ends`` is true.
+template <typename Ends, typename Visit>
+bool walk_graph(
+    std::vector<array> pending,
+    const Ends& ends,
+    const Visit& visit) {
+  std::unordered_set<std::uintptr_t> seen;
+  while (!pending.empty()) {
+    auto a = std::move(pending.back());
+    pending.pop_back();
+    if (!seen.insert(a.id()).second) {
+      continue;
+    }
+    if (visit(a)) {
+      return true;
+    }
+    if (!ends(a)) {
+      pending.insert(pending.end(), a.inputs().begin(), a.inputs().end());
+    }
+  }
+  return false;
 }
 
 } // namespace
@@ -76,26 +106,48 @@ std::vector<std::string> take_error_ops() {
   return std::exchange(error_ops(), {});
 }
 
+bool has_error_ops() {
+  return !error_ops().empty();
+}
+
 bool depends_on(const array& output, const std::vector<array>& inputs) {
   std::unordered_set<std::uintptr_t> sources;
   for (auto& input : inputs) {
     sources.insert(input.id());
   }
-  std::unordered_set<std::uintptr_t> seen;
-  std::vector<array> pending{output};
-  while (!pending.empty()) {
-    auto a = std::move(pending.back());
-    pending.pop_back();
-    if (sources.count(a.id())) {
-      return true;
+  auto ends = [](const array& a) {
+    return is_stop_gradient(a) || is_index_output(a);
+  };
+  return walk_graph({output}, ends, [&](const array& a) {
+    return sources.count(a.id()) > 0;
+  });
+}
+
+std::vector<array> hide_stopped_indices(const std::vector<array>& outputs) {
+  std::unordered_set<std::uintptr_t> differentiated;
+  walk_graph(outputs, is_stop_gradient, [&](const array& a) {
+    differentiated.insert(a.id());
+    return false;
+  });
+  std::vector<array> hidden;
+  auto never = [](const array&) { return false; };
+  walk_graph(outputs, never, [&](const array& a) {
+    if (is_index_output(a) && differentiated.count(a.id()) == 0) {
+      hidden.push_back(a);
     }
-    if (!seen.insert(a.id()).second ||
-        (a.has_primitive() && blocks_gradients(a.primitive()))) {
-      continue;
-    }
-    pending.insert(pending.end(), a.inputs().begin(), a.inputs().end());
+    return false;
+  });
+  for (auto& a : hidden) {
+    a.inputs()[0] = stop_gradient(a.inputs()[0], a.primitive().stream());
   }
-  return false;
+  return hidden;
+}
+
+void show_indices(std::vector<array>& hidden) {
+  for (auto& a : hidden) {
+    auto stopped = a.inputs()[0];
+    a.inputs()[0] = stopped.inputs()[0];
+  }
 }
 
 void IndexOutput::eval_cpu(const std::vector<array>& inputs, array& out) {

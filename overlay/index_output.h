@@ -53,6 +53,21 @@ class MLX_API IndexOutput : public UnaryPrimitive {
  */
 MLX_API std::vector<std::string> take_error_ops();
 
+/** Returns whether take_error_ops() would return a name. */
+MLX_API bool has_error_ops();
+
+/**
+ * Hides the IndexOutputs that ``outputs`` depend on only through a StopGradient
+ * from jvp. MLX's jvp computes a tangent of every node behind a StopGradient
+ * too, although nothing reads it, and mode ``error`` would throw there. Returns
+ * the arrays that were changed, for show_indices().
+ */
+MLX_API std::vector<array> hide_stopped_indices(
+    const std::vector<array>& outputs);
+
+/** Undoes hide_stopped_indices(), which returned ``hidden``. */
+MLX_API void show_indices(std::vector<array>& hidden);
+
 /** Returns whether a gradient path leads from ``inputs`` to ``output``. */
 MLX_API bool depends_on(const array& output, const std::vector<array>& inputs);
 

@@ -12,6 +12,7 @@
 #include "mlx/topk_ops.h"
 #include "mlx/topk_seam.h"
 #include "overlay/index_output.h"
+#include "overlay/sorted_search.h"
 #include "overlay/stable_arg_reduce.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -219,7 +220,13 @@ array searchsorted(
     const std::string& side /* = "left" */,
     StreamOrDevice s /* = {} */) {
   auto op = [&](const array& sequence, const array& wanted) {
-    return core::searchsorted(sequence, wanted, side, s);
+    bool known = side == "left" || side == "right";
+    return known ? sorted_search(
+                       sequence,
+                       wanted,
+                       side == "left" ? SearchSide::left : SearchSide::right,
+                       s)
+                 : core::searchsorted(sequence, wanted, side, s);
   };
   return index_op("searchsorted", s, op, sorted_sequence, values);
 }

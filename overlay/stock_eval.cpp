@@ -7,6 +7,7 @@
 #include "mlx/ops.h"
 #include "mlx/topk_primitive.h"
 #include "mlx/topk_seam.h"
+#include "overlay/sorted_search.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
 
@@ -79,6 +80,15 @@ void eval_by_stock(
   bool of_values = result == SortResult::values;
   eval_into(
       out, of_values ? take_along_axis(in, indices, axis, s) : indices, s);
+}
+
+void eval_by_stock(
+    SortedSearch& search,
+    const std::vector<array>& inputs,
+    array& out) {
+  auto side = search.state() == SearchSide::left ? "left" : "right";
+  auto& s = search.stream();
+  eval_into(out, searchsorted(inputs[0], inputs[1], side, s), s);
 }
 
 void eval_composed(

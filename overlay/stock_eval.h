@@ -11,6 +11,7 @@
 
 namespace mlx::core {
 
+class SortedSearch;
 class StableSort;
 class TopK;
 
@@ -21,6 +22,11 @@ void eval_by_stock(
 
 void eval_by_stock(
     StableSort& sort,
+    const std::vector<array>& inputs,
+    array& out);
+
+void eval_by_stock(
+    SortedSearch& search,
     const std::vector<array>& inputs,
     array& out);
 

@@ -314,3 +314,75 @@ def test_the_environment_variable_is_read_at_import(value, ok):
     else:
         assert done.returncode != 0
         assert "'stop', 'zero' or 'error', got 'no'" in done.stderr
+
+
+# ---- error, behind a stop_gradient -------------------------------------------
+
+# What a program may do with an index before it stops the gradient.
+STOPPED = {
+    "the index": lambda x, indices: mx.take_along_axis(
+        x**2, mx.stop_gradient(indices), -1
+    ),
+    "a part of it": lambda x, indices: mx.take_along_axis(
+        x**2, mx.stop_gradient(indices[..., :1] % 4), -1
+    ),
+    "a float of it": lambda x, indices: (
+        x[..., :1] ** 2 * mx.stop_gradient(indices.astype(mx.float32))
+    ),
+    "what is gathered": lambda x, indices: (
+        x[..., :1] ** 2 + mx.stop_gradient(mx.take_along_axis(x, indices, -1))
+    ),
+}
+
+
+@pytest.mark.parametrize("what", STOPPED)
+@ops
+def test_error_accepts_what_is_behind_a_stop_gradient(name, what):
+    def f(x):
+        return STOPPED[what](x, OPS[name](x)).sum()
+
+    def derivatives():
+        tangent = mx.arange(8.0).reshape(2, 4)
+        return [
+            mx.grad(f)(X),
+            mx.jvp(f, [X], [tangent])[1][0],
+            mx.jvp(mx.grad(f), [X], [tangent])[1][0],
+            mx.grad(lambda x: mx.jvp(f, [x], [tangent])[1][0])(X),
+            mx.jvp(lambda x: mx.jvp(f, [x], [tangent])[1], [X], [tangent])[1][0],
+            mx.compile(lambda x: mx.jvp(f, [x], [tangent])[1][0])(X),
+            mx.jvp(mx.checkpoint(f), [X], [tangent])[1][0],
+        ]
+
+    wanted = [a.tolist() for a in derivatives()]
+    with mx.index_gradient("error"):
+        assert [a.tolist() for a in derivatives()] == wanted
+
+
+def test_error_in_jvp_is_raised_if_any_use_of_the_index_is_not_stopped():
+    def half_stopped(x):
+        indices = mx.argsort(x)
+        stopped = mx.take_along_axis(x, mx.stop_gradient(indices), -1)
+        return stopped.sum() + indices.astype(mx.float32).sum()
+
+    def nested(x):
+        return mx.argsort(mx.argsort(x)).astype(mx.float32).sum()
+
+    for f in (half_stopped, nested):
+        with mx.index_gradient("error"), pytest.raises(ValueError, match=r"\[argsort"):
+            mx.jvp(f, [X], [X])
+
+
+def test_an_inner_jvp_leaves_the_index_to_the_outer_transform():
+    """The inner function stops its use of the index. The outer one does not."""
+    kept = []
+
+    def inner(x):
+        kept.append(mx.argsort(x))
+        return mx.take_along_axis(x, mx.stop_gradient(kept[0]), -1).sum()
+
+    def outer(x):
+        _, (slope,) = mx.jvp(inner, [x], [mx.ones_like(x)])
+        return slope + kept.pop().astype(mx.float32).sum()
+
+    with mx.index_gradient("error"), pytest.raises(ValueError, match=r"\[argsort"):
+        mx.grad(outer)(X)

@@ -18,7 +18,8 @@
 #include "overlay/index_output.h"
 #include "overlay/portable_graph.h"
 #include "overlay/python/replace.h"
-#include "python/src/scope_context.h"
+#include "overlay/python/scope_context.h"
+#include "overlay/sorted_search.h"
 #include "python/src/topk_bindings.h"
 
 namespace mx = mlx::core;
@@ -29,6 +30,62 @@ namespace {
 
 using PortableGraph = ScopeContext<mx::PortableGraphScope, mx::PortableShapes>;
 
+// What this thread is tracing.
+struct Tracing {
+  // How many calls of grad, vjp, ... are running, each inside the one before.
+  int derivatives = 0;
+  int vmaps = 0;
+  // How many of the derivatives are inside a vmap.
+  int derivatives_in_vmap = 0;
+};
+
+Tracing& tracing() {
+  static thread_local Tracing tracing_;
+  return tracing_;
+}
+
+void init_tracing(nb::module_& m) {
+  m.def("enter_transform", []() {
+    auto& t = tracing();
+    ++t.derivatives;
+    t.derivatives_in_vmap += t.vmaps > 0;
+  });
+  // The recorded names of ops are forgotten when the outermost transform ends.
+  m.def("leave_transform", []() {
+    auto& t = tracing();
+    t.derivatives_in_vmap -= t.vmaps > 0;
+    if (--t.derivatives == 0 && mx::has_error_ops()) {
+      mx::take_error_ops();
+    }
+  });
+  m.def("enter_vmap", []() { ++tracing().vmaps; });
+  m.def("leave_vmap", []() { --tracing().vmaps; });
+  m.def("under_vmap", []() { return tracing().vmaps > 0; });
+  m.def("differentiating_under_vmap", []() {
+    return tracing().derivatives_in_vmap > 0;
+  });
+}
+
+// Returns whether lists, tuples and dicts have an array of integers that a
+// transform traces.
+bool has_traced_integer(nb::handle tree) {
+  if (nb::isinstance<mx::array>(tree)) {
+    auto& a = nb::cast<const mx::array&>(tree);
+    return mx::issubdtype(a.dtype(), mx::integer) && a.is_tracer();
+  }
+  if (nb::isinstance<nb::dict>(tree)) {
+    return has_traced_integer(nb::borrow<nb::dict>(tree).values());
+  }
+  if (nb::isinstance<nb::list>(tree) || nb::isinstance<nb::tuple>(tree)) {
+    for (nb::handle branch : tree) {
+      if (has_traced_integer(branch)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 void init_index_outputs(nb::module_& m) {
   m.def(
       "index_op",
@@ -38,6 +95,7 @@ void init_index_outputs(nb::module_& m) {
         };
         return mx::index_op(op.c_str(), {}, indices, a);
       });
+  m.def("has_traced_integer", &has_traced_integer);
   m.def("is_tracer", [](const mx::array& a) { return a.is_tracer(); });
   m.def("constant", [](const mx::array& a) { return mx::constant(a); });
   m.def("index_output", [](const mx::array& a, const std::string& op) {
@@ -46,6 +104,15 @@ void init_index_outputs(nb::module_& m) {
   m.def("take_error_ops", &mx::take_error_ops);
   m.def("index_gradient_error", &mx::index_gradient_error);
   m.def("depends_on", &mx::depends_on);
+  m.def("has_error_ops", &mx::has_error_ops);
+  m.def("hide_stopped_indices", &mx::hide_stopped_indices);
+  // A copy of an array refers to the same node of the graph.
+  m.def("show_indices", [](std::vector<mx::array> hidden) {
+    mx::show_indices(hidden);
+  });
+  m.def("sorted_search", [](const mx::array& a, const mx::array& wanted) {
+    return mx::sorted_search(a, wanted, mx::SearchSide::right, {});
+  });
   m.def("index_gradient_in_force", []() {
     return mx::to_string(mx::index_gradient());
   });
@@ -89,6 +156,7 @@ void init_kernels(nb::module_& m) {
 
 void init_transforms(nb::module_& m) {
   m.def("set_result_type", &topk_bindings::set_result_type);
+  init_tracing(m);
   init_index_outputs(m);
   init_portable_graph(m);
   init_kernels(m);

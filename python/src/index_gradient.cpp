@@ -1,15 +1,17 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // The index gradient mode in Python: a default for the process, and a context
-// manager that sets the mode of a thread.
+// manager. A context variable has the open contexts, so that each thread and
+// each asyncio task has its own.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "mlx/index_gradient.h"
-#include "python/src/scope_context.h"
 #include "python/src/topk_bindings.h"
 
 namespace mx = mlx::core;
@@ -19,8 +21,71 @@ using namespace topk_bindings;
 
 namespace {
 
-using IndexGradientContext =
-    ScopeContext<mx::IndexGradientScope, mx::IndexGradient>;
+struct IndexGradientContext {
+  mx::IndexGradient mode;
+};
+
+// The value of the context variable: None, or a tuple of the innermost context
+// that is open, its mode, and the value that the variable had before.
+constexpr int entry_context = 0;
+constexpr int entry_mode = 1;
+constexpr int entry_outer = 2;
+
+PyObject* open_contexts = nullptr;
+
+nb::object innermost() {
+  PyObject* value = nullptr;
+  if (PyContextVar_Get(open_contexts, Py_None, &value) != 0) {
+    throw nb::python_error();
+  }
+  return nb::steal(value);
+}
+
+void set_innermost(nb::handle value) {
+  auto token = PyContextVar_Set(open_contexts, value.ptr());
+  if (!token) {
+    throw nb::python_error();
+  }
+  Py_DECREF(token);
+}
+
+// Threads of C++ alone have no Python contexts, so the mode is not read there.
+std::optional<mx::IndexGradient> mode_of_python() {
+  if (!PyGILState_Check()) {
+    return {};
+  }
+  nb::object entry = innermost();
+  if (entry.is_none()) {
+    return {};
+  }
+  return mx::IndexGradient(nb::cast<int>(entry[entry_mode]));
+}
+
+nb::object enter(nb::object self) {
+  int mode = int(nb::cast<IndexGradientContext&>(self).mode);
+  set_innermost(nb::make_tuple(self, mode, innermost()));
+  return self;
+}
+
+void exit(nb::object self, nb::args) {
+  auto innermost_entry = innermost();
+  if (!innermost_entry.is_none() &&
+      nb::object(innermost_entry[entry_context]).is(self)) {
+    set_innermost(innermost_entry[entry_outer]);
+    return;
+  }
+  for (nb::object entry = innermost_entry; !entry.is_none();
+       entry = entry[entry_outer]) {
+    if (nb::object(entry[entry_context]).is(self)) {
+      throw std::runtime_error(
+          "index_gradient was exited before a context that was entered inside "
+          "it. Exit contexts in the reverse order.");
+    }
+  }
+  throw std::runtime_error(
+      "index_gradient was exited on another thread or in another asyncio task "
+      "than it was entered, or more often than it was entered.");
+}
 
 void init_default(nb::module_& m) {
   // Makes the import fail if the environment variable does not name a mode.
@@ -68,6 +133,12 @@ void init_default(nb::module_& m) {
 }
 
 void init_context(nb::module_& m) {
+  // Kept as long as the process lives.
+  open_contexts = PyContextVar_New("mlx.core.index_gradient", nullptr);
+  if (!open_contexts) {
+    throw nb::python_error();
+  }
+  mx::set_index_gradient_source(&mode_of_python);
   nb::class_<IndexGradientContext>(
       m,
       "index_gradient",
@@ -81,17 +152,23 @@ void init_context(nb::module_& m) {
           still refuse to differentiate through an index.
         * ``"error"``: differentiating through the indices is a ``ValueError``.
 
+        Each thread and each asyncio task has its own contexts, since they are
+        kept in a context variable. A new task begins with those of the code
+        that made it. A generator shares the contexts of its caller, so a
+        context that it leaves open at a ``yield`` is in force there too.
+
         Args:
             mode (str): ``"stop"``, ``"zero"`` or ``"error"``.
 
         Raises:
             ValueError: If ``mode`` is not one of the three.
+            RuntimeError: On exit, if the context is not the innermost one that
+                this thread or task has entered.
       )pbdoc")
       .def(
           "__init__",
           [](IndexGradientContext* self, const std::string& mode) {
-            new (self) IndexGradientContext(
-                mx::to_index_gradient(mode), "index_gradient");
+            new (self) IndexGradientContext{mx::to_index_gradient(mode)};
           },
           "mode"_a,
           nb::sig(
@@ -99,16 +176,16 @@ void init_context(nb::module_& m) {
       .def_prop_ro(
           "mode",
           [](const IndexGradientContext& self) {
-            return mx::to_string(std::get<0>(self.arguments));
+            return mx::to_string(self.mode);
           },
           nb::sig("def mode(self) -> Literal['stop', 'zero', 'error']"))
       .def(
           "__enter__",
-          &IndexGradientContext::enter,
+          &enter,
           nb::sig("def __enter__(self) -> index_gradient"))
       .def(
           "__exit__",
-          &IndexGradientContext::exit,
+          &exit,
           nb::sig("def __exit__(self, *exception: object) -> None"));
 }
 

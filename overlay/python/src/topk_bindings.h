@@ -51,8 +51,7 @@ void set_result_type(nb::handle type);
   "        Ops that return indices (:func:`topk`, :func:`argsort`,\n"        \
   "        :func:`argpartition`, :func:`argmax`, ...) read the mode when\n"  \
   "        they are called, so that a compiled function keeps the mode it\n" \
-  "        was traced under. The mode is in force on the thread that\n"      \
-  "        entered the context.\n"
+  "        was traced under.\n"
 
 void init_topk(nanobind::module_& m);
 void init_index_gradient(nanobind::module_& m);

@@ -8,4 +8,3 @@ callables or keep state in Python.
 
 from mlx._overlay.load import load_core as load_core
 from mlx._overlay.originals import stock as stock
-from mlx._overlay.vmap import under_vmap as under_vmap

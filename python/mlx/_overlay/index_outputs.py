@@ -6,16 +6,24 @@ its indices as constants. The caller gets the same indices, with the gradient th
 index gradient mode gives them.
 """
 
-import functools
 import threading
 
 import mlx.core as mx
 from mlx import _selection
-from mlx._overlay.originals import docstring_of, place, stock
+from mlx._overlay.originals import docstring_of, name_like, place, stock
 
-# ``call`` is the _Call that this thread has begun. When the wrapped function starts, it
-# takes ``call`` and sets it to None.
-_waiting = threading.local()
+
+class _Waiting(threading.local):
+    # The list that belongs to the call that this thread has begun. The function that is
+    # called takes the list, sets this to None, and puts a bool into the list for each
+    # output leaf, if any of them is an index.
+    found = None
+
+
+_waiting = _Waiting()
+_differentiating_under_vmap = _selection.differentiating_under_vmap
+_has_traced_integer = _selection.has_traced_integer
+_mode_in_force = _selection.index_gradient_in_force
 
 
 def install(core):
@@ -28,18 +36,38 @@ def install(core):
 
 
 def checkpoint(fun):
-    return functools.wraps(fun)(_keeping_indices("checkpoint", stock.checkpoint, fun))
+    by_mode = {}
+
+    def call(*args, **kwargs):
+        # MLX cannot vectorise the gradient of a checkpoint, so the function is called
+        # without one. The results are the same. The memory is not saved.
+        if _differentiating_under_vmap():
+            return fun(*args, **kwargs)
+        mode = _mode_in_force()
+        function = by_mode.get(mode)
+        if function is None:
+            function = by_mode[mode] = stock.checkpoint(_hiding_indices(fun, mode))
+        return _call("checkpoint", function, args, kwargs)
+
+    return name_like(fun, call)
 
 
 class custom_function:
+    __slots__ = ("_by_mode", "_function", "_rules", "__dict__", "__weakref__")
+
     def __init__(self, f):
-        # Until a rule is added, a call only calls the function, as in stock MLX.
         self._function = f
-        self._rules = {}
-        self._call = f
+        self._rules = None
 
     def __call__(self, *args, **kwargs):
-        return self._call(*args, **kwargs)
+        # Until a rule is added, a call only calls the function, as in stock MLX.
+        if self._rules is None:
+            return self._function(*args, **kwargs)
+        mode = _mode_in_force()
+        function = self._by_mode.get(mode)
+        if function is None:
+            function = self._by_mode[mode] = self._with_rules(mode)
+        return _call("custom_function", function, args, kwargs)
 
     def vjp(self, f):
         return self._add_rule("vjp", f)
@@ -51,75 +79,66 @@ class custom_function:
         return self._add_rule("vmap", f)
 
     def _add_rule(self, name, definition):
+        if self._rules is None:
+            self._rules = {}
         self._rules[name] = definition
-        transform = functools.partial(_with_rules, dict(self._rules))
-        self._call = _keeping_indices("custom_function", transform, self._function)
+        # What was made before lacks the rule.
+        self._by_mode = {}
         return self
 
-
-def _with_rules(rules, function):
-    function = stock.custom_function(function)
-    for name, definition in rules.items():
-        getattr(function, name)(definition)
-    return function
-
-
-class _Call:
-    """A call of a wrapped function. ``is_index`` has a bool for each output leaf."""
-
-    __slots__ = ("is_index",)
+    def _with_rules(self, mode):
+        function = stock.custom_function(_hiding_indices(self._function, mode))
+        for name, definition in self._rules.items():
+            getattr(function, name)(definition)
+        return function
 
 
-def _keeping_indices(name, transform, fun):
-    """Returns ``transform(fun)``, whose index outputs have the gradient of an index.
-
-    The transformed function is made once for each index gradient mode. MLX may run
-    ``fun`` again later, to recompute its outputs. The mode must then be the one that
-    was in force in the call.
-    """
-    transformed = {}
-
-    def call(*args, **kwargs):
-        mode = _selection.index_gradient_in_force()
-        if mode not in transformed:
-            transformed[mode] = transform(_hiding_indices(fun, mode))
-        this = _waiting.call = _Call()
-        this.is_index = ()
-        try:
-            outputs = transformed[mode](*args, **kwargs)
-        finally:
-            _waiting.call = None
-        if True not in this.is_index:
-            return outputs
-        return _map_chosen(
-            lambda a: _selection.index_output(a, name), outputs, this.is_index
-        )
-
-    return call
+def _call(name, function, args, kwargs):
+    """Calls a transformed function. Index outputs get the gradient of an index."""
+    found = _waiting.found = []
+    try:
+        outputs = function(*args, **kwargs)
+    finally:
+        _waiting.found = None
+    if not found:
+        return outputs
+    return _map_chosen(lambda a: _selection.index_output(a, name), outputs, found)
 
 
 def _hiding_indices(fun, mode):
     """Returns ``fun`` with its index outputs made constants.
 
-    If there is a ``_waiting.call``, its ``is_index`` is set. If there is none, MLX is
-    running the function again, and ``mode`` is put in force for that.
+    In a call that ``_call`` has begun, says which outputs are indices. Otherwise MLX is
+    running the function again, to recompute its outputs. Then ``mode`` is put in force,
+    which is the one that was in force in the call.
     """
 
     def body(*args, **kwargs):
-        call, _waiting.call = getattr(_waiting, "call", None), None
-        if call is None:
+        found = _waiting.found
+        if found is not None:
+            _waiting.found = None
+            outputs = fun(*args, **kwargs)
+        else:
             with mx.index_gradient(mode):
                 outputs = fun(*args, **kwargs)
-        else:
-            outputs = fun(*args, **kwargs)
+            _hide_stopped_indices(outputs)
+        if not _has_traced_integer(outputs):
+            return outputs
         is_index = _index_outputs(outputs, (args, kwargs))
-        if call is not None:
-            call.is_index = is_index
         if True not in is_index:
             return outputs
+        if found is not None:
+            found.extend(is_index)
         return _map_chosen(_selection.constant, outputs, is_index)
 
     return body
+
+
+def _hide_stopped_indices(outputs):
+    # This graph was made for one vjp or jvp, so nothing has to be undone.
+    if _selection.has_error_ops():
+        arrays = [a for a in leaves(outputs) if isinstance(a, mx.array)]
+        _selection.hide_stopped_indices(arrays)
 
 
 def _index_outputs(outputs, inputs):
@@ -130,7 +149,7 @@ def _index_outputs(outputs, inputs):
     """
     sources = None
     is_index = []
-    for leaf in _leaves(outputs):
+    for leaf in leaves(outputs):
         found = (
             isinstance(leaf, mx.array)
             and mx.issubdtype(leaf.dtype, mx.integer)
@@ -138,19 +157,19 @@ def _index_outputs(outputs, inputs):
         )
         if found:
             if sources is None:
-                sources = [a for a in _leaves(inputs) if isinstance(a, mx.array)]
+                sources = [a for a in leaves(inputs) if isinstance(a, mx.array)]
             found = not _selection.depends_on(leaf, sources)
         is_index.append(found)
     return is_index
 
 
-def _leaves(tree):
+def leaves(tree):
     """Returns the leaves of lists, tuples and dicts, in order."""
     if isinstance(tree, dict):
         tree = tree.values()
     elif not isinstance(tree, (list, tuple)):
         return [tree]
-    return [leaf for branch in tree for leaf in _leaves(branch)]
+    return [leaf for branch in tree for leaf in leaves(branch)]
 
 
 def _map_chosen(function, tree, chosen):

@@ -30,6 +30,42 @@ def install(core):
 
 def categorical(logits, axis=-1, shape=None, num_samples=None, key=None, stream=None):
     def draw(a):
+        if _searches_cumulative_sums(a, axis, shape, num_samples):
+            return _draw_from_one_row(a, shape, num_samples, key, stream)
         return stock.categorical(a, axis, shape, num_samples, key, stream)
 
     return _selection.index_op("categorical", draw, logits)
+
+
+def _searches_cumulative_sums(logits, axis, shape, num_samples):
+    """Returns whether MLX draws with ``searchsorted``, which it cannot vectorise."""
+    if not _selection.is_tracer(logits) or not -logits.ndim <= axis < logits.ndim:
+        return False
+    # Other arguments are errors, which MLX raises.
+    if shape is not None:
+        wanted = num_samples is None and len(shape) >= max(1, logits.ndim - 1)
+    else:
+        wanted = num_samples is not None
+    return wanted and logits.size == logits.shape[axis] > 0
+
+
+def _draw_from_one_row(logits, shape, num_samples, key, stream):
+    """Draws what MLX draws, in a way that can be vectorised."""
+    if shape is None:
+        shape = (1,) * (logits.ndim - 1) + (num_samples,)
+    row = logits.reshape(-1).astype(stock.float32)
+    largest = row.max(stream=stream)
+    # Among infinite logits the draw is uniform.
+    weights = stock.where(
+        stock.isinf(largest, stream=stream),
+        stock.equal(row, largest, stream=stream).astype(stock.float32),
+        stock.exp(stock.subtract(row, largest, stream=stream), stream=stream),
+        stream=stream,
+    )
+    sums = stock.cumsum(weights, inclusive=False, stream=stream)
+    uniform = stock.random.uniform(shape=shape, key=key, stream=stream)
+    total = stock.sum(weights, stream=stream)
+    found = _selection.sorted_search(
+        sums, stock.multiply(uniform, total, stream=stream)
+    )
+    return stock.subtract(found, stock.array(1, stock.uint32), stream=stream)

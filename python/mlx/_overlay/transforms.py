@@ -5,14 +5,14 @@ from. In the mode ``error`` the ops that return indices record their names, and 
 transforms here put them into the message.
 """
 
-import functools
-import threading
-
+import mlx.core as mx
 from mlx import _selection
-from mlx._overlay.originals import place, stock
+from mlx._overlay.index_outputs import leaves
+from mlx._overlay.originals import name_like, place, stock
 
-# ``active`` is True while this thread is inside one of these transforms.
-_transforming = threading.local()
+_enter = _selection.enter_transform
+_leave = _selection.leave_transform
+_has_error_ops = _selection.has_error_ops
 
 
 def install(core):
@@ -21,47 +21,70 @@ def install(core):
 
 
 def grad(fun, argnums=None, argnames=()):
-    return _naming_the_op(stock.grad(fun, argnums, argnames), fun)
+    return name_like(fun, _naming_the_op(stock.grad(fun, argnums, argnames)))
 
 
 def value_and_grad(fun, argnums=None, argnames=()):
-    return _naming_the_op(stock.value_and_grad(fun, argnums, argnames), fun)
+    return name_like(fun, _naming_the_op(stock.value_and_grad(fun, argnums, argnames)))
 
 
 def vjp(fun, primals, cotangents):
-    return _vjp(fun, primals, cotangents)
+    _enter()
+    try:
+        return _stock_vjp(fun, primals, cotangents)
+    except ValueError as error:
+        _raise_with_names(error)
+        raise
+    finally:
+        _leave()
 
 
 def jvp(fun, primals, tangents):
-    return _jvp(fun, primals, tangents)
+    hidden = None
+
+    def traced(*args):
+        nonlocal hidden
+        outputs = fun(*args)
+        if _has_error_ops():
+            arrays = [a for a in leaves(outputs) if isinstance(a, mx.array)]
+            hidden = _selection.hide_stopped_indices(arrays)
+        return outputs
+
+    _enter()
+    try:
+        return _stock_jvp(traced, primals, tangents)
+    except ValueError as error:
+        _raise_with_names(error)
+        raise
+    finally:
+        _leave()
+        if hidden:
+            _selection.show_indices(hidden)
 
 
-def _naming_the_op(transform, named_like):
-    """Returns ``transform``, whose error about an index names the op that made it.
-
-    The recorded names of ops are forgotten when the outermost transform ends. The
-    result has the name and the docstring of ``named_like``.
-    """
+def _naming_the_op(transform):
+    """Returns ``transform``, whose error about an index names the op that made it."""
 
     def call(*args, **kwargs):
-        outermost = not getattr(_transforming, "active", False)
-        _transforming.active = True
+        _enter()
         try:
             return transform(*args, **kwargs)
         except ValueError as error:
-            ops = _selection.take_error_ops()
-            if ops and "with respect to indices" in str(error):
-                message = _selection.index_gradient_error(", ".join(ops))
-                raise ValueError(message) from error
+            _raise_with_names(error)
             raise
         finally:
-            if outermost:
-                _transforming.active = False
-                _selection.take_error_ops()
+            _leave()
 
-    return functools.update_wrapper(call, named_like)
+    return call
+
+
+def _raise_with_names(error):
+    ops = _selection.take_error_ops()
+    if ops and "with respect to indices" in str(error):
+        message = _selection.index_gradient_error(", ".join(ops))
+        raise ValueError(message) from error
 
 
 # ``stock`` has its functions by now: ``load`` fills it before it imports this module.
-_vjp = _naming_the_op(stock.vjp, stock.vjp)
-_jvp = _naming_the_op(stock.jvp, stock.jvp)
+_stock_vjp = stock.vjp
+_stock_jvp = stock.jvp

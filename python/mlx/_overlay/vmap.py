@@ -4,31 +4,24 @@
 be vectorised.
 """
 
-import functools
-import threading
+from mlx import _selection
+from mlx._overlay.originals import name_like, place, stock
 
-from mlx._overlay.originals import place, stock
-
-# ``depth`` is how many nested calls of ``vmap`` this thread is tracing.
-_tracing = threading.local()
+under_vmap = _selection.under_vmap
+_enter = _selection.enter_vmap
+_leave = _selection.leave_vmap
 
 
 def install(core):
     place(core, vmap)
 
 
-def under_vmap():
-    """Returns whether this thread is tracing a function for ``vmap``."""
-    return getattr(_tracing, "depth", 0) > 0
-
-
 def vmap(fun, in_axes=0, out_axes=0):
-    @functools.wraps(fun)
     def mapped(*args, **kwargs):
-        _tracing.depth = getattr(_tracing, "depth", 0) + 1
+        _enter()
         try:
             return fun(*args, **kwargs)
         finally:
-            _tracing.depth -= 1
+            _leave()
 
-    return stock.vmap(mapped, in_axes, out_axes)
+    return stock.vmap(name_like(fun, mapped), in_axes, out_axes)

@@ -5,7 +5,7 @@ the CPU it takes float32 only. This module adds the rules and casts half types.
 """
 
 import mlx.core as mx
-from mlx._overlay import under_vmap
+from mlx._overlay.vmap import under_vmap
 
 
 def chosen_matmul(x: mx.array, weight: mx.array, indices: mx.array) -> mx.array:

@@ -1,5 +1,6 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
+import asyncio
 import os
 import tempfile
 import threading
@@ -128,13 +129,14 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
                 mx.grad(self.stopped(choose))(self.a)
 
     def test_error_accepts_stopped_indices_in_forward_mode(self):
-        f = self.stopped(mx.argsort)
         tangents = [mx.ones(3)]
-        with mx.index_gradient("error"):
-            _, (tangent,) = mx.jvp(f, [self.a], tangents)
-            self.assertEqual(tangent.item(), 12)
-            _, (tangent,) = mx.jvp(mx.grad(f), [self.a], tangents)
-            self.assertEqual(tangent.tolist(), [2, 2, 2])
+        for choose in index_ops().values():
+            f = self.stopped(lambda a, choose=choose: choose(a) % 3)
+            for g in (f, mx.grad(f)):
+                _, (want,) = mx.jvp(g, [self.a], tangents)
+                with mx.index_gradient("error"):
+                    _, (tangent,) = mx.jvp(g, [self.a], tangents)
+                self.assertEqual(tangent.tolist(), want.tolist())
 
     def test_error_is_raised_for_the_indices_of_topk_only(self):
         def f(x):
@@ -198,6 +200,30 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             thread.start()
             thread.join()
         self.assertEqual(errors, [])
+
+    def test_scopes_are_of_one_task(self):
+        errors = []
+
+        async def task(name, entered, other):
+            with mx.index_gradient(name):
+                entered.set()
+                await other.wait()
+                try:
+                    mx.grad(sum_of_chosen(mx.argsort))(self.a)
+                except ValueError:
+                    errors.append(name)
+
+        async def main():
+            one, two = asyncio.Event(), asyncio.Event()
+            await asyncio.gather(task("error", one, two), task("stop", two, one))
+
+        asyncio.run(main())
+        self.assertEqual(errors, ["error"])
+
+    def test_scopes_are_left_in_reverse_order(self):
+        outer, inner = mx.index_gradient("error"), mx.index_gradient("zero")
+        with outer, inner, self.assertRaises(RuntimeError):
+            outer.__exit__(None, None, None)
 
     def test_bad_modes(self):
         for call in (mx.index_gradient, mx.set_default_index_gradient):
