@@ -75,14 +75,13 @@ def finite(x):
 
 
 @pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("rubbish", [1.0, np.nan, np.inf, 1e30])
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_a_token_without_experts_gives_zero_and_gets_no_gradient(
-    setting, rubbish, train
-):
+def test_a_token_without_experts_gives_zero_and_gets_no_gradient(setting, train):
+    if not train and setting[0] != "chosen":
+        pytest.skip("in evaluation mode the setting of gradient has no effect")
     moe, mask = mixture(*setting).train(train), one_dead_row()
     x = normal(1, TOKENS, SIZE)
-    x[DEAD] = rubbish
+    x[DEAD] = mx.array([np.nan, np.inf, 1e30, 1.0])
     y, chosen = moe(x, mask, return_routing=True)
     assert y[DEAD].tolist() == [0.0] * SIZE and finite(y)
     assert not mx.any(chosen.weights[DEAD]).item() and finite(chosen.weights)
@@ -132,13 +131,17 @@ def test_a_token_with_fewer_experts_than_k_weighs_the_others_with_zero(
     assert mx.all(chosen.logits[:, 0] == -mx.inf).item()
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_an_infinite_output_of_a_masked_expert_has_no_effect(setting):
-    moe = mixture(*setting)
-    moe.experts.down[0] = mx.inf
+@pytest.mark.parametrize("renormalize", [True, False])
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_an_infinite_output_of_a_masked_expert_has_no_effect(
+    gradient, score, renormalize
+):
+    moe = mixture(gradient, score, renormalize, False, EXPERTS)
+    moe.experts.up[0], moe.experts.down[0] = 1e20, 1e30
     mask = mx.arange(EXPERTS) > 2
     x = normal(1, TOKENS, SIZE)
-    assert finite(moe(x, mask))
+    assert not finite(moe.experts.all(x)[:, 0]) and finite(moe(x, mask))
     to_parameters, _ = gradients_of(moe, x, mask)
     assert finite(to_parameters["router.weight"])
     for name in ("experts.up", "experts.down"):
@@ -247,7 +250,7 @@ def test_router_z_loss_does_not_count_tokens_with_nothing_but_minus_inf():
 
 
 def test_update_expert_bias_ignores_masked_tokens():
-    _, _, indices = batch()
+    indices = mx.array([[0, 1], [3, 4], [0, 2], [1, 0], [4, 3], [0, 2]])
     bias, mask = normal(4, EXPERTS), mx.array(KEPT)
     _, few = kept(indices)
     got = routing.update_expert_bias(bias, indices, 0.1, mask)
@@ -279,7 +282,9 @@ def test_update_expert_mean_ignores_masked_tokens():
 
 @pytest.mark.parametrize("kind", ["sigmoid", "laplace"])
 def test_soft_topk_of_masked_rows_is_zero_with_derivatives_of_zero(kind):
-    x = mx.array([[-np.inf] * 4, [1.0, -np.inf, -np.inf, -np.inf], [1.0, 2, -np.inf, 0]])
+    x = mx.array(
+        [[-np.inf] * 4, [1.0, -np.inf, -np.inf, -np.inf], [1.0, 2, -np.inf, 0]]
+    )
     for k in (1, 2, 4):
 
         def loss(x, k=k):
