@@ -165,13 +165,7 @@ class TopKRouter(WithState):
         """Returns the logarithms of the scores up to a term per row, and the scores."""
         if self.score == "softmax":
             return logits, _masked_softmax(logits, allowed)
-        # An infinite logit would give derivatives of NaN.
-        logits = mx.where(allowed, logits, 0)
-        log_scores = -mx.logaddexp(-logits, 0.0)
-        return (
-            mx.where(allowed, log_scores, -mx.inf),
-            mx.where(allowed, mx.sigmoid(logits), 0),
-        )
+        return -mx.logaddexp(-logits, 0.0), mx.sigmoid(logits)
 
     def update_bias(
         self, indices: mx.array, rate: float = 1e-3, mask: mx.array | None = None
