@@ -36,12 +36,10 @@ def load_balance_loss(
         alpha (float, optional): The weight of this loss. Default: ``0.01``.
         mask (array, optional): The tokens that count: bool, of a shape that
             broadcasts to that of ``probs`` without its last axis. The loss is that of
-            the batch without the other tokens, which get no gradient even if they
-            are NaN. Default: all tokens count.
+            the batch without the others, which may be NaN. Default: all count.
 
     Returns:
-        array: A scalar; 0 if no token counts. Half types are computed and returned in
-        float32.
+        array: A scalar, 0 if no token counts; float32 for half types.
 
     Raises:
         ValueError: the shapes do not match, ``probs`` are not floating, ``indices``
@@ -70,8 +68,7 @@ def load_balance_loss(
         mask = checked_mask("load_balance_loss", mask, probs.shape[:-1])
         probs = mx.where(mask[..., None], probs, 0)
         counts = mx.broadcast_to(mask[..., None], indices.shape)
-        tokens = mx.maximum(mask.sum(), 1)
-        choices = mx.maximum(counts.sum(), 1)
+        tokens, choices = mx.maximum(mask.sum(), 1), mx.maximum(counts.sum(), 1)
     share = _loads(indices, experts, counts) / choices
     mean = mx.flatten(probs[None], 0, -2).sum(axis=0) / tokens
     return alpha * experts * (share * mean).sum()
