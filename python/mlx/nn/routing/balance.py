@@ -42,8 +42,7 @@ def load_balance_loss(
         array: A scalar, 0 if no token counts; float32 for half types.
 
     Raises:
-        ValueError: the shapes do not match, ``probs`` are not floating, ``indices``
-            are not integers, or ``mask`` is not bool.
+        ValueError: a shape or a type is not as above.
         IndexError: an array has no dimensions.
 
     Example:
