@@ -16,9 +16,15 @@ namespace mlx::core {
 void TopK::check_k(const char* op, int k, int axis, const Shape& shape) {
   if (k < 0 || k > shape[axis]) {
     std::ostringstream msg;
-    msg << "[" << op << "] k must be between 0 and " << shape[axis]
-        << " for axis " << axis << " of an array with shape " << shape
-        << ", got " << k << ".";
+    msg << "[" << op << "] ";
+    if (shape[axis] == 0) {
+      msg << "axis " << axis << " of an array with shape " << shape
+          << " has no elements, so k must be 0";
+    } else {
+      msg << "k must be between 0 and " << shape[axis] << " for axis " << axis
+          << " of an array with shape " << shape;
+    }
+    msg << ", got " << k << ".";
     throw std::invalid_argument(msg.str());
   }
 }

@@ -5,6 +5,8 @@
 
 #include "overlay/selection.h"
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -68,29 +70,59 @@ array arg_reduce(
     TopKMode mode,
     StreamOrDevice s) {
   auto stream = to_stream(s);
+  auto name = mode == TopKMode::largest ? "argmax" : "argmin";
   auto op = [&](const array& in) {
     int ndim = in.ndim();
-    // Stock MLX raises the errors for an empty array and for a bad axis.
-    bool refused = in.size() == 0 || (axis && !has_axis(in, *axis));
-    if (refused || ndim == 0 || prefers_stock(stream)) {
+    // Stock MLX raises the error for a bad axis.
+    if (ndim == 0 || (axis && !has_axis(in, *axis))) {
       return stock_arg_reduce(in, axis, keepdims, mode, stream);
     }
     auto rows = axis ? in : flatten(in, stream);
     int along = axis ? (*axis + ndim) % ndim : 0;
     auto shape = rows.shape();
+    check_axis_has_elements(name, along, shape);
+    // Stock MLX refuses an array without elements, also if its axis has some.
+    bool empty = in.size() == 0;
+    if (!empty && prefers_stock(stream)) {
+      return stock_arg_reduce(in, axis, keepdims, mode, stream);
+    }
     shape[along] = 1;
-    auto out = array(
-        shape,
-        uint32,
-        std::make_shared<StableArgReduce>(stream, along, mode),
-        {rows});
+    auto out = empty && prefers_stock(stream)
+        ? zeros(shape, uint32, stream)
+        : array(
+              shape,
+              uint32,
+              std::make_shared<StableArgReduce>(stream, along, mode),
+              {rows});
     if (!axis) {
       return reshape(out, Shape(keepdims ? ndim : 0, 1), stream);
     }
     return keepdims ? out : squeeze(out, along, stream);
   };
-  return index_op(
-      mode == TopKMode::largest ? "argmax" : "argmin", stream, op, a);
+  return index_op(name, stream, op, a);
+}
+
+// Searches a sequence of uint64 for signed integers, or the reverse. MLX would
+// compare both as float32. ``search(sequence, keys, side)`` compares one type.
+template <typename Search>
+array search_mixed_signs(
+    const array& sequence,
+    const array& keys,
+    const std::string& side,
+    const Search& search,
+    const Stream& s) {
+  if (sequence.dtype() == uint64) {
+    auto negative = less(keys, array(0, keys.dtype()), s);
+    auto found = search(sequence, astype(keys, uint64, s), side);
+    return where(negative, array(0u, uint32), found, s);
+  }
+  auto signed_sequence = astype(sequence, int64, s);
+  auto limit = std::numeric_limits<int64_t>::max();
+  auto beyond = greater(keys, array(static_cast<uint64_t>(limit), uint64), s);
+  auto found = search(signed_sequence, astype(keys, int64, s), side);
+  // This is the size of the sequence, also if a compiled function gets another.
+  auto end = search(signed_sequence, array(limit, int64), "right");
+  return where(beyond, end, found, s);
 }
 
 } // namespace
@@ -219,14 +251,21 @@ array searchsorted(
     const array& values,
     const std::string& side /* = "left" */,
     StreamOrDevice s /* = {} */) {
-  auto op = [&](const array& sequence, const array& wanted) {
-    bool known = side == "left" || side == "right";
-    return known ? sorted_search(
-                       sequence,
-                       wanted,
-                       side == "left" ? SearchSide::left : SearchSide::right,
-                       s)
-                 : core::searchsorted(sequence, wanted, side, s);
+  auto search =
+      [&](const array& sequence, const array& keys, const std::string& side) {
+        if (side != "left" && side != "right") {
+          return core::searchsorted(sequence, keys, side, s); // an error
+        }
+        auto at = side == "left" ? SearchSide::left : SearchSide::right;
+        return sorted_search(sequence, keys, at, s);
+      };
+  auto op = [&](const array& sequence, const array& keys) {
+    auto a = sequence.dtype(), b = keys.dtype();
+    bool mixed = (a == uint64 && issubdtype(b, signedinteger)) ||
+        (b == uint64 && issubdtype(a, signedinteger));
+    return mixed
+        ? search_mixed_signs(sequence, keys, side, search, to_stream(s))
+        : search(sequence, keys, side);
   };
   return index_op("searchsorted", s, op, sorted_sequence, values);
 }

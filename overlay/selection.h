@@ -91,7 +91,11 @@ MLX_API array
 argmin(const array& a, int axis, bool keepdims = false, StreamOrDevice s = {});
 MLX_API array argmin(const array& a, bool keepdims, StreamOrDevice s = {});
 
-/** Calls MLX's searchsorted, and applies the index gradient mode to it. */
+/**
+ * Calls MLX's searchsorted, and applies the index gradient mode to it. uint64
+ * and a signed type are compared as integers. An integer and a floating type
+ * are compared in the type to which MLX promotes both.
+ */
 MLX_API array searchsorted(
     const array& sorted_sequence,
     const array& values,

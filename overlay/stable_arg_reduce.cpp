@@ -5,11 +5,11 @@
 #include "overlay/stable_arg_reduce.h"
 
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 
 #include "mlx/backend/common/vmap_axis.h"
 #include "mlx/ops.h"
+#include "overlay/stock_ops.h"
 
 namespace mlx::core {
 
@@ -55,12 +55,8 @@ bool StableArgReduce::is_equivalent(const Primitive& other) const {
 std::vector<Shape> StableArgReduce::output_shapes(
     const std::vector<array>& inputs) {
   auto shape = inputs[0].shape();
-  if (shape[axis_] == 0) {
-    std::ostringstream msg;
-    msg << "[arg" << (mode_ == TopKMode::largest ? "max" : "min") << "] axis "
-        << axis_ << " of an array with shape " << shape << " has no elements.";
-    throw std::invalid_argument(msg.str());
-  }
+  check_axis_has_elements(
+      mode_ == TopKMode::largest ? "argmax" : "argmin", axis_, shape);
   shape[axis_] = 1;
   return {shape};
 }

@@ -10,6 +10,7 @@
 
 #include "mlx/backend/common/vmap_axis.h"
 #include "mlx/ops.h"
+#include "overlay/stock_ops.h"
 
 namespace mlx::core {
 
@@ -18,6 +19,7 @@ void StableSort::check_kth(
     int kth,
     int axis,
     const Shape& shape) {
+  check_axis_has_elements(op, axis, shape);
   int n = shape[axis];
   if (kth < -n || kth >= n) {
     std::ostringstream msg;

@@ -34,6 +34,16 @@ int check_axis(const char* op, int axis, const array& a) {
   throw std::out_of_range(msg.str());
 }
 
+void check_axis_has_elements(const char* op, int axis, const Shape& shape) {
+  if (shape[axis] > 0) {
+    return;
+  }
+  std::ostringstream msg;
+  msg << "[" << op << "] axis " << axis << " of an array with shape " << shape
+      << " has no elements.";
+  throw std::invalid_argument(msg.str());
+}
+
 bool prefers_stock(const Stream& s) {
   return in_portable_graph() || s.device == Device::gpu;
 }

@@ -1,6 +1,6 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Decides whether stock MLX does the work of an op.
+// Checks of arguments, and whether stock MLX does the work of an op.
 
 #pragma once
 
@@ -8,6 +8,12 @@
 #include "mlx/stream.h"
 
 namespace mlx::core {
+
+/**
+ * Throws std::invalid_argument, naming ``op``, if the axis has no elements.
+ * ``axis`` is not negative.
+ */
+void check_axis_has_elements(const char* op, int axis, const Shape& shape);
 
 /**
  * Returns whether stock MLX's ops are used on ``s``. They are used while a

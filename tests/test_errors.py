@@ -104,10 +104,101 @@ def test_ops_of_stock_keep_the_errors_of_stock(name):
         "argsort": lambda op: op(A, 5),
         "searchsorted": lambda op: op(A, A),
         "argmax": lambda op: op(A, axis=7),
-        "argmin": lambda op: op(mx.zeros((0,))),
+        "argmin": lambda op: op(A, axis=-3),
     }[name]
     with pytest.raises(Exception) as ours:
         bad(getattr(mx, name))
     with pytest.raises(type(ours.value)) as theirs:
         bad(getattr(_overlay.stock, name))
     assert str(ours.value) == str(theirs.value)
+
+
+# ---- arrays without elements -------------------------------------------------
+
+KEY = mx.random.key(0)
+OPS = {
+    "argmax": lambda a, axis: mx.argmax(a, axis),
+    "argmin": lambda a, axis: a.argmin(axis),
+    "argpartition": lambda a, axis: mx.argpartition(a, 0, axis),
+    "partition": lambda a, axis: mx.partition(a, 0, axis),
+    "topk": lambda a, axis: mx.topk(a, 1, axis),
+    "top_k": lambda a, axis: mx.top_k(a, 1, axis=axis).indices,
+    "categorical": lambda a, axis: mx.random.categorical(a, axis, key=KEY),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_an_axis_without_elements_is_an_error_that_says_so(name):
+    rest = ", so k must be 0, got 1." if name.startswith("top") else "."
+    for shape, axis in [((4, 0), -1), ((4, 0), 1), ((0, 4), 0), ((0,), 0), ((0, 0), 0)]:
+        listed = "(" + ",".join(map(str, shape)) + ")"
+        assert refused(
+            ValueError, lambda s=shape, i=axis: OPS[name](mx.zeros(s), i)
+        ) == (
+            f"[{name}] axis {axis % len(shape)} of an array with shape {listed} has no "
+            f"elements{rest}"
+        )
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_batch_without_rows_gives_a_result_without_rows(name):
+    removed = name in ("argmax", "argmin", "categorical")
+    for shape, axis in [((0, 4), 1), ((0, 4), -1), ((4, 0), 0), ((2, 0, 3), 2)]:
+        wanted = list(shape)
+        if removed:
+            del wanted[axis]
+        elif name.startswith("top"):
+            wanted[axis] = 1
+        for a in (mx.zeros(shape), mx.zeros(shape, mx.bfloat16)):
+            out = OPS[name](a, axis)
+            mx.eval(out)
+            assert out.shape == tuple(wanted)
+            assert out.dtype == (
+                a.dtype if name in ("partition", "topk") else mx.uint32
+            )
+            assert mx.grad(lambda a, i=axis: OPS[name](a, i).sum() + a.sum())(
+                a
+            ).shape == tuple(shape)
+
+
+def test_argmax_of_a_batch_without_rows_does_what_numpy_does():
+    for shape, axis in [((0, 4), 1), ((3, 0, 2), 0), ((3, 0, 2), 2)]:
+        for keepdims in (False, True):
+            wanted = np.argmax(np.zeros(shape), axis, keepdims=keepdims).shape
+            for op in (mx.argmax, mx.argmin):
+                assert op(mx.zeros(shape), axis, keepdims).shape == wanted
+                compiled = mx.compile(lambda a, i=axis, f=op, k=keepdims: f(a, i, k))
+                assert compiled(mx.zeros(shape)).shape == wanted
+    refused(ValueError, lambda: mx.argmax(mx.zeros((0, 4))))
+    refused(ValueError, lambda: mx.array([]).argmin())
+
+
+def test_a_shapeless_function_accepts_a_batch_without_rows_before_and_after_others():
+    f = mx.compile(lambda a: mx.argmax(a, axis=-1), shapeless=True)
+    for rows in (0, 3, 0):
+        a = mx.broadcast_to(mx.array([1.0, 3.0, 2.0]), (rows, 3))
+        assert f(a).tolist() == [1] * rows
+
+
+def test_categorical_of_a_batch_without_rows_has_the_shape_that_was_asked_for():
+    a = mx.zeros((0, 4))
+    draw = mx.random.categorical
+    assert draw(a, num_samples=3, key=KEY).shape == (0, 3)
+    assert draw(a, shape=(5, 0), key=KEY).shape == (5, 0)
+    assert draw(mx.zeros((2, 4)), num_samples=0, key=KEY).shape == (2, 0)
+    assert draw(mx.zeros((2, 4)), shape=(0, 2), key=KEY).shape == (0, 2)
+    assert draw(mx.zeros((4, 0)), axis=0, key=KEY).dtype == mx.uint32
+    assert "At most one" in refused(ValueError, lambda: draw(a, -1, (0,), 3))
+    assert "cannot be broadcast" in refused(ValueError, lambda: draw(a, shape=(0, 3)))
+    assert "Invalid axis 2" in refused(IndexError, lambda: draw(a, 2))
+
+
+def test_k_of_zero_is_allowed_on_an_axis_without_elements():
+    for call in (mx.topk, lambda a, k: mx.top_k(a, k).indices):
+        assert call(mx.zeros((4, 0)), 0).shape == (4, 0)
+        assert call(mx.zeros((0, 4)), 0).shape == (0, 0)
+
+
+def test_searching_with_nothing_finds_nothing_and_in_nothing_the_start():
+    assert mx.searchsorted(mx.arange(3.0), mx.zeros((0, 4))).shape == (0, 4)
+    assert mx.searchsorted(mx.array([]), mx.array([1.0, -1.0])).tolist() == [0, 0]

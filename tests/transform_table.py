@@ -41,8 +41,9 @@ OPS = {
     "`argmin`": lambda x: gathered(x, mx.argmin(x, axis=0, keepdims=True)) ** 2,
     "`x[argmax(x)]`": lambda x: x[mx.argmax(x)] ** 2,
     "`searchsorted`": lambda x: gathered(x, mx.searchsorted(mx.sort(x), x)) ** 2,
-    "`categorical`": lambda x: gathered(x, mx.random.categorical(x, key=KEY)[None])
-    ** 2,
+    "`categorical`": lambda x: (
+        gathered(x, mx.random.categorical(x, key=KEY)[None]) ** 2
+    ),
     "`categorical(num_samples=3)`": lambda x: (
         gathered(x, mx.random.categorical(x, num_samples=3, key=KEY)) ** 2
     ),
@@ -93,9 +94,9 @@ TRANSFORMS = {
     "grad": lambda f: mx.grad(loss_of(f)),
     "value_and_grad": lambda f: mx.value_and_grad(loss_of(f)),
     "vjp": pulled_back,
-    "jvp": lambda f: lambda x: mx.jvp(lambda x: listed(f(x)), [x], [mx.ones_like(x)])[
-        1
-    ],
+    "jvp": lambda f: (
+        lambda x: mx.jvp(lambda x: listed(f(x)), [x], [mx.ones_like(x)])[1]
+    ),
     "vmap": mx.vmap,
     "compile": mx.compile,
     "shapeless": lambda f: mx.compile(f, shapeless=True),
@@ -152,9 +153,7 @@ def unchanged(f):
 
 EXPECTED = {
     "grad": lambda f: differences(loss_of(f)),
-    "value_and_grad": lambda f: (
-        lambda x: [loss_of(f)(x), differences(loss_of(f))(x)]
-    ),
+    "value_and_grad": lambda f: lambda x: [loss_of(f)(x), differences(loss_of(f))(x)],
     "vjp": lambda f: differences(sum_of(f)),
     "jvp": directional,
     "vmap": unrolled,

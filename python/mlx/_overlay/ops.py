@@ -30,11 +30,39 @@ def install(core):
 
 def categorical(logits, axis=-1, shape=None, num_samples=None, key=None, stream=None):
     def draw(a):
+        empty = _draw_of_nothing(a, axis, shape, num_samples)
+        if empty is not None:
+            return stock.zeros(empty, stock.uint32)
         if _searches_cumulative_sums(a, axis, shape, num_samples):
             return _draw_from_one_row(a, shape, num_samples, key, stream)
         return stock.categorical(a, axis, shape, num_samples, key, stream)
 
     return _selection.index_op("categorical", draw, logits)
+
+
+def _draw_of_nothing(logits, axis, shape, num_samples):
+    """Returns the shape of the result if it has no elements, or else None.
+
+    MLX refuses to draw then. It still raises the errors for bad arguments.
+    """
+    if not -logits.ndim <= axis < logits.ndim or None not in (shape, num_samples):
+        return None
+    axis %= logits.ndim
+    if logits.shape[axis] == 0:
+        listed = ",".join(map(str, logits.shape))
+        raise ValueError(
+            f"[categorical] axis {axis} of an array with shape ({listed}) has no "
+            "elements."
+        )
+    rows = logits.shape[:axis] + logits.shape[axis + 1 :]
+    wanted = rows if shape is None else tuple(shape)
+    if num_samples is not None:
+        wanted = (*rows, num_samples)
+    if 0 not in wanted:
+        return None
+    sizes = zip(reversed(rows), reversed(wanted), strict=False)
+    fits = len(rows) <= len(wanted) and all(n in (1, m) for n, m in sizes)
+    return wanted if num_samples is not None or fits else None
 
 
 def _searches_cumulative_sums(logits, axis, shape, num_samples):

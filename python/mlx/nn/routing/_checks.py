@@ -67,3 +67,18 @@ def check_shape(op: str, name: str, x: mx.array, wanted: tuple[int, ...]) -> Non
 def check_indices(op: str, indices: mx.array) -> None:
     if not mx.issubdtype(indices.dtype, mx.integer):
         raise ValueError(f"[{op}] indices must be integers, got {indices.dtype}.")
+
+
+def checked_mask(op: str, mask: mx.array, shape: tuple[int, ...]) -> mx.array:
+    """Returns the mask, broadcast to ``shape``."""
+    if mask.dtype != mx.bool_:
+        raise ValueError(f"[{op}] mask must be bool, got {mask.dtype}.")
+    # A mask with more dimensions, or with a longer axis, does not broadcast.
+    sizes = (1,) * (len(shape) - mask.ndim) + mask.shape
+    fits = all(size in (1, n) for size, n in zip(sizes, shape, strict=False))
+    if mask.ndim > len(shape) or not fits:
+        wanted = "(" + ",".join(map(str, shape)) + ")"
+        raise ValueError(
+            f"[{op}] mask must broadcast to shape {wanted}, got {shape_of(mask)}."
+        )
+    return mx.broadcast_to(mask, shape)

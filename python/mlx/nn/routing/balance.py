@@ -6,12 +6,16 @@ from mlx.nn.routing._checks import (
     check_indices,
     check_shape,
     checked_axis,
+    checked_mask,
     shape_of,
 )
 
 
 def load_balance_loss(
-    probs: mx.array, indices: mx.array, alpha: float = 0.01
+    probs: mx.array,
+    indices: mx.array,
+    alpha: float = 0.01,
+    mask: mx.array | None = None,
 ) -> mx.array:
     r"""The auxiliary loss that pulls all experts towards the same load.
 
@@ -30,13 +34,15 @@ def load_balance_loss(
         probs (array): Shape ``(..., E)``, floating.
         indices (array): The chosen experts, integers of shape ``(..., k)``.
         alpha (float, optional): The weight of this loss. Default: ``0.01``.
+        mask (array, optional): The tokens that count: bool, of a shape that
+            broadcasts to that of ``probs`` without its last axis. The loss is that of
+            the batch without the others, which may be NaN. Default: all count.
 
     Returns:
-        array: A scalar. Half types are computed and returned in float32.
+        array: A scalar, 0 if no token counts; float32 for half types.
 
     Raises:
-        ValueError: the shapes do not match, ``probs`` are not floating, or
-            ``indices`` are not integers.
+        ValueError: a shape or a type is not as above.
         IndexError: an array has no dimensions.
 
     Example:
@@ -55,13 +61,21 @@ def load_balance_loss(
     experts = probs.shape[-1]
     if probs.dtype != mx.float64:
         probs = probs.astype(mx.float32)
-    share = _loads(indices, experts) / max(indices.size, 1)
-    probs = mx.flatten(probs[None], 0, -2)
-    mean = probs.sum(axis=0) / max(len(probs), 1)
+    tokens, choices = max(probs.size // max(experts, 1), 1), max(indices.size, 1)
+    counts = None
+    if mask is not None:
+        mask = checked_mask("load_balance_loss", mask, probs.shape[:-1])
+        probs = mx.where(mask[..., None], probs, 0)
+        counts = mx.broadcast_to(mask[..., None], indices.shape)
+        tokens, choices = mx.maximum(mask.sum(), 1), mx.maximum(counts.sum(), 1)
+    share = _loads(indices, experts, counts) / choices
+    mean = mx.flatten(probs[None], 0, -2).sum(axis=0) / tokens
     return alpha * experts * (share * mean).sum()
 
 
-def router_z_loss(logits: mx.array, alpha: float = 1e-3) -> mx.array:
+def router_z_loss(
+    logits: mx.array, alpha: float = 1e-3, mask: mx.array | None = None
+) -> mx.array:
     r"""The auxiliary loss that penalizes large logits of a router.
 
     .. math::
@@ -71,14 +85,21 @@ def router_z_loss(logits: mx.array, alpha: float = 1e-3) -> mx.array:
     the task does not have. Cost: one ``logsumexp``; no expert runs.
 
     Args:
-        logits (array): Shape ``(..., E)``, floating; ``-inf`` masks an entry.
+        logits (array): Shape ``(..., E)``, floating; ``-inf`` masks an entry. A token
+            with nothing but ``-inf`` does not count.
         alpha (float, optional): The weight of this loss. Default: ``1e-3``.
+        mask (array, optional): The tokens that count: bool, of a shape that
+            broadcasts to that of ``logits`` without its last axis. The loss is that
+            of the batch without the other tokens, which get no gradient even if they
+            are NaN. Default: all tokens count.
 
     Returns:
-        array: A scalar. Half types are computed and returned in float32.
+        array: A scalar; 0 if no token counts. Half types are computed and returned in
+        float32.
 
     Raises:
-        ValueError: ``logits`` are not floating.
+        ValueError: ``logits`` are not floating, or ``mask`` is not bool or does not
+            broadcast.
         IndexError: ``logits`` have no dimensions.
 
     Example:
@@ -91,13 +112,21 @@ def router_z_loss(logits: mx.array, alpha: float = 1e-3) -> mx.array:
     checked_axis("router_z_loss", logits, -1)
     if logits.dtype != mx.float64:
         logits = logits.astype(mx.float32)
+    counts = mx.any(logits != -mx.inf, axis=-1)
+    if mask is not None:
+        counts = counts & checked_mask("router_z_loss", mask, counts.shape)
     if logits.size == 0:
         return logits.sum()
-    return alpha * mx.logsumexp(logits, axis=-1).square().mean()
+    # The zeros replace what would have an infinite value or a gradient of NaN.
+    squares = mx.logsumexp(mx.where(counts[..., None], logits, 0), axis=-1).square()
+    return alpha * mx.where(counts, squares, 0).sum() / mx.maximum(counts.sum(), 1)
 
 
 def update_expert_bias(
-    bias: mx.array, indices: mx.array, rate: float = 1e-3
+    bias: mx.array,
+    indices: mx.array,
+    rate: float = 1e-3,
+    mask: mx.array | None = None,
 ) -> mx.array:
     r"""Lowers the bias of overloaded experts, and raises that of the others.
 
@@ -116,13 +145,19 @@ def update_expert_bias(
             shape.
         rate (float, optional): :math:`u`, in the units of the scores.
             Default: ``1e-3``.
+        mask (array, optional): The tokens that count: bool, of a shape that
+            broadcasts to that of ``indices`` without its last axis. The result is that
+            of the batch without the other tokens. Default: all tokens count.
 
     Returns:
-        array: The new bias, of the shape and type of ``bias``. It has no gradient.
+        array: The new bias, of the shape and type of ``bias``. It has no gradient, and
+        equals ``bias`` if no token counts.
 
     Raises:
-        ValueError: ``bias`` does not have one dimension or is not floating, or
-            ``indices`` are not integers.
+        ValueError: ``bias`` does not have one dimension or is not floating,
+            ``indices`` are not integers, or ``mask`` is not bool or does not
+            broadcast.
+        IndexError: ``indices`` have no dimensions, and ``mask`` is given.
 
     Example:
         >>> import mlx.core as mx
@@ -137,12 +172,21 @@ def update_expert_bias(
         raise ValueError(
             f"[update_expert_bias] bias must have shape (E,), got {shape_of(bias)}."
         )
-    load = _loads(indices, bias.size)
+    counts, choices = None, indices.size
+    if mask is not None:
+        checked_axis("update_expert_bias", indices, -1)
+        mask = checked_mask("update_expert_bias", mask, indices.shape[:-1])
+        counts = mx.broadcast_to(mask[..., None], indices.shape)
+        choices = counts.sum().astype(mx.int64)
+    load = _loads(indices, bias.size, counts)
     # Computed in integers, so that an even load gives exactly 0.
-    error = mx.sign(indices.size - load * bias.size)
+    error = mx.sign(choices - load * bias.size)
     return mx.stop_gradient(bias + (rate * error).astype(bias.dtype))
 
 
-def _loads(indices, experts):
-    """Counts how many times each expert was chosen."""
-    return (indices.reshape(-1, 1) == mx.arange(experts)).sum(axis=0).astype(mx.int64)
+def _loads(indices, experts, counts=None):
+    """Counts how many times each expert was chosen, where ``counts`` is true."""
+    chosen = indices.reshape(-1, 1) == mx.arange(experts)
+    if counts is not None:
+        chosen = chosen & counts.reshape(-1, 1)
+    return chosen.sum(axis=0).astype(mx.int64)

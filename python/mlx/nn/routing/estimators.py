@@ -7,6 +7,7 @@ from mlx.nn.routing._checks import (
     check_shape,
     checked_axis,
     checked_k,
+    checked_mask,
     shape_of,
 )
 
@@ -74,7 +75,10 @@ def dense_router(
     output. Cost: without ``mean`` all experts run forward, the chosen ones backward.
 
     Args:
-        probs (array): Shape ``(..., E)``, floating: the router's probabilities.
+        probs (array): Shape ``(..., E)``, floating: the router's probabilities. A
+            row of zeros is an input without experts: with default ``weights`` its
+            output is 0 if the expert outputs are finite, and experts get no gradient
+            from it. ``probs`` get the gradient above, which :class:`TopKRouter` stops.
         indices (array): The chosen experts, integers of shape ``(..., k)``, with no
             expert twice.
         outputs (array): Floating, of shape ``(..., E, D)``: the outputs of all
@@ -151,7 +155,11 @@ def _check_mixture(probs, indices, outputs, mean):
 
 
 def update_expert_mean(
-    mean: mx.array, outputs: mx.array, indices: mx.array, decay: float = 0.99
+    mean: mx.array,
+    outputs: mx.array,
+    indices: mx.array,
+    decay: float = 0.99,
+    mask: mx.array | None = None,
 ) -> mx.array:
     r"""Updates the running mean of each expert's output, for :func:`dense_router`.
 
@@ -169,29 +177,55 @@ def update_expert_mean(
         indices (array): Shape ``(..., k)``, integers: the chosen experts.
         decay (float, optional): The weight of the old mean, from 0 to 1.
             Default: ``0.99``.
+        mask (array, optional): The tokens that count: bool, of a shape that
+            broadcasts to that of ``indices`` without its last axis. The result is that
+            of the batch without the other tokens, even if they are NaN. Default: all
+            tokens count.
 
     Returns:
         array: The new means, of the shape and type of ``mean``. They are computed in
-        float32 and have no gradient.
+        float32 and have no gradient. They equal ``mean`` if no token
+        counts.
 
     Raises:
-        ValueError: the shapes do not match, ``indices`` are not integers, or
-            ``decay`` is not between 0 and 1.
+        ValueError: the shapes do not match, ``indices`` are not integers, ``mask`` is
+            not bool or does not broadcast, or ``decay`` is not between 0 and 1.
+        IndexError: ``indices`` have no dimensions.
     """
     check_indices("update_expert_mean", indices)
+    checked_axis("update_expert_mean", indices, -1)
     if mean.ndim != 2:
         raise ValueError(
             f"[update_expert_mean] mean must have shape (E,D), got {shape_of(mean)}."
         )
-    experts, size = mean.shape
-    check_shape("update_expert_mean", "outputs", outputs, (*indices.shape, size))
+    wanted = (*indices.shape, mean.shape[1])
+    check_shape("update_expert_mean", "outputs", outputs, wanted)
     if not 0 <= decay <= 1:
         raise ValueError(
             f"[update_expert_mean] decay must be between 0 and 1, got {decay}."
         )
+    counts = None
+    if mask is not None:
+        mask = checked_mask("update_expert_mean", mask, indices.shape[:-1])
+        counts = mx.broadcast_to(mask[..., None], indices.shape)
+    return updated_mean(mean, outputs, indices, decay, counts)
+
+
+def updated_mean(mean, outputs, indices, decay, counts=None):
+    """Does what ``update_expert_mean`` does, for the choices where ``counts`` is true.
+
+    ``counts`` has the shape of ``indices``.
+    """
+    experts, size = mean.shape
     old = mx.stop_gradient(mean).astype(mx.float32)
     answers = mx.stop_gradient(outputs).astype(mx.float32).reshape(-1, size)
-    chosen = (indices.reshape(-1, 1) == mx.arange(experts)).astype(mx.float32)
+    chosen = indices.reshape(-1, 1) == mx.arange(experts)
+    if counts is not None:
+        counts = counts.reshape(-1, 1)
+        # A product with 0 would not remove NaN.
+        answers = mx.where(counts, answers, 0)
+        chosen = chosen & counts
+    chosen = chosen.astype(mx.float32)
     count = chosen.sum(axis=0)[:, None]
     new = (chosen.T @ answers) / mx.maximum(count, 1)
     updated = mx.where(count > 0, decay * old + (1 - decay) * new, old)
@@ -218,7 +252,8 @@ def sample_topk(
 
     Args:
         logits (array): Shape ``(..., E)``, floating. An entry of ``-inf`` is masked:
-            it is drawn only if no other is left, with log-probability ``-inf``.
+            it is drawn only if no other is left, with log-probability ``-inf``
+            and no gradient. If all entries are masked, the lowest indices are drawn.
         k (int): The number of entries to draw, from 0 to ``E``.
         key (array, optional): A PRNG key. Default: MLX's global state. Under
             :func:`mlx.core.vmap` map the key too, or all draws share their noise.

@@ -5,12 +5,12 @@ from typing import Literal
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.nn.routing._checks import checked_choice, checked_positive
+from mlx.nn.routing._checks import checked_choice, checked_mask, checked_positive
 from mlx.nn.routing._chosen import chosen_matmul
 from mlx.nn.routing.estimators import (
     dense_router,
     straight_through,
-    update_expert_mean,
+    updated_mean,
 )
 from mlx.nn.routing.relaxation import soft_topk
 from mlx.nn.routing.router import Routing, TopKRouter, WithState
@@ -99,7 +99,8 @@ class MixtureOfExperts(WithState):
 
     ``"chosen"`` is the exact gradient of what is computed; the others are biased
     estimates. In all modes the parameters of an expert that no input chose have a
-    gradient of exactly zero.
+    gradient of exactly zero. So has all that depends on an input for which all experts
+    are masked; its output is exactly 0, and ``expert_mean`` does not count it.
 
     Args:
         input_dims (int): The size of an input and of the output.
@@ -177,7 +178,8 @@ class MixtureOfExperts(WithState):
         Args:
             x (array): Shape ``(..., input_dims)``, floating.
             mask (array, optional): The experts that may be chosen, see
-                :class:`TopKRouter`.
+                :class:`TopKRouter`. The others add nothing to the output, even if
+                their outputs are infinite or NaN.
             return_routing (bool, optional): Whether to return the router's
                 :class:`Routing` too, which balancing losses need. Default: ``False``.
 
@@ -185,25 +187,32 @@ class MixtureOfExperts(WithState):
             array or tuple(array, Routing): The mixture, of the shape and type of
             ``x``, with the :class:`Routing` if asked for.
         """
+        if mask is not None:
+            shape = (*x.shape[:-1], len(self.router.weight))
+            mask = checked_mask("MixtureOfExperts", mask, shape)
+            x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
         chosen = self.router(x, mask)
-        y = self._mixture(x, chosen)
+        y = self._mixture(x, chosen, mask)
         return (y, chosen) if return_routing else y
 
-    def _mixture(self, x, chosen):
+    def _mixture(self, x, chosen, mask):
         indices, weights, probs, _ = chosen
+        if self.training and self.gradient in ("dense", "soft"):
+            if self.gradient == "soft":
+                probs = self._relaxed_weights(chosen)
+            outputs = _kept(self.experts.all(x), mask)
+            return dense_router(probs, indices, outputs, weights)
+        allowed = None
+        if mask is not None:
+            allowed = mx.take_along_axis(mask, indices, axis=-1)
+        outputs = _kept(self.experts(x, indices), allowed)
         if not self.training or self.gradient == "chosen":
-            outputs = self.experts(x, indices)
             return (weights[..., None, :] @ outputs).squeeze(-2)
-        if self.gradient == "mean":
-            outputs = self.experts(x, indices)
-            y = dense_router(probs, indices, outputs, weights, self.expert_mean)
-            self.expert_mean = update_expert_mean(
-                self.expert_mean, outputs, indices, self.mean_decay
-            )
-            return y
-        if self.gradient == "soft":
-            probs = self._relaxed_weights(chosen)
-        return dense_router(probs, indices, self.experts.all(x), weights)
+        y = dense_router(probs, indices, outputs, weights, self.expert_mean)
+        self.expert_mean = updated_mean(
+            self.expert_mean, outputs, indices, self.mean_decay, allowed
+        )
+        return y
 
     def _relaxed_weights(self, chosen):
         """Returns a weight for each expert. It is 0 if the expert was not chosen.
@@ -217,5 +226,11 @@ class MixtureOfExperts(WithState):
         weights = probs * straight_through(hard, soft)
         if self.router.renormalize:
             total = weights.sum(axis=-1, keepdims=True)
-            weights = weights / mx.maximum(total, 1e-30)
+            # The total is 0 if all experts are masked.
+            weights = weights / mx.where(total > 0, total, 1)
         return weights
+
+
+def _kept(outputs, allowed):
+    """Returns the outputs, with 0 for those of masked experts."""
+    return outputs if allowed is None else mx.where(allowed[..., None], outputs, 0)

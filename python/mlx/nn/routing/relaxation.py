@@ -63,8 +63,8 @@ def soft_topk(
 
     Args:
         x (array): Scores of any shape, floating. ``-inf`` masks an entry: its ``p``
-            is 0, and if at most ``k`` others remain, theirs is 1. ``inf`` counts as
-            the greatest finite number. A NaN makes its row NaN.
+            is 0, and if at most ``k`` others remain, theirs is 1, without gradients.
+            ``inf`` counts as the greatest finite number. A NaN makes its row NaN.
         k (int): The sum of the entries, from 0 to the size of the axis.
         tau (float, optional): The temperature, in the units of ``x``. For a
             temperature in an array, divide ``x`` by it. Default: ``1.0``.

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.nn.routing._checks import checked_choice, checked_integer
+from mlx.nn.routing._checks import checked_choice, checked_integer, checked_mask
 from mlx.nn.routing.balance import update_expert_bias
 
 
@@ -17,7 +17,7 @@ class Routing(NamedTuple):
         probs (array): The scores of all experts: float32 of shape
             ``(..., num_experts)``.
         logits (array): The logits of all experts: float32 of shape
-            ``(..., num_experts)``.
+            ``(..., num_experts)``; ``-inf`` for an expert that is masked.
     """
 
     indices: mx.array
@@ -44,6 +44,11 @@ class WithState(nn.Module):
 
 class TopKRouter(WithState):
     r"""Chooses ``k`` of ``num_experts`` experts for each input, and weighs them.
+
+    An expert that is masked for an input, by ``mask`` or by a logit of ``-inf``, has
+    weight and score 0 and gets no gradient from it. It is chosen only if fewer than
+    ``k`` others are left, the lowest index first, and then ``renormalize`` divides by
+    the scores of the others alone. If all experts are masked, all weights are 0.
 
     The logits are a linear function of the input. :func:`mx.topk` chooses, so the
     lower index wins among equal experts. The parameter ``weight`` gets the exact
@@ -118,27 +123,30 @@ class TopKRouter(WithState):
         Args:
             x (array): Shape ``(..., input_dims)``, floating.
             mask (array, optional): bool, of a shape that broadcasts to
-                ``(..., num_experts)``. Experts at ``False`` have weight 0. They are
-                chosen only if fewer than ``k`` others are left.
+                ``(..., num_experts)``. Experts at ``False`` are masked for the input.
+                An input with all experts masked gets no gradient and has no effect,
+                even if it is NaN.
 
         Returns:
             Routing: The choice, its weights, the scores and the logits. Softmax and
             sigmoid are computed in float32 for half types too.
+
+        Raises:
+            ValueError: ``mask`` is not bool or does not broadcast.
         """
+        if mask is not None:
+            shape = (*x.shape[:-1], len(self.weight))
+            mask = checked_mask("TopKRouter", mask, shape)
+            x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
         logits = (x @ self.weight.T).astype(mx.float32)
         if mask is not None:
             logits = mx.where(mask, logits, -mx.inf)
-        if self.score == "softmax":
-            log_scores = logits
-            probs = mx.softmax(logits, axis=-1)
-        else:
-            log_scores = -mx.logaddexp(-logits, 0.0)
-            probs = mx.sigmoid(logits)
+        allowed = logits != -mx.inf
+        log_scores, probs = self._scores(logits, allowed)
         preference = logits
         if "expert_bias" in self:
             # A masked expert stays masked, whatever its bias.
-            biased = probs + self.expert_bias
-            preference = mx.where(logits == -mx.inf, -mx.inf, biased)
+            preference = mx.where(allowed, probs + self.expert_bias, -mx.inf)
         indices = mx.topk(
             mx.stop_gradient(preference), self.k, sorted=True, return_indices=True
         ).indices
@@ -147,25 +155,48 @@ class TopKRouter(WithState):
             # With one expert its gradient is exactly 0. The gradient of a quotient
             # would have rounding errors.
             chosen = mx.take_along_axis(log_scores, indices, axis=-1)
-            weights = mx.softmax(chosen, axis=-1)
+            chosen_allowed = mx.take_along_axis(allowed, indices, axis=-1)
+            weights = _masked_softmax(chosen, chosen_allowed)
         else:
             weights = mx.take_along_axis(probs, indices, axis=-1)
         return Routing(indices, weights.astype(x.dtype), probs, logits)
 
-    def update_bias(self, indices: mx.array, rate: float = 1e-3) -> None:
+    def _scores(self, logits, allowed):
+        """Returns the logarithms of the scores up to a term per row, and the scores."""
+        if self.score == "softmax":
+            return logits, _masked_softmax(logits, allowed)
+        return -mx.logaddexp(-logits, 0.0), mx.sigmoid(logits)
+
+    def update_bias(
+        self, indices: mx.array, rate: float = 1e-3, mask: mx.array | None = None
+    ) -> None:
         """Updates ``expert_bias`` as :func:`update_expert_bias` does.
 
         Args:
             indices (array): The experts chosen in a training step, integers of any
                 shape.
             rate (float, optional): The size of the change. Default: ``1e-3``.
+            mask (array, optional): The tokens that count: bool, of a shape that
+                broadcasts to that of ``indices`` without its last axis. Default: all
+                tokens count.
 
         Raises:
-            ValueError: the router was made without ``balance=True``.
+            ValueError: the router was made without ``balance=True``, or an argument
+                is not as above.
         """
         if "expert_bias" not in self:
             raise ValueError("[TopKRouter] update_bias needs balance=True.")
-        self.expert_bias = update_expert_bias(self.expert_bias, indices, rate)
+        self.expert_bias = update_expert_bias(self.expert_bias, indices, rate, mask)
+
+
+def _masked_softmax(logits, allowed):
+    """Returns the softmax of the allowed entries of a row, and 0 for the others.
+
+    A row without allowed entries gives zeros, with derivatives of 0.
+    """
+    some = mx.any(allowed, axis=-1, keepdims=True)
+    # The softmax of nothing but -inf would be NaN.
+    return mx.where(some, mx.softmax(mx.where(some, logits, 0), axis=-1), 0)
 
 
 def _checked_experts(op, k, num_experts):
