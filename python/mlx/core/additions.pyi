@@ -1,7 +1,7 @@
 # The definitions that the fork adds to the stubs of mlx.core. setup.py inserts them
 # into MLX's file, where they replace definitions of the same name.
 
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 class TopKResult(NamedTuple):
     """The chosen elements and their indices, from :func:`top_k` or :func:`topk`."""
