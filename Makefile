@@ -10,6 +10,7 @@
 #              docs/performance.md. The machine must be idle
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
+# make gpu-check  test and measure the GPU of this machine, in at most ten minutes
 # make next-mlx VERSION=...  list what breaks with another version of MLX
 
 PYTHON ?= python3
@@ -48,12 +49,16 @@ MACOS_WHEEL := $(MACOS)/.wheel
 CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
 
+# The back end that is installed with the wheel. make gpu-check sets it.
+INSTALLED_EXTRA := $(EXTRA)
+
 # The last version of mlx-lm in which most models do not call stop_gradient on their
 # indices.
 OLDER_MLX_LM := 0.31.3
 
 .PHONY: demo hooks test test-all check lint smoke bench clients clients-bench \
-  route referees sanitize core-suite wheel wheel-macos format clean
+  route referees sanitize core-suite gpu-check testing-module wheel wheel-macos \
+  format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
@@ -80,12 +85,19 @@ test-all: hooks $(MACOS_WHEEL) $(CUDA)
 	$(PYTEST) $(TESTS)
 
 # What tests need beside the wheel: C++ programs, and Metal kernels for the emulator.
-hooks: $(VENV)/.installed
+hooks: testing-module
+	$(BIN)/python tests/build_emulated.py
+
+testing-module: $(VENV)/.installed
 	$(BIN)/cmake -S . -B $(WHEEL_BUILD) -DMLX_TOPK_TESTS=ON >/dev/null
 	$(BIN)/cmake --build $(WHEEL_BUILD)
 	[ -h build/tests ] || rm -rf build/tests
 	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
-	$(BIN)/python tests/build_emulated.py
+
+# Prints one line and does nothing if there is no GPU. Make's own exit status is 2 for
+# every failure. The script's tells failures from a missing GPU: docs/cuda.md.
+gpu-check:
+	@$(PYTHON) tools/gpu_check.py $(if $(GPU_EXTRA),--extra $(GPU_EXTRA))
 
 # torch and jax weigh gigabytes, so they are not part of make test.
 referees: $(VENV)/.installed $(VENV)/.referees
@@ -180,7 +192,7 @@ build/.wheel: $(SOURCES) build/stock/.installed
 	touch $@
 
 $(VENV)/.installed: build/.wheel $(VENV)/.tools
-	$(BIN)/pip install -q "$$(ls dist/mlx-*.whl)$(EXTRA)"
+	$(BIN)/pip install -q "$$(ls dist/mlx-*.whl)$(INSTALLED_EXTRA)"
 	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
 	touch $@
 

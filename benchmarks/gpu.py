@@ -14,99 +14,17 @@ This build's results are compared with the CPU's before anything is timed.
 import argparse
 import json
 import pathlib
-import time
 
 import mlx.core as mx
 import numpy as np
-from mlx import _overlay
+from mlx.selftest import perf
 
 import machine
 from rivals import torch
 
-SHAPES = [
-    (8192, 8, 2, "float32"),
-    (1, 160, 8, "float32"),
-    (8, 160, 8, "float32"),
-    (1024, 160, 8, "float32"),
-    (8192, 160, 8, "float32"),
-    (32768, 256, 8, "float32"),
-    (1024, 896, 16, "float32"),
-    (2048, 8192, 32, "bfloat16"),
-    (2048, 8192, 32, "float32"),
-    (1, 151936, 50, "float32"),
-    (1, 151936, 50, "bfloat16"),
-    (32, 151936, 64, "float32"),
-    (16, 200000, 400, "float32"),
-    (1, 435000, 512, "float32"),
-    (32, 435000, 512, "float32"),
-    (64, 131072, 2048, "float32"),
-    (256, 65536, 512, "float32"),
-]
-INPUTS = 4
-
-
-def ours(a, k):
-    return list(mx.topk(a, k, sorted=True, return_indices=True))
-
-
-def stock_idiom(a, k):
-    indices = _overlay.stock.argpartition(a, -k, axis=-1)[..., -k:]
-    return [mx.take_along_axis(a, indices, axis=-1), indices]
-
-
-def stock_topk(a, k):
-    return [_overlay.stock.topk(a, k)]
-
-
-def our_argpartition(a, k):
-    return [mx.argpartition(a, -k, axis=-1)]
-
-
-def stock_argpartition(a, k):
-    return [_overlay.stock.argpartition(a, -k, axis=-1)]
-
-
-def one_read(a, k):
-    return [mx.max(a, axis=-1)]
-
-
-MLX_FUNCTIONS = {
-    "topk, values and indices": ours,
-    "stock: argpartition, take_along_axis": stock_idiom,
-    "stock: topk, values": stock_topk,
-    "argpartition": our_argpartition,
-    "stock: argpartition": stock_argpartition,
-    "one read (max)": one_read,
-}
-
-
-def best_of(run, calls, seconds):
-    """Returns the microseconds per call of the fastest of several runs."""
-    run()
-    times = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times) / calls * 1e6
-
-
-def time_mlx(function, inputs, k, seconds):
-    calls = 32 if inputs[0].size < 5_000_000 else 8
-
-    def run():
-        outputs = []
-        for i in range(calls):
-            outputs += function(inputs[i % len(inputs)], k)
-        mx.eval(outputs)
-        mx.synchronize()
-
-    return best_of(run, calls, seconds)
-
 
 def time_torch(inputs, k, seconds):
-    calls = 32 if inputs[0].size < 5_000_000 else 8
+    calls = perf.calls_in_a_run(inputs[0].size, mx.gpu)
     tensors = [torch.from_numpy(np.array(a.astype(mx.float32))) for a in inputs]
     dtype = torch.bfloat16 if inputs[0].dtype == mx.bfloat16 else torch.float32
     tensors = [t.to("cuda", dtype) for t in tensors]
@@ -114,36 +32,29 @@ def time_torch(inputs, k, seconds):
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        kept = [torch.topk(tensors[i % INPUTS], k) for i in range(calls)]
+        kept = [torch.topk(tensors[i % perf.INPUTS], k) for i in range(calls)]
 
     def run():
         graph.replay()
         torch.cuda.synchronize()
 
-    microseconds = best_of(run, calls, seconds)
+    microseconds = perf.best_of(run, calls, seconds)
     del kept
     return microseconds
 
 
 def check(a, k):
     """Checks that the GPU and the CPU return equal values and equal indices."""
-    found = ours(a, k)
+    found = perf.ours(a, k)
     expected = mx.topk(a, k, sorted=True, return_indices=True, stream=mx.cpu)
     for x, y in zip(found, expected, strict=True):
         assert mx.array_equal(x, y).item(), "the GPU selects other elements"
 
 
 def measure(rows, n, k, dtype, seconds):
-    mx.random.seed(0)
-    inputs = [
-        mx.random.normal((rows, n)).astype(getattr(mx, dtype)) for _ in range(INPUTS)
-    ]
-    mx.eval(inputs)
+    inputs = perf.inputs_of(rows, n, dtype)
     check(inputs[0], k)
-    times = {
-        name: time_mlx(function, inputs, k, seconds)
-        for name, function in MLX_FUNCTIONS.items()
-    }
+    times = perf.times_of(inputs, k, seconds)
     if torch and torch.cuda.is_available():
         times["torch.topk"] = time_torch(inputs, k, seconds)
     return times
@@ -152,11 +63,11 @@ def measure(rows, n, k, dtype, seconds):
 def table(record):
     """Returns the times of a JSON file as a table in Markdown."""
     names = list(record["results"][0]["microseconds"])
-    lines = [f"| rows x n, k | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines = [perf.head_of_table(names)]
     for result in record["results"]:
-        shape = "{rows} x {n}, {k} {dtype}".format(**result)
-        times = [f"{result['microseconds'][name]:.1f}" for name in names]
-        lines.append(f"| {shape} | {' | '.join(times)} |")
+        shape = [result[name] for name in ("rows", "n", "k", "dtype")]
+        times = [result["microseconds"][name] for name in names]
+        lines.append(perf.row_of_table(shape, times))
     return "\n".join(lines)
 
 
@@ -175,10 +86,10 @@ def main():
     print(
         f"{device}, mlx {mx.__version__}, torch {getattr(torch, '__version__', None)}"
     )
-    names = [*MLX_FUNCTIONS, "torch.topk"]
+    names = [*perf.FUNCTIONS, "torch.topk"]
     print("Microseconds per call. Columns:", "; ".join(names))
     results = []
-    for rows, n, k, dtype in SHAPES:
+    for rows, n, k, dtype in perf.GPU_SHAPES:
         times = measure(rows, n, k, dtype, arguments.seconds)
         columns = " ".join(f"{times.get(name, float('nan')):9.1f}" for name in names)
         print(f"({rows}, {n}) k={k} {dtype}".ljust(32), columns, flush=True)

@@ -1,4 +1,4 @@
-"""Runs mlx.selftest on kernels that metal.emulator built.
+"""Runs mlx.selftest on kernels that metal.emulator built, as if they were a GPU's.
 
 Usage: emulated_selftest.py LIBRARY [options of mlx.selftest]
 """
@@ -8,7 +8,7 @@ import sys
 
 import hooks
 import mlx.core as mx
-from mlx import selftest
+from mlx.selftest import __main__, gpu_checks
 
 
 def force(kernel):
@@ -27,8 +27,14 @@ def main(library):
         if errors:
             raise AssertionError(errors)
 
-    device = selftest.Device(mx.cpu, active, force, hooks.metal_kernel_report)
-    return selftest.main(device)
+    gpu = gpu_checks.Device(
+        mx.cpu,
+        active,
+        force,
+        hooks.metal_kernel_report,
+        lambda: mx.new_stream(mx.cpu),
+    )
+    return __main__.main(["test", "--device", "gpu", *sys.argv[1:]], gpu)
 
 
 if __name__ == "__main__":

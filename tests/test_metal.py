@@ -1,7 +1,5 @@
 """The Metal kernels in the emulator: their results, their work and their host code."""
 
-import sys
-
 import hooks
 import mlx.core as mx
 import numpy as np
@@ -10,14 +8,11 @@ import pytest
 import oracle
 from cases import bits, laid_out, numpy_of, values_of
 from metal_kernels import (
-    ROOT,
     emulated,
     library,
 )
 from test_families import ROWS, row_of
 
-SELFTEST = [sys.executable, str(ROOT / "tests" / "emulated_selftest.py")]
-DTYPES = ["--dtypes", "float32", "int64"]
 K = hooks.MetalKernel
 KERNELS = list(K)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]

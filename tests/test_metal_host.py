@@ -17,12 +17,8 @@ from metal_kernels import (
     check_source,
     emulated,
     emulator,
-    library,
-    write_kernels,
 )
 
-SELFTEST = [sys.executable, str(ROOT / "tests" / "emulated_selftest.py")]
-DTYPES = ["--dtypes", "float32", "int64"]
 K = hooks.MetalKernel
 
 
@@ -185,39 +181,3 @@ def test_engines_run_on_the_emulator():
     assert set(METAL) == {"metal", "metal_missing"} | {
         f"metal_{kernel.name}" for kernel in K
     }
-
-
-def test_selftest_passes_on_the_emulated_kernels_and_says_so():
-    done = subprocess.run(
-        [*SELFTEST, library().path, *DTYPES],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 failed" in done.stdout
-
-
-def test_selftest_without_a_gpu_does_not_claim_success():
-    if mx.is_available(mx.gpu):
-        pytest.skip("there is a GPU")
-    done = subprocess.run(
-        [sys.executable, "-m", "mlx.selftest"], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "nothing was tested" in done.stdout
-
-
-@pytest.mark.slow
-def test_selftest_fails_when_a_kernel_is_wrong(tmp_path):
-    # A wrong result, but one with which no test reads or writes outside an array:
-    # partitions of short rows consist of the right elements and copies of the first.
-    right = "rank + popcount(votes & below), position(i)"
-    source = write_kernels(tmp_path, right, right.replace("position(i)", "0u"))
-    built = emulator.build(source, include_dirs=[tmp_path])
-    done = subprocess.run(
-        [*SELFTEST, built.path, *DTYPES],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "in_registers" in done.stdout

@@ -53,7 +53,7 @@ def checkpoint(fun):
 
 
 class custom_function:
-    __slots__ = ("_by_mode", "_function", "_rules", "__dict__", "__weakref__")
+    __slots__ = ("__dict__", "__weakref__", "_by_mode", "_function", "_rules")
 
     def __init__(self, f):
         self._function = f

@@ -45,9 +45,9 @@ def _patch(core):
     stock.categorical = core.random.categorical
 
     # These import mlx._selection, which replaces functions as it is imported.
-    from mlx._overlay import export, index_outputs, ops, transforms, vmap
+    from mlx._overlay import export, index_outputs, info, ops, transforms, vmap
 
-    for module in (export, index_outputs, transforms, vmap, ops):
+    for module in (export, index_outputs, info, transforms, vmap, ops):
         module.install(core)
 
 
