@@ -28,11 +28,15 @@ def install(core):
 
 
 def checkpoint(fun):
+    if not callable(fun):
+        return stock.checkpoint(fun)  # MLX's own error
     return functools.wraps(fun)(_keeping_indices("checkpoint", stock.checkpoint, fun))
 
 
 class custom_function:
     def __init__(self, f):
+        if not callable(f):
+            stock.custom_function(f)  # MLX's own error
         # Until a rule is added, a call only calls the function, as in stock MLX.
         self._function = f
         self._rules = {}

@@ -23,6 +23,9 @@ def under_vmap():
 
 
 def vmap(fun, in_axes=0, out_axes=0):
+    if not callable(fun):
+        return stock.vmap(fun, in_axes, out_axes)  # MLX's own error
+
     @functools.wraps(fun)
     def mapped(*args, **kwargs):
         _tracing.depth = getattr(_tracing, "depth", 0) + 1
