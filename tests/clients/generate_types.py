@@ -9,6 +9,7 @@ import argparse
 import json
 
 import mlx.core as mx
+from mlx.utils import tree_map
 from mlx_lm.generate import generate_step
 from train_types import model_modules
 
@@ -23,10 +24,19 @@ def exclude_recent(tokens, logits):
     return logits
 
 
+def drawn(parameter):
+    """Draws a matrix that the model type leaves constant, and keeps any other array."""
+    is_matrix = parameter.ndim > 1 and mx.issubdtype(parameter.dtype, mx.floating)
+    if not is_matrix or not mx.all(parameter == parameter.flatten()[0]).item():
+        return parameter
+    return mx.random.normal(parameter.shape, parameter.dtype) / 8
+
+
 def generate(name, module, seed, steps):
     mx.random.seed(seed)
     model = build(module, name)
     model.eval()
+    model.update(tree_map(drawn, model.parameters()))
     mx.eval(model.parameters())
     found = generate_step(
         mx.array(PROMPT), model, max_tokens=steps, logits_processors=[exclude_recent]
