@@ -18,6 +18,8 @@ SILENT = {
 }
 STEPS, SEEDS = 64, 3
 
+pytestmark = pytest.mark.timeout(1000)
+
 
 def generated(path):
     """Returns the results of generate_types.py, by model type and seed."""
