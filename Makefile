@@ -104,7 +104,8 @@ referees: $(VENV)/.installed $(VENV)/.referees
 	$(PYTEST) tests/referees
 
 # mlx-lm needs transformers, which takes 200 MB, so this is not part of make test.
-clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed
+clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed \
+    build/mlx-lm-source/.installed
 	$(BIN)/python -m pytest tests/clients
 	$(BIN)/python examples/finetune_moe.py
 
@@ -183,6 +184,13 @@ build/cuda-%/.installed: python/mlx/_version.py $(VENV)/.tools
 build/older-mlx-lm/.installed: Makefile $(VENV)/.tools
 	rm -rf $(@D)
 	$(BIN)/pip install -q --no-deps --target $(@D) mlx-lm==$(OLDER_MLX_LM)
+	touch $@
+
+# mlx-lm's source distribution, which has its tests.
+build/mlx-lm-source/.installed: requirements-clients.txt $(VENV)/.tools
+	rm -rf $(@D)
+	$(BIN)/pip download -q --no-deps --no-binary mlx-lm -d $(@D) -r $<
+	tar xzf $(@D)/mlx_lm-*.tar.gz -C $(@D) --strip-components 1
 	touch $@
 
 build/.wheel: $(SOURCES) build/stock/.installed

@@ -36,6 +36,8 @@ def install(core):
 
 
 def checkpoint(fun):
+    if not callable(fun):
+        return stock.checkpoint(fun)  # MLX's own error
     by_mode = {}
 
     def call(*args, **kwargs):
@@ -56,6 +58,8 @@ class custom_function:
     __slots__ = ("__dict__", "__weakref__", "_by_mode", "_function", "_rules")
 
     def __init__(self, f):
+        if not callable(f):
+            stock.custom_function(f)  # MLX's own error
         self._function = f
         self._rules = None
 

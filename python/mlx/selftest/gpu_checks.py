@@ -109,7 +109,7 @@ def check_unsorted(device, a, k, ordered):
         values, indices = mx.topk(a, k, return_indices=True, stream=device.stream)
         mx.eval(values, indices)
     with mx.stream(mx.cpu):
-        # take_along_axis would read memory outside the array.
+        # With such an index take_along_axis would read memory outside the array.
         if mx.max(indices).item() >= a.shape[-1]:
             return False
         best = mx.topk(a, k, sorted=True, return_indices=True).indices
