@@ -179,6 +179,14 @@ def differs_in_a_tangents_type(it):
     return is_zero and (stock.dtype, ours.dtype) == ("float32", "uint32")
 
 
+def vectorises(it):
+    """Looks for the error about vmap on stock, in the call or in its twin."""
+    unable = "Cannot vmap over the sorted sequence"
+    raised = [x.message for x in (it.stock, it.twin) if isinstance(x, Raised)]
+    is_ours = isinstance(it.stock, Raised) and not isinstance(it.ours, Raised)
+    return is_ours and any(unable in message for message in raised)
+
+
 # ---- Arguments and errors ----------------------------------------------------
 
 
@@ -196,6 +204,16 @@ def is_a_huge_k(it):
 def names_the_type(it):
     is_type_error = it.call.op == "topk" and it.both_raise("TypeError")
     return is_type_error and it.ours.message.startswith("[topk] k must be an integer")
+
+
+def is_an_empty_batch(it):
+    raised = it.only_stock_raises("ValueError") and "zero size" in it.stock.message
+    return raised and isinstance(it.ours, Array) and it.ours.bits.size == 0
+
+
+def names_the_empty_axis(it):
+    both = it.both_raise("ValueError") and "zero size" in it.stock.message
+    return both and "has no elements" in it.ours.message
 
 
 def says_what_is_allowed(it):

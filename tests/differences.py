@@ -68,6 +68,13 @@ DIFFERENCES = [
         results.infers_a_shape,
     ),
     Difference(
+        "vmap",
+        "`mx.vmap` over `random.categorical` with `num_samples` and over the sorted "
+        "sequence of `searchsorted`; on stock it is an error",
+        "Here the search is vectorised over both of its arguments.",
+        results.vectorises,
+    ),
+    Difference(
         "tangent-type",
         "`mx.jvp` of `argpartition`: the tangent, all zeros, has the type uint32, "
         "not the type of the input",
@@ -92,6 +99,20 @@ DIFFERENCES = [
         "message",
         "It names the value and its type.",
         results.names_the_type,
+    ),
+    Difference(
+        "empty-batch",
+        "`argmax`, `argmin`, `random.categorical` of no rows, such as shape (0, 4) "
+        "along axis 1: an empty array; on stock an error",
+        "`mx.max` and NumPy return an empty array, too.",
+        results.is_an_empty_batch,
+    ),
+    Difference(
+        "empty-message",
+        "`argmax`, `argmin`, `random.categorical` along an axis of size 0: the error "
+        "has another message. Its type is the same",
+        "It names the axis and the shape.",
+        results.names_the_empty_axis,
     ),
     Difference(
         "range-message",
