@@ -99,7 +99,7 @@ LINEAR_ATTENTION = {
     "gate_lower_bound": -5.0,
 }
 
-# Values of fields that have no default and are no numbers.
+# Values of fields that have neither a default nor a size in SIZES.
 STRUCTURES = {
     "layer_types": ATTENTION,
     "is_moe_layer": [True, True],

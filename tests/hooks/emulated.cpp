@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs the kernels that mlx/backend/gpu plans to launch in the emulator of
-// Metal.
+// Runs kernels in the emulator of Metal. mlx/backend/gpu chooses the kernels
+// and plans their launches.
 
 #include <dlfcn.h>
 #include <algorithm>
