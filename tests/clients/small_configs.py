@@ -1,8 +1,8 @@
 """Makes a small configuration for each model type of mlx-lm.
 
-The fields are those of the type's dataclass of arguments. A field gets the size that
-``SIZES`` has for its name, else its default, else a value by its type. ``SPECIAL``
-has the fields that a model type needs in addition.
+The fields are those of the type's dataclass of arguments. A field gets the value that
+``SPECIAL`` has for it in this model type, else the size that ``SIZES`` has for its
+name, else its default, else a value by its name or type.
 """
 
 import copy
