@@ -27,7 +27,7 @@ class Driver:
         return f"sm_{parts[0]}{parts[1]}"
 
     def launch(self, cubin, kernel, buffers, threads):
-        """Runs a kernel in one threadgroup and returns the buffers' bytes after it.
+        """Runs a kernel in one threadgroup and returns the buffers' new bytes.
 
         cubin: the content of the cubin file. buffers: the contents of [[buffer(0)]],
             [[buffer(1)]] and so on, as a list of bytes.

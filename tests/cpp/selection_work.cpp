@@ -45,8 +45,8 @@ std::vector<float> make_row(const std::string& kind, int n) {
       x = std::min(i, n - i);
     } else if (kind == "periodic") {
       // Few slots of the algorithm ``bounded`` get a large element, so its
-      // first bound is low. The large elements grow along the row, so it has to
-      // raise the bound again and again.
+      // first bound is low. The large elements grow along the row, so the bound
+      // has to be raised again and again.
       x = i % 256 < 16 ? 1000 + i : x;
     } else if (kind != "random") {
       std::exit(2);

@@ -92,7 +92,8 @@ template <typename T>
   out[at] = same && right ? index : ~0u;
 }
 
-// Adds 1 along strides, which may be negative. in and out may be one buffer.
+// Adds 1 to each element of in and writes the sums to out. strides has the stride of
+// out, then that of in. Strides may be negative, and in and out may be one buffer.
 [[kernel]] void shift_back(
     const device int* in [[buffer(0)]],
     device int* out [[buffer(1)]],
