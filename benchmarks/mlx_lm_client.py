@@ -147,7 +147,11 @@ def print_table(rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measure", action="store_true", help="once, in this process")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the MLX that this process imports",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.measure:

@@ -2,9 +2,9 @@
 
     python benchmarks/page.py
 
-For each file ``<instructions>-threads-<n>.json`` it writes all tables beside it, as
-Markdown. For each instruction set it writes a plot beside the data, and a short table
-into the page.
+For each file ``<instructions>-threads-<n>.json``, writes all tables to a Markdown file
+beside that file. For each instruction set, writes a plot beside the data, and a short
+table into the page.
 """
 
 import json

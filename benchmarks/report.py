@@ -153,8 +153,8 @@ def sweep_summary(results):
         mean = math.exp(sum(math.log(got) for got, _ in ratios) / len(ratios))
         paragraphs.append(
             f"{name}: {len(ratios)} shapes. On average (the geometric mean) torch.topk "
-            f"takes {mean:.1f} times as long as ours. It is faster on {len(slower)}; "
-            "the worst, as its time divided by ours:"
+            f"takes {mean:.1f} times as long as ours. It is faster on {len(slower)}. "
+            "Where it is fastest, its time divided by ours is:"
         )
         paragraphs.append(
             ", ".join(f"{case}: {got:.2f}" for got, case in slower[:12]) or "none"

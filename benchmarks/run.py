@@ -5,8 +5,9 @@
 Times are microseconds per call, the median over repeated calls. "single" is one call
 with its evaluation. "batched" is one of 16 calls that are evaluated together, so that
 the time to wake the stream's thread (some 50 microseconds) is shared by all of them.
-A single call that takes more than 300 microseconds is not measured again in a batch.
-The rivals take turns, so that other work on the machine slows all of them alike.
+If a single call of this build takes more than 300 microseconds, the case is not
+measured again in batches. The rivals take turns, so that other work on the machine
+slows all of them alike.
 """
 
 import argparse

@@ -117,7 +117,7 @@ def finetune(model, tokenizer, texts):
     """Trains the model with LoRA.
 
     Returns the losses on held-out text, and for each router the norm of its change
-    divided by the norm of its first weight.
+    divided by the norm of its weight before training.
     """
     model.freeze()
     config = {"rank": 16, "scale": 1.0, "dropout": 0.0, "keys": ADAPTED}

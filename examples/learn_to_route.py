@@ -276,7 +276,10 @@ def pretrained_gates(splits, steps, seeds):
 
 
 def experiment(steps, seeds):
-    """Runs all arms. ``oracle`` is the accuracy if each image gets its own expert."""
+    """Runs all arms.
+
+    ``oracle`` is the accuracy if each image gets the expert of its position.
+    """
     data = digits()
     experts = train_experts(*data["train"], steps)
     splits = {name: rows_of(experts, *split) for name, split in data.items()}

@@ -6,7 +6,7 @@ make runs it before the tests, so that test processes do not build them side by 
 import multiprocessing
 import sys
 
-import mlx.core  # noqa: F401  loads mlx._selection, which cannot be imported first
+import mlx.core  # noqa: F401  must be imported before mlx._selection
 
 from cases import HAS_EMULATOR
 from metal_kernels import library

@@ -1,4 +1,4 @@
-"""The engines to test, and inputs that break selections.
+"""The engines to test, and inputs on which selections easily go wrong.
 
 Such inputs have ties, NaN, zeros of both signs, and strides that are not contiguous.
 """
@@ -54,8 +54,8 @@ GPU = "gpu"
 
 KERNELS = ["kernel", *ALGORITHMS, *INSTRUCTIONS]
 
-# Each engine with a context to call the ops in. The last two compose the selection
-# of MLX's own primitives, as exported functions do.
+# Each engine with a context to call the ops in. In the last two contexts, a selection
+# becomes a graph of MLX's own primitives, as it does in an exported function.
 ENGINES = {
     **dict.fromkeys([*KERNELS, *METAL], contextlib.nullcontext),
     GPU: lambda: mx.stream(mx.gpu),
@@ -135,7 +135,10 @@ def mx_array(values, dtype):
 
 
 def laid_out(values, dtype, layout, axis):
-    """Makes an evaluated array with these elements in one of ``LAYOUTS``."""
+    """Makes an evaluated array with these elements.
+
+    ``layout`` is one of ``LAYOUTS``, but not "broadcast", which ``arrays`` makes.
+    """
     if layout == "transposed":
         a = mx_array(values.T.copy(), dtype).T
     elif layout == "axis outermost":

@@ -33,8 +33,8 @@ class PlantedMistake:
         return text.replace(self.old, self.new, 1)
 
 
-# The functions below return fields of PlantedMistake: kernel, old and new, or without
-# new, which then follows the call.
+# The functions below return fields of PlantedMistake: kernel, old and new.
+# instead_of returns kernel and old only. There the new text follows the call.
 
 
 def replace(kernel, old, new):

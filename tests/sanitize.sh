@@ -36,7 +36,7 @@ configure build/sanitize address,undefined -DPython_EXECUTABLE="$bin/python"
 cmake --build build/sanitize
 build/sanitize/selection_tests
 
-# The same Python as the wheel's, with the instrumented libraries in it.
+# A copy of the installed package, in which instrumented libraries replace its own.
 site=$PWD/build/sanitize/site
 rm -rf "$site"
 cp -r "$stock" "$site"

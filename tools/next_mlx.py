@@ -1,8 +1,10 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
-"""Lists what breaks in this project with another version of MLX: docs/next-mlx.md.
+"""Lists what breaks in this project with another version of MLX.
 
     make next-mlx VERSION=0.33.0
+
+See docs/next-mlx.md.
 
 Copies this project to build/next/VERSION, puts that version in place of the pinned one
 there, and lets the copy's Makefile install MLX, build the wheel and run some tests.

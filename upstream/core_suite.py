@@ -87,7 +87,8 @@ def environment(name, requirement, version):
 def outcomes_of(python, tests, name, pattern="test*.py"):
     """Returns the outcomes of the tests in all files, by test id.
 
-    If the process of a file crashes or takes too long, the file's name has the outcome.
+    If the process of a file crashes or takes too long, the result has an error under
+    the file's name instead of the file's tests.
     """
     found = {}
     output = python.parents[1] / "outcomes.json"

@@ -1,7 +1,7 @@
-"""Inserts texts at anchors in a file of MLX's tree.
+"""Edits a file of MLX's tree: inserts texts at anchors, or replaces the code there.
 
-An anchor is a short token of the edited file. It must occur as often as the edit says,
-and as a whole word. An edit that is made again changes nothing.
+An anchor is a short piece of text of the edited file, not cut in the middle of a word.
+It must occur as often as the edit says. An edit that is made again changes nothing.
 """
 
 import re

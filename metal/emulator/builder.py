@@ -48,7 +48,7 @@ TRACKED = ["call_path.cpp", "callbacks.cpp", "placed.cpp", "tracker.cpp"]
 
 
 class BuildError(Exception):
-    """g++ refused the C++ that Metal source was translated to."""
+    """A compiler refused the C++ or CUDA that Metal source was translated to."""
 
 
 def _run(command):

@@ -1,8 +1,8 @@
 """Makes a small configuration for each model type of mlx-lm.
 
-The fields are those of the type's dataclass of arguments. A field gets the size that
-``SIZES`` has for its name, else its default, else a value by its type. ``SPECIAL``
-has the fields that a model type needs in addition.
+The fields are those of the type's dataclass of arguments. A field gets the value that
+``SPECIAL`` has for it in this model type, else the size that ``SIZES`` has for its
+name, else its default, else a value by its name or type.
 """
 
 import copy
@@ -99,7 +99,7 @@ LINEAR_ATTENTION = {
     "gate_lower_bound": -5.0,
 }
 
-# Values of fields that have no default and are no numbers.
+# Values of fields that have neither a default nor a size in SIZES.
 STRUCTURES = {
     "layer_types": ATTENTION,
     "is_moe_layer": [True, True],

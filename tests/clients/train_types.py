@@ -38,7 +38,7 @@ def model_modules():
         try:
             module = importlib.import_module(f"mlx_lm.models.{info.name}")
         except SystemExit:
-            # It exits because a package that it needs is not installed.
+            # The module exits because a package that it needs is not installed.
             continue
         if hasattr(module, "Model") and hasattr(module, "ModelArgs"):
             yield info.name, module

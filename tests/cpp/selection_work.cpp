@@ -44,8 +44,9 @@ std::vector<float> make_row(const std::string& kind, int n) {
     } else if (kind == "organ-pipe") {
       x = std::min(i, n - i);
     } else if (kind == "periodic") {
-      // The large elements fall into few slots of ``bounded`` and keep growing,
-      // so that its bound has to be raised again and again.
+      // Few slots of the algorithm ``bounded`` get a large element, so its
+      // first bound is low. The large elements grow along the row, so the bound
+      // has to be raised again and again.
       x = i % 256 < 16 ? 1000 + i : x;
     } else if (kind != "random") {
       std::exit(2);

@@ -160,7 +160,7 @@ void test_every_part_runs_once_while_the_number_of_threads_changes() {
         for (; i < last; ++i) {
           ++visits[i];
         }
-        // Otherwise this thread may do every part before a helper wakes up.
+        // Lets a helper wake up before this thread has done every part.
         std::this_thread::yield();
       });
       wrong[stream] += std::count(visits.begin(), visits.end(), 1) != count;

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Calls each of Metal's functions that the emulator has, with results that
-// tests/test_emulator_functions.py compares with NumPy's.
+// Calls functions of Metal's library. tests/test_emulator_functions.py compares the
+// results with NumPy's. simdgroup.metal calls other functions.
 
 #include <metal_integer>
 #include <metal_simdgroup>
@@ -48,8 +48,9 @@ template <typename T>
   at[8 * size] = clamp(value, T(3), T(100));
 }
 
-// Converts floats to bfloat and half and writes their bits. Also converts them back to
-// float, at once and after arithmetic, and writes these floats.
+// Converts floats to bfloat and half and writes their bits. Then converts the bfloats
+// and halves back to float, and also results of arithmetic on them, and writes these
+// floats.
 [[kernel]] void small_floats(
     const device float* in [[buffer(0)]],
     device ushort* bfloats [[buffer(1)]],
@@ -91,7 +92,8 @@ template <typename T>
   out[at] = same && right ? index : ~0u;
 }
 
-// Adds 1 along strides, which may be negative. in and out may be one buffer.
+// Adds 1 to each element of in and writes the sums to out. strides has the stride of
+// out, then that of in. Strides may be negative, and in and out may be one buffer.
 [[kernel]] void shift_back(
     const device int* in [[buffer(0)]],
     device int* out [[buffer(1)]],

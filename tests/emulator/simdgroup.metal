@@ -9,7 +9,7 @@ using namespace metal;
 #define instantiate(name, ...) \
   template [[host_name(name)]] [[kernel]] decltype(__VA_ARGS__) __VA_ARGS__;
 
-// Writes one row for each function, which holds each thread's result.
+// Writes one row of results for each function. A row has one result for each thread.
 template <typename T>
 [[kernel]] void simd_functions(
     const device T* in [[buffer(0)]],

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs the kernels that mlx/backend/gpu plans to launch in the emulator of
-// Metal.
+// Runs kernels in the emulator of Metal. mlx/backend/gpu chooses the kernels
+// and plans their launches.
 
 #include <dlfcn.h>
 #include <algorithm>
@@ -85,9 +85,10 @@ Memory memory_of(const mx::RowPlan& rows, const void* in, int64_t itemsize) {
 
 /**
  * A copy of the input, placed as a GPU's allocator would place it. MLX's
- * allocator for the CPU returns addresses that are 8 modulo 16. Those for GPUs
- * return multiples of 16. Memory of more than 1 GiB is not copied, because most
- * of it may only be reserved.
+ * allocator for the CPU returns addresses that are 8 modulo 16. Its allocators
+ * for GPUs return multiples of 16. Memory of more than 1 GiB is not copied,
+ * because most of its pages may never have been used, and a copy would use
+ * them all.
  */
 class PlacedInput {
  public:

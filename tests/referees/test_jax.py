@@ -1,6 +1,6 @@
-"""jax as a referee: its test cases for top_k, sort, argmax and argmin, run on ours.
+"""jax as a referee: runs jax's test cases for top_k, sort, argmax and argmin on MLX.
 
-Its NumPy reference for top_k is a second referee.
+jax calls a test case a harness. Its NumPy reference for top_k is a second referee.
 """
 
 import mlx.core as mx

@@ -1,6 +1,6 @@
 """onnxruntime as a referee: a model of one TopK node, run on arrays that are drawn.
 
-It has exactly our order, also of NaN of either sign and of both zeros.
+onnxruntime has exactly our order, also of NaN of either sign and of both zeros.
 """
 
 import functools
@@ -77,7 +77,7 @@ def test_any_selection_is_what_onnxruntime_says(dtype, largest, data):
     assert_is_what_onnxruntime_says(a, k, axis, largest)
 
 
-# onnxruntime chooses its algorithm by n and k, as we do. These use all of them.
+# onnxruntime chooses its algorithm by n and k, as we do. These k reach all algorithms.
 @pytest.mark.parametrize("k", [1, 2, 16, 100, 1023, 2500, 4999, 5000])
 @directions
 @dtypes

@@ -90,7 +90,7 @@ def kthvalue(a, k, dim=-1, keepdim=False):
 
 
 def only(a, i, dim, keepdim):
-    """Element ``i`` of an axis."""
+    """Returns element ``i`` of an axis. The axis stays only if ``keepdim`` is true."""
     return mx.take(a, mx.array([i]) if keepdim else i, dim)
 
 
@@ -207,8 +207,8 @@ VALUES = {
 differentiable = pytest.mark.parametrize("name", VALUES)
 
 
-# torch promises an order of equal elements only for its stable sort, where it is the
-# same as ours. Therefore these express each op by that sort.
+# torch promises an order of equal elements only for its stable sort. That order is the
+# same as ours. The functions below therefore express each op by a stable sort.
 
 
 def stable_sort(a, dim=-1, descending=False, stable=True):
