@@ -1,4 +1,4 @@
-"""The benchmark's report: no measurement hides another, and pages follow the data."""
+"""The benchmark's report has every measurement, and the pages show these data."""
 
 import pathlib
 import sys
@@ -18,7 +18,7 @@ FILES = sorted(page.DATA.glob("*-threads-*.json"))
 
 
 def result(case, stock, **rivals):
-    """Returns what run.py writes for a case: 1 us here, ``stock`` us in stock MLX."""
+    """Returns what run.py writes for a case: 1 us for ours, ``stock`` us for stock."""
     times = {"ours": 1.0, "ours, values": 1.0, "stock idiom": stock, **rivals}
     medians = {name: {"median": us, "p10": us, "p90": us} for name, us in times.items()}
     shown = {"case": str(case), **vars(case), "bytes": 1}

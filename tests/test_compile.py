@@ -1,4 +1,4 @@
-"""Compiled functions: cached, with any shape, and merged where they are equal."""
+"""mx.compile: cached calls, changing shapes, and equal ops, which become one."""
 
 import pathlib
 import tempfile
@@ -16,7 +16,7 @@ def whole_numbers(*shape):
 
 
 @functions
-def test_a_compiled_function_that_is_cached_gives_the_same(f):
+def test_compiled_functions_give_the_results_of_uncompiled_ones(f):
     g = mx.compile(f)
     assert_same(g(BATCH[0]), f(BATCH[0]))
     assert_same(g(BATCH[1]), f(BATCH[1]))

@@ -15,9 +15,11 @@ import pytest
 import metal_kernels
 
 pytestmark = pytest.mark.slow
-linux = pytest.mark.skipif(sys.platform != "linux", reason="CUDA is for Linux here")
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="we support CUDA on Linux only"
+)
 
-# The packages, and the version of CUDA that each is of.
+# For each version of CUDA, the PyPI package that has its NVRTC.
 COMPILERS = {"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}
 ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 
@@ -34,7 +36,10 @@ def library_of(cuda):
 
 
 def kernels_by_template():
-    """The names of all kernels by template and order, such as order_float32."""
+    """Returns lists of the names of kernels, by their template and key order.
+
+    The key order of float32 is called order_float32.
+    """
     kernels = {}
     for name in metal_kernels.library().kernels:
         template, order, *_ = metal_kernels.instantiation(name).split(", ")
@@ -43,13 +48,19 @@ def kernels_by_template():
 
 
 def one_of_each(*orders):
-    """The first kernel of each template with each of the orders; all if none given."""
+    """Returns one kernel for each template and each of the key orders.
+
+    Without ``orders``, all key orders are used.
+    """
     kernels = kernels_by_template()
     return [kernels[key][0] for key in kernels if not orders or key[1] in orders]
 
 
 def compile_all(library, cuda, architecture, names, answers):
-    """Runs in a process of its own, since a process uses one NVRTC only."""
+    """Compiles kernels, and puts how many, and a list of errors, into ``answers``.
+
+    Needs a process of its own, because a process can load only one NVRTC.
+    """
     ctypes.CDLL(library, ctypes.RTLD_GLOBAL)
     import hooks
 
@@ -88,7 +99,7 @@ def check_all(cuda, architecture, names):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("cuda", COMPILERS)
 def test_each_template_compiles_without_warnings(cuda, architecture):
-    """With 32-bit keys and with 64-bit keys."""
+    """Compiles one kernel with 32-bit keys and one with 64-bit keys per template."""
     check_all(cuda, architecture, one_of_each("order_float32", "order_int64"))
 
 

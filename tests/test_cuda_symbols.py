@@ -1,9 +1,11 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
-"""The one library serves every back end of MLX: what it needs, each libmlx exports.
+"""The wheel's only libmlx_topk works with every back end of MLX.
 
-Needs no GPU. The CUDA back ends weigh 90 MB each, so ``make test-all`` fetches them
-into build/cuda-12 and build/cuda-13, and this is left out without them.
+Each back end has its own libmlx, which must export the symbols that ours needs.
+
+Needs no GPU. ``make test-all`` downloads the CUDA back ends, 90 MB each, into
+build/cuda-12 and build/cuda-13. Without them, the tests that need them are skipped.
 """
 
 import pathlib

@@ -17,7 +17,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 INSTALLED = pathlib.Path(mlx.core.__file__).parents[1]
-# Where a path in a page may start: here, or where a user of the wheel has the file.
+# The folders to which paths in pages are relative: in the repository and in the wheel.
 BASES = [ROOT, ROOT / "python", INSTALLED, INSTALLED / "mlx/include"]
 FOLDERS = (
     r"benchmarks|docs|examples|macos|metal|mlx|overlay|python|tests|tools|upstream"
@@ -97,7 +97,7 @@ def missing_files(text):
         path
         for path in itertools.chain(*map(expanded, paths))
         if not any(found for base in BASES for found in base.glob(path.rstrip("/")))
-        # Libraries are named without what differs between systems.
+        # Pages name a library without its suffix, which differs between systems.
         and not any(found for base in BASES for found in base.glob(path + ".*"))
     ]
 

@@ -88,7 +88,7 @@ def test_shapeless_exports_follow_the_shape(name, tmp_path):
     assert_equal(on_stock(path, TALLER, tmp_path), FUNCTIONS[name](TALLER))
 
 
-def test_a_shapeless_export_counts_kth_from_the_new_end(tmp_path):
+def test_a_shapeless_export_counts_a_negative_kth_from_the_end_of_new_rows(tmp_path):
     path = tmp_path / "f.mlxfn"
     f = functools.partial(mx.argpartition, kth=-2)
     mx.export_function(str(path), f, X, shapeless=True)

@@ -23,7 +23,11 @@ def organ_pipe(n):
 
 
 def periodic(n):
-    """Puts the large values into few of the slots by which `bounded` finds a bound."""
+    """Puts the large values into few of the slots of the algorithm `bounded`.
+
+    The algorithm takes its bound from the best value of each slot, so that here many
+    elements reach the bound.
+    """
     i = np.arange(n)
     return np.where(i % 256 < 16, 100 + i, i % 7)
 
@@ -191,6 +195,6 @@ def test_a_batch_gives_what_its_rows_give(rows, axis):
                 np.testing.assert_array_equal(np.array(g), np.array(w))
 
 
-def test_kernels_that_this_machine_lacks_cannot_be_forced():
+def test_forcing_kernels_that_do_not_exist_is_an_error():
     with pytest.raises(ValueError, match="no kernels named no such"):
         hooks.use_kernels("no such")

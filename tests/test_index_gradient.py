@@ -136,7 +136,7 @@ def test_zero_gives_zero_gradients_and_zero_tangents(name):
 
 
 @ops
-def test_under_zero_a_gather_still_refuses_an_index(name):
+def test_in_mode_zero_a_gather_still_has_no_gradient_for_its_indices(name):
     with mx.index_gradient("zero"), pytest.raises(ValueError, match="indices"):
         mx.grad(gathered(name))(X)
 

@@ -36,7 +36,7 @@ def test_all_positions_differ_and_the_splits_cover_all_images(route):
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_each_arm_has_the_stated_value_and_a_gradient_for_its_gate_or_none(
+def test_arms_have_the_expected_output_and_train_the_gate_where_they_should(
     route, data, k
 ):
     z, every = data

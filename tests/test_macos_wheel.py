@@ -126,19 +126,19 @@ def wheel(request):
 # ---- the content of the wheel ------------------------------------------------
 
 
-def test_the_file_list_is_upstreams_for_macos_and_exactly_ours(wheel):
+def test_the_files_are_those_of_stock_for_macos_and_the_listed_additions(wheel):
     assert check.files(wheel, expected_files(wheel)) == []
 
 
-def test_the_python_in_it_is_what_is_here(wheel):
-    """The wheel is not that of an earlier build."""
+def test_its_python_files_equal_those_of_the_repository(wheel):
+    """A wheel of an earlier build could have other files."""
     with zipfile.ZipFile(wheel) as archive:
         for file in (ROOT / "python" / "mlx").rglob("*.py"):
             name = f"mlx/{file.relative_to(ROOT / 'python' / 'mlx').as_posix()}"
             assert archive.read(name) == file.read_bytes(), name
 
 
-def test_upstreams_files_are_unchanged_but_for_the_stubs(wheel):
+def test_files_of_stock_are_unchanged_but_for_the_stubs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         different = {
             name
@@ -158,7 +158,7 @@ def test_its_tag_is_for_one_python_on_arm64_and_macos_14(wheel):
     assert f"Tag: {tag}" in theirs.read_text().splitlines()
 
 
-def test_dependencies_and_entry_points_are_upstreams(wheel):
+def test_dependencies_and_entry_points_equal_those_of_stock(wheel):
     message = email.message_from_bytes(in_dist_info(wheel, "METADATA"))
     assert (message["Name"], message["Version"]) == ("mlx", f"{UPSTREAM}+topk.1")
     theirs = upstream(wheel)
@@ -338,7 +338,7 @@ def test_a_missing_signature_is_reported(wheel, tmp_path):
     assert f"{check.LIBRARY}: no code signature" in complaints(copy)
 
 
-def test_other_requirements_are_noticed(wheel):
+def test_a_changed_requirement_is_noticed(wheel):
     data = in_dist_info(wheel, "METADATA")
     planted = data.replace(b"mlx-metal==", b"mlx-metal>=")
     messages = [email.message_from_bytes(d) for d in (data, planted)]

@@ -12,8 +12,8 @@ needs_proc = pytest.mark.skipif(
     not pathlib.Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc"
 )
 
-# Prints by how much resident memory grew, at its peak, while the op ran, beyond the
-# size of its outputs.
+# Prints how many bytes of memory the op took beside its outputs: the peak of resident
+# memory minus the resident memory before the op and the size of the outputs.
 MEASURE = """
 import mlx.core as mx
 mx.set_default_device(mx.cpu)

@@ -1,4 +1,4 @@
-"""The Metal kernels in the emulator: their results, their work and their host code."""
+"""The Metal kernels in the emulator: their results, and the memory that they access."""
 
 import hooks
 import mlx.core as mx
@@ -17,10 +17,10 @@ K = hooks.MetalKernel
 KERNELS = list(K)
 KERNEL_TYPES = [mx.bool_, mx.int8, mx.uint16, mx.int32, mx.uint64, mx.int64]
 KERNEL_TYPES += [mx.float16, mx.bfloat16, mx.float32]
-# Around the sizes at which kernels change what they do: a simdgroup's 32 lanes and the
-# 8 or 16 that share a short row, what registers hold, how many candidates are ranked
-# and how many are kept, the elements that 256 threads read at a time, and the size from
-# which rows are split.
+# Sizes near those at which kernels change what they do. These are: 8, 16 or 32, the
+# lanes that share a short row; the most elements that fit into registers; the most
+# candidates that are ranked, and that are kept; the elements that 256 threads read at a
+# time; and the size from which rows are split.
 SIZES = [1, 8, 31, 33, 64, 128, 160, 512, 513, 1024, 1025, 2049, 8193]
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
@@ -65,7 +65,10 @@ def test_every_kind_of_row(kind, kernel):
 @pytest.mark.parametrize("tracked", [False, True])
 @pytest.mark.parametrize("n, k", [(128, 4), (256, 8), (1024, 32)])
 def test_good_elements_in_few_lanes(n, k, tracked):
-    """Then the greatest elements of the lanes are a bound that too many reach."""
+    """The bound is the k-th greatest of the lanes' maxima.
+
+    Here more elements reach the bound than the lanes have room for.
+    """
     rng = np.random.default_rng(6)
     rows = rng.integers(0, 40, (5, n)) + 100 * (np.arange(n) % 8 < 3)
     for dtype in (mx.float32, mx.uint8, mx.int64):
@@ -94,7 +97,10 @@ def rows_with_good_elements(good, stride):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("n, kernel", [(8192, K.bound), (20000, K.bound_split)])
 def test_good_elements_in_few_threads(n, kernel, stride):
-    """Then more elements reach the bound than there is room for."""
+    """The bound is taken from the maxima of the threads.
+
+    Here more elements reach the bound than the threadgroup has room for.
+    """
     chunk = 4 if stride == 1 else 1  # what a thread reads at a time
     good = np.arange(n) // chunk % 256 < 64
     for k in (100, 500):
@@ -108,7 +114,10 @@ def test_good_elements_in_few_threads(n, kernel, stride):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_good_elements_in_one_segment(stride):
-    """Then the segment has more of the k best than the share that it looks for."""
+    """A kernel looks in each segment for a share of the k best elements.
+
+    Here one segment has more of them than its share.
+    """
     n, segments = 20000, 3
     chunk = 4 if stride == 1 else 1
     in_first = np.arange(n) // (32 * chunk) % segments == 0
@@ -173,7 +182,7 @@ def test_accesses_are_in_bounds_ordered_and_initialised(dtype, kernel):
 
 @pytest.mark.parametrize("tracked", [False, True])
 @every_kernel
-def test_partitions_at_either_end_to_indices_and_values(kernel, tracked):
+def test_partition_and_argpartition_with_kth_anywhere_in_the_row(kernel, tracked):
     rng = np.random.default_rng(2)
     sizes = (1, 2, 33, 700, 2049) if tracked else SIZES
     for dtype in (mx.float32, mx.uint8, mx.int64):

@@ -1,4 +1,7 @@
-"""The host code of Metal, in the emulator: launches, and what replaces kernels."""
+"""The C++ code that launches the Metal kernels, in the emulator.
+
+Tests which kernels it launches, and what it runs where a kernel cannot be used.
+"""
 
 import json
 import os
@@ -63,7 +66,7 @@ def test_selections_that_a_sort_does_better_do_not_run_the_kernels():
         assert hooks.take_emulated_counts()["launches"] == 0
 
 
-# ---- what MLX's own primitives do instead ----
+# ---- selections by MLX's own primitives ----------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.int8, mx.bfloat16, mx.float64])
@@ -155,7 +158,7 @@ def test_an_invalid_environment_is_refused_with_the_valid_names(text):
     assert "resident_size" in done.stderr
 
 
-def test_the_library_carries_the_source_that_was_tested(tmp_path):
+def test_the_library_contains_the_source_of_its_kernels(tmp_path):
     sources = hooks.metal_sources(mx.zeros((2, 20000)), 50)
     assert list(sources) == [
         "topk_bound_split_float32_32_1_true_false",
@@ -177,7 +180,7 @@ def test_the_kernels_pass_the_front_end_check():
     assert not check_source(ROOT / SOURCE, [ROOT])
 
 
-def test_engines_run_on_the_emulator():
+def test_the_tests_have_an_engine_for_each_kernel():
     assert set(METAL) == {"metal", "metal_missing"} | {
         f"metal_{kernel.name}" for kernel in K
     }

@@ -169,7 +169,7 @@ def build(folder, old="", new=""):
 
 
 def data(kind, shape):
-    """Rows of float32, of a kind that the mistakes get wrong."""
+    """Returns float32 rows for which a kernel with a mistake gives wrong results."""
     rng = np.random.default_rng(0)
     if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
@@ -177,10 +177,10 @@ def data(kind, shape):
     if kind == "lanes":  # few lanes of a simdgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) % 8 < 3)
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
-    if kind == "threads":  # few threads of a threadgroup do
+    if kind == "threads":  # few threads of a threadgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) // 4 % 256 < 64)
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
-    if kind == "segment":  # one segment of five does
+    if kind == "segment":  # one segment of five has the good elements
         good = (
             100.0 * (np.arange(shape[-1]) // 128 % 5 == 0) * (rng.random(shape) < 0.035)
         )
@@ -223,7 +223,7 @@ def check_topk(path, kernel, shape, k):
 
 
 def check_partition(path, kernel, shape, kth):
-    """The same for argpartition."""
+    """Checks argpartition with the library at `path`, forced to use one kernel."""
     for kind in ("pool", "spread", "lanes"):
         values = data(kind, shape)
         # A long row is divided into three segments. The least value is the first of the

@@ -95,7 +95,7 @@ def test_dense_router_gives_the_gate_the_gradient_of_the_dense_mixture(renormali
     close(mx.grad(sparse)(z), mx.grad(dense)(z))
 
 
-def test_dense_router_gives_experts_the_sparse_gradient_and_the_others_zero():
+def test_dense_router_gives_chosen_experts_the_sparse_gradient_and_others_zero():
     z, outputs, c = normal(0, 7, EXPERTS), normal(1, 7, EXPERTS, SIZE), normal(2, 7, 3)
     got = np.array(mx.grad(lambda o: (c * mixture(z, o)[0]).sum())(outputs))
     _, indices, weights = mixture(z, outputs)

@@ -348,7 +348,7 @@ def test_chosen_matmul_and_its_derivatives_match_a_masked_product():
 
 @gradients
 def test_a_mixture_learns_which_expert_fits_an_input(gradient):
-    """The experts are frozen. The largest of four inputs says which one is right."""
+    """The experts are frozen. The greatest of four inputs is the right expert's."""
     mx.random.seed(3)
     moe = routing.MixtureOfExperts(8, 32, 4, 1, gradient, renormalize=False)
     moe.experts.freeze()

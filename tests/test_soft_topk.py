@@ -118,7 +118,7 @@ def test_infinities_and_nan(kind):
 
 @kinds
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_any_axis_gives_what_the_last_one_does(kind, axis):
+def test_every_axis_gives_the_results_of_the_last_axis(kind, axis):
     x = mx.random.normal((4, 5, 6), key=mx.random.key(1))
     got = soft_topk(x, 2, 0.5, kind, axis)
     wanted = soft_topk(mx.moveaxis(x, axis, -1), 2, 0.5, kind)

@@ -65,7 +65,7 @@ mx.eval(mx.topk(a[:1], 3)); print(threads() - alone)
 mx.eval(mx.argsort(a)); print(threads() - alone)
 """
     if not os.path.exists("/proc/self/task"):
-        pytest.skip("counts threads in /proc")
+        pytest.skip("needs /proc to count threads")
     assert run(code, MLX_SELECTION_THREADS="1").stdout.split() == ["0", "3"]
 
 
@@ -114,7 +114,7 @@ def test_eight_threads_on_their_own_streams(three_threads):
             failures.append(error)
 
     def check(rng, mode):
-        # Those with 900 rows are large enough to be divided among threads.
+        # Arrays with 900 rows are large enough to be divided among threads.
         rows = rng.choice([rng.integers(1, 40), 900])
         x = rng.integers(0, 9, (rows, rng.integers(2, 300)))
         x = x.astype(np.float32)

@@ -1,4 +1,7 @@
-"""The contract of docs/topk.md on every engine: which elements, in what order."""
+"""The contract of docs/topk.md: which elements are selected, and in what order.
+
+An engine is a way to compute a selection, such as a kernel. cases.py lists the engines.
+"""
 
 import mlx.core as mx
 import numpy as np
@@ -302,7 +305,7 @@ def assert_partitions(row, kth, in_order):
         np.testing.assert_array_equal(row[part][order], in_order[part])
 
 
-def test_partition_of_k_smallest_is_the_set_that_topk_chooses():
+def test_the_idiom_with_argpartition_chooses_the_set_that_topk_chooses():
     a = mx.array(np.random.default_rng(0).integers(0, 4, (8, 33)).astype(np.float32))
     idiom = np.sort(np.array(mx.argpartition(-a, 4, axis=-1)[:, :5]))
     chosen = np.sort(np.array(mx.topk(a, 5, return_indices=True).indices))

@@ -1,4 +1,7 @@
-"""Every transform on every other gives what the same rows give one by one."""
+"""Transforms of selecting functions, alone and in pairs.
+
+The results must equal those of a loop over the rows.
+"""
 
 import itertools
 

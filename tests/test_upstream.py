@@ -121,7 +121,7 @@ def test_a_clean_tree_is_edited(tree, capabilities):
     assert (tree / "docs" / "new" / "page.md").read_text() == "A page.\n"
 
 
-def test_twice_is_once(tree, capabilities):
+def test_a_second_run_changes_nothing(tree, capabilities):
     apply.run(tree, capabilities=capabilities)
     once = state(tree)
     apply.run(tree, capabilities=capabilities)
@@ -151,7 +151,7 @@ def test_undo_leaves_nothing(tree, capabilities):
     assert git(tree, "status", "--porcelain") == ""
 
 
-def test_undo_of_one_takes_what_needs_it_along(tree, capabilities):
+def test_undo_of_a_capability_also_undoes_those_that_need_it(tree, capabilities):
     apply.run(tree, only=["alone"], capabilities=capabilities)
     alone = state(tree)
     apply.run(tree, capabilities=capabilities)
@@ -159,7 +159,7 @@ def test_undo_of_one_takes_what_needs_it_along(tree, capabilities):
     assert state(tree) == alone
 
 
-def test_only_one_and_what_it_needs(tree, capabilities):
+def test_only_applies_a_capability_and_those_that_it_needs(tree, capabilities):
     lines = apply.run(tree, only=["more"], capabilities=capabilities)
     assert [line.split(",")[0] for line in lines] == [
         "is there: base",
@@ -235,7 +235,7 @@ def test_all_wrong_anchors_are_named_at_once(tree, capabilities):
     assert "'int after' is missing" in text and "README is missing" in text
 
 
-def test_a_write_that_fails_leaves_the_tree(tree, capabilities, monkeypatch):
+def test_a_write_that_fails_leaves_the_tree_unchanged(tree, capabilities, monkeypatch):
     before = state(tree)
     put = apply.Tree.put
 
@@ -287,13 +287,13 @@ def test_anchors_are_whole_words():
     assert made("int ab;\nint b;\n", edit("after", "b", "x")) == "int ab;\nint b;\nx\n"
 
 
-def test_an_insert_that_says_its_own_anchor_is_made_once():
+def test_an_insert_that_contains_its_own_anchor_is_made_once():
     insert = edit("after", "list", "list more")
     once = made("list\n", insert)
     assert once == "list\nlist more\n" == made(once, insert)
 
 
-def test_a_body_is_found_as_often_as_it_is_there():
+def test_an_edit_with_times_2_replaces_two_bodies():
     content = "for (;;) {\n  if (x) {\n    y({});\n  }\n}\n" * 2
     body = edit("body", "if (x)", "    z();", times=2)
     once = made(content, body)
@@ -320,7 +320,7 @@ def test_two_edits_at_one_place_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["int x;\n", "", "==== instead: int\nint x;\n"])
-def test_a_text_without_a_place_is_refused(tmp_path, text):
+def test_an_edit_without_a_valid_heading_is_refused(tmp_path, text):
     alone = ALONE | {"edits/src/a.cpp.txt": text}
     with pytest.raises(EditError, match=r"a\.cpp\.txt"):
         read(tmp_path, BASE, MORE, alone)

@@ -25,7 +25,7 @@ def series():
     return manifest.read()
 
 
-def test_the_capabilities(series):
+def test_the_first_capabilities_are_small_and_need_no_later_ones(series):
     first = ["fixes", "topk", "option", "metal"]
     offers = ["row-plan", "metal-long", "cpu-simd"]
     assert list(series) == first + offers
@@ -45,7 +45,7 @@ def test_copies_are_identical_to_their_sources(series):
             assert capability.files[path].encode() == (ROOT / path).read_bytes()
 
 
-def test_files_have_a_licence_line_and_one_end(series):
+def test_files_have_a_licence_line_and_end_with_one_newline(series):
     for capability in series.values():
         for content in capability.files.values():
             assert content.startswith(("// Copyright", "# Copyright"))
@@ -64,8 +64,11 @@ def test_includes_are_there_when_they_are_needed(series):
             assert included & ours <= have, path
 
 
-def test_inserted_lists_of_sources_have_exactly_the_files_that_are_there(series):
-    """Each prefix of the series has what its lists name, and names all that it has."""
+def test_inserted_lists_of_sources_name_the_files_that_exist(series):
+    """After each capability, the lists name every .cpp file and no missing file.
+
+    They also name every header of the folder kernels/topk.
+    """
     have, named = set(), set()
     for capability in series.values():
         have |= {name for name in capability.files if name.endswith((".cpp", ".h"))}
@@ -81,7 +84,7 @@ def test_inserted_lists_of_sources_have_exactly_the_files_that_are_there(series)
             assert name.endswith(".h") and not name.startswith(kernels), name
 
 
-def test_anchors_in_the_headers_of_the_installed_wheel(series):
+def test_anchors_are_found_in_the_headers_of_stock(series):
     contents = {}
     for capability in series.values():
         for change in capability.edits:
@@ -94,7 +97,7 @@ def test_anchors_in_the_headers_of_the_installed_wheel(series):
         assert content != (HEADER / file).read_text()
 
 
-# ---- the kernel of `metal`, with what its host code binds ------------------------
+# ---- the kernel of the capability `metal` -------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,7 @@ def short_rows(series, tmp_path_factory):
 
 @pytest.mark.parametrize("largest", [True, False])
 @pytest.mark.parametrize("in_order", [True, False])
-def test_the_kernel_of_metal_alone(short_rows, largest, in_order):
+def test_the_kernel_of_the_capability_metal(short_rows, largest, in_order):
     """Selects along the first axis, so that rows and results are strided."""
     size, rows, k = 100, 3, 5
     rng = np.random.default_rng(0)
@@ -146,10 +149,10 @@ def write(path, text):
     path.write_text(text)
 
 
-# ---- nothing is kept alike by hand ----------------------------------------------
+# ---- duplicated code ----------------------------------------------------------------
 
 
-def test_nothing_of_the_series_is_elsewhere_too():
+def test_nothing_in_upstream_is_duplicated_elsewhere():
     assert duplicates.found(ROOT) == []
 
 

@@ -132,7 +132,7 @@ def test_stocks_files_are_unchanged_but_for_the_stubs():
     assert changed == {"mlx/core/__init__.pyi"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads what nm prints")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs nm of Linux")
 def test_what_only_tests_need_is_not_in_it(tmp_path):
     with zipfile.ZipFile(WHEEL) as wheel:
         (library,) = (n for n in wheel.namelist() if n.endswith("/libmlx_topk.so"))
@@ -147,7 +147,7 @@ def test_what_only_tests_need_is_not_in_it(tmp_path):
     assert [word for word in words if word.encode() in text] == []
 
 
-def test_dependencies_extras_and_entry_points_are_stocks():
+def test_dependencies_extras_and_entry_points_equal_those_of_stock():
     ours, theirs = metadata(), stock_distribution().metadata
     assert ours["Name"] == "mlx" and ours["Version"] == f"{UPSTREAM}+topk.1"
     assert ours["Requires-Python"] == theirs["Requires-Python"]
@@ -173,7 +173,7 @@ def test_the_licences_of_all_parts_are_in_it():
         assert sum(owner in text for text in texts) == 1, owner
 
 
-def test_the_version_comes_from_one_place():
+def test_all_files_name_the_same_version_of_mlx():
     pyproject = (ROOT / "pyproject.toml").read_text()
     assert f'"mlx=={UPSTREAM}"' in pyproject
     assert f'"mlx-cpu=={UPSTREAM}; ' in pyproject
@@ -288,7 +288,7 @@ def test_a_cpp_program_builds_against_the_installed_wheel(python, tmp_path):
 
 
 def import_error(site):
-    """Returns the error of importing with only ``site`` to import from."""
+    """Returns the error of importing mlx.core when only ``site`` has packages."""
     done = subprocess.run(
         [sys.executable, "-S", "-c", "import mlx.core"],
         env={"PYTHONPATH": str(site)},
@@ -312,7 +312,9 @@ def test_importing_without_a_back_end_says_what_to_install(tmp_path):
     assert "Installed: none" in message and "pip install" in message
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the back end is mlx-cpu")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="installs mlx-cpu, which is for Linux"
+)
 def test_importing_with_another_back_end_names_it(tmp_path):
     message = import_error(target(tmp_path, WHEEL, "mlx-cpu==0.32.3"))
     assert f"needs a back end of exactly version {UPSTREAM}" in message
