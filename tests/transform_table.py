@@ -195,15 +195,17 @@ def results():
 INTRODUCTION = """\
 # Every transform on every other
 
-Written by `python tests/transform_table.py --write`. A test compares this page with what it
-finds. Each row is the outer transform and each column the inner one: the cell in row `vmap` and
-column `grad` is `mx.vmap(mx.grad(f))`. `shapeless` is `mx.compile(f, shapeless=True)`.
+Written by `python tests/transform_table.py --write`. A test compares this page with
+what it finds. Each row is the outer transform and each column the inner one: the cell
+in row `vmap` and column `grad` is `mx.vmap(mx.grad(f))`. `shapeless` is
+`mx.compile(f, shapeless=True)`.
 
-The ops that return indices are used in a gather, as in `mx.take_along_axis(x, mx.argsort(x), 0)`.
-`custom_function` has a rule for `vjp` and none for the other transforms. The index gradient mode is
-`"stop"`. "works" means that the result was computed on the CPU and equals what loops over rows and
-central differences give. A number is the message of the error, from the list at the end. Every
-combination is defined.
+The ops that return indices are used in a gather, as in `mx.take_along_axis(x,
+mx.argsort(x), 0)`. `custom_function` has a rule for `vjp` and none for the other
+transforms. The index gradient mode is `"stop"`. "works" means that the result was
+computed on the CPU and equals what loops over rows and central differences give. A
+number is the message of the error, from the list at the end. Every combination is
+defined.
 """
 
 

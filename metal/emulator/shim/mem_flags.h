@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Metal's mem_flags, for both compilers that read Metal source here: g++ (shim/)
-// and clang's OpenCL (frontend/). The header that includes this one defines
-// METAL_FUNC.
+// Metal's mem_flags, for both compilers that read Metal source here: g++
+// (shim/) and clang's OpenCL (frontend/). The header that includes this one
+// defines METAL_FUNC.
 
 #pragma once
 
