@@ -174,6 +174,8 @@ def data(kind, shape):
     if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
         return (1 + steps * 2.0**-23).astype(np.float32)
+    if kind == "ascending":  # of the largest, the worst comes first
+        return np.broadcast_to(np.arange(shape[-1]), shape).astype(np.float32)
     if kind == "lanes":  # few lanes of a simdgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) % 8 < 3)
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
@@ -195,6 +197,7 @@ def check_topk(path, kernel, shape, k):
     for kind in (
         "pool",
         "spread",
+        "ascending",
         "dense",
         "neighbours",
         "lanes",
