@@ -180,9 +180,7 @@ void init_context(nb::module_& m) {
           },
           nb::sig("def mode(self) -> Literal['stop', 'zero', 'error']"))
       .def(
-          "__enter__",
-          &enter,
-          nb::sig("def __enter__(self) -> index_gradient"))
+          "__enter__", &enter, nb::sig("def __enter__(self) -> index_gradient"))
       .def(
           "__exit__",
           &exit,
