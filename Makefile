@@ -28,7 +28,7 @@ export MLX_TOPK_WERROR := $(WERROR)
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 
-UPSTREAM := $(shell sed -n 's/^UPSTREAM = "\(.*\)"/\1/p' python/mlx/_version.py)
+STOCK_VERSION := $(shell sed -n 's/^STOCK_VERSION = "\(.*\)"/\1/p' python/mlx/_version.py)
 
 # The folder in which setup.py builds the wheel. The C++ tests are built in the same
 # folder, to use what is compiled already. build/tests is a link to the folder.
@@ -127,7 +127,7 @@ sanitize: $(VENV)/.installed
 # MLX_TESTS is python/tests of a checkout of MLX.
 core-suite: build/.wheel
 	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
-	  --wheel dist/mlx-*.whl --stock $(UPSTREAM)
+	  --wheel dist/mlx-*.whl --stock $(STOCK_VERSION)
 
 # What breaks with another version of MLX: docs/next-mlx.md.
 .PHONY: next-mlx
@@ -173,12 +173,12 @@ $(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients $(VENV)/.cuda: 
 # The stock MLX: what the wheel is built from, and what tests compare with.
 build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf build/stock
-	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(UPSTREAM)"
+	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(STOCK_VERSION)"
 	touch $@
 
 build/cuda-%/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf $(@D)
-	$(BIN)/pip install -q --no-deps --target $(@D) "mlx-cuda-$*==$(UPSTREAM)"
+	$(BIN)/pip install -q --no-deps --target $(@D) "mlx-cuda-$*==$(STOCK_VERSION)"
 	touch $@
 
 build/older-mlx-lm/.installed: Makefile $(VENV)/.tools
@@ -209,7 +209,7 @@ $(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
 	rm -rf $(MACOS)
 	$(BIN)/pip install -q --target $(MACOS)/stock --no-deps --only-binary=:all: \
 	  --platform macosx_14_0_arm64 --python-version $(MACOS_VERSION) \
-	  "mlx==$(UPSTREAM)" "mlx-metal==$(UPSTREAM)"
+	  "mlx==$(STOCK_VERSION)" "mlx-metal==$(STOCK_VERSION)"
 	touch $@
 
 # The wheel reaches dist/macos only if the checks pass.

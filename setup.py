@@ -40,9 +40,9 @@ if macos:
     macos = cross.Target(macos)
 
 
-def upstream_distribution():
+def stock_distribution():
     """Returns the installed package ``mlx``, or exits if there is none that fits."""
-    wanted = version["UPSTREAM"]
+    wanted = version["STOCK_VERSION"]
     # The repository may hold the metadata of an earlier build of the fork.
     path = [p for p in sys.path if pathlib.Path(p).resolve() != ROOT]
     found = next(iter(importlib.metadata.distributions(name="mlx", path=path)), None)
@@ -72,7 +72,7 @@ def requirements(distribution):
     return required, extras
 
 
-def licences(upstream, nanobind):
+def licences(stock, nanobind):
     """Returns the licence files of everything that is in the wheel.
 
     The licences of MLX and of nanobind are copied into build/licences, because
@@ -80,7 +80,7 @@ def licences(upstream, nanobind):
     """
     texts = {
         f"{distribution.name}/{file.name}": file.locate().read_text()
-        for distribution in (upstream, nanobind)
+        for distribution in (stock, nanobind)
         for file in distribution.files
         if "licenses" in file.parts
     }
@@ -104,18 +104,18 @@ def leading_comment(source):
     return "\n".join(lines).strip() + "\n"
 
 
-def spliced_stubs(upstream, additions):
-    """Returns the stubs ``upstream`` with ``additions`` appended.
+def spliced_stubs(stock, additions):
+    """Returns the stubs ``stock`` with ``additions`` appended.
 
-    Definitions in ``upstream`` that ``additions`` defines too are removed.
+    Definitions in ``stock`` that ``additions`` defines too are removed.
     """
     names = {
         node.name
         for node in ast.parse(additions).body
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
-    lines = upstream.splitlines(keepends=True)
-    for node in reversed(ast.parse(upstream).body):
+    lines = stock.splitlines(keepends=True)
+    for node in reversed(ast.parse(stock).body):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in names:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             del lines[first - 1 : node.end_lineno]
@@ -130,7 +130,7 @@ class Build(build_ext):
         self.run_cmake(target)
 
     def copy_python(self, target):
-        for file in front_end(upstream):
+        for file in front_end(stock):
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file.locate(), target / file)
         additions = (PYTHON / "core" / "additions.pyi").read_text()
@@ -144,7 +144,7 @@ class Build(build_ext):
     def run_cmake(self, target):
         tag = macos.soabi if macos else sys.implementation.cache_tag
         build = ROOT / "build" / f"cmake-wheel-{tag}"
-        sdk = upstream.locate_file("mlx/share/cmake/MLX")
+        sdk = stock.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
             sys.exit(f"Building this needs a back end of MLX, but {sdk} is missing.")
         cache = build / "CMakeCache.txt"
@@ -167,7 +167,7 @@ class Build(build_ext):
             "CMAKE_BUILD_TYPE": os.environ.get("MLX_TOPK_BUILD_TYPE", "Release"),
             # Given each time, because the Makefile sets it to ON in the same folder.
             "MLX_TOPK_TESTS": "OFF",
-            "MLX_TOPK_UPSTREAM": version["UPSTREAM"],
+            "MLX_TOPK_STOCK_VERSION": version["STOCK_VERSION"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
             "Python_EXECUTABLE": sys.executable,
         }
@@ -175,7 +175,7 @@ class Build(build_ext):
             options["CMAKE_OSX_ARCHITECTURES"] = "arm64"
             options["CMAKE_OSX_DEPLOYMENT_TARGET"] = "14.0"
         if macos:
-            options |= macos.cmake_options(upstream.locate_file("mlx"), build)
+            options |= macos.cmake_options(stock.locate_file("mlx"), build)
         return options
 
 
@@ -189,10 +189,10 @@ class Wheel(bdist_wheel):
         return python, abi, platform
 
 
-upstream = upstream_distribution()
-required, extras = requirements(upstream)
+stock = stock_distribution()
+required, extras = requirements(stock)
 entry_points = {}
-for point in upstream.entry_points:
+for point in stock.entry_points:
     entry_points.setdefault(point.group, []).append(f"{point.name} = {point.value}")
 
 setup(
@@ -202,8 +202,8 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
-    license_files=licences(upstream, importlib.metadata.distribution("nanobind")),
-    python_requires=upstream.metadata["Requires-Python"],
+    license_files=licences(stock, importlib.metadata.distribution("nanobind")),
+    python_requires=stock.metadata["Requires-Python"],
     install_requires=required,
     extras_require=extras,
     entry_points=entry_points,

@@ -17,7 +17,7 @@ import zipfile
 
 import pytest
 
-from test_wheel import ADDITIONS, LICENSE_OWNERS, ROOT, UPSTREAM
+from test_wheel import ADDITIONS, LICENSE_OWNERS, ROOT, STOCK_VERSION
 
 sys.path.append(str(ROOT / "macos"))
 
@@ -49,15 +49,15 @@ def interpreter(wheel):
     return (stock(wheel).parent / "python").read_text().strip()
 
 
-def upstream(wheel):
+def distribution(wheel):
     (found,) = importlib.metadata.distributions(name="mlx", path=[str(stock(wheel))])
     return found
 
 
-def upstreams_files(wheel):
+def stock_files(wheel):
     return {
         str(f)
-        for f in upstream(wheel).files
+        for f in distribution(wheel).files
         if f.parts[0] == "mlx" and f.suffix != ".pyc"
     }
 
@@ -65,7 +65,7 @@ def upstreams_files(wheel):
 def expected_files(wheel):
     soabi = f"cpython-{digits(wheel)}-darwin.so"
     ours = {n.format(soabi=soabi, library="dylib") for n in ADDITIONS}
-    return upstreams_files(wheel) | ours
+    return stock_files(wheel) | ours
 
 
 def requirements(message):
@@ -142,7 +142,7 @@ def test_files_of_stock_are_unchanged_but_for_the_stubs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         different = {
             name
-            for name in upstreams_files(wheel)
+            for name in stock_files(wheel)
             if archive.read(name) != (stock(wheel) / name).read_bytes()
         }
     assert different == {"mlx/core/__init__.pyi"}
@@ -150,18 +150,18 @@ def test_files_of_stock_are_unchanged_but_for_the_stubs(wheel):
 
 def test_its_tag_is_for_one_python_on_arm64_and_macos_14(wheel):
     tag = f"cp{digits(wheel)}-cp{digits(wheel)}-macosx_14_0_arm64"
-    assert wheel.name == f"mlx-{UPSTREAM}+topk.1-{tag}.whl"
+    assert wheel.name == f"mlx-{STOCK_VERSION}+topk.1-{tag}.whl"
     lines = in_dist_info(wheel, "WHEEL").decode().splitlines()
     assert [line for line in lines if line.startswith("Tag:")] == [f"Tag: {tag}"]
     assert "Root-Is-Purelib: false" in lines
-    (theirs,) = (f for f in upstream(wheel).files if f.name == "WHEEL")
+    (theirs,) = (f for f in distribution(wheel).files if f.name == "WHEEL")
     assert f"Tag: {tag}" in theirs.read_text().splitlines()
 
 
 def test_dependencies_and_entry_points_equal_those_of_stock(wheel):
     message = email.message_from_bytes(in_dist_info(wheel, "METADATA"))
-    assert (message["Name"], message["Version"]) == ("mlx", f"{UPSTREAM}+topk.1")
-    theirs = upstream(wheel)
+    assert (message["Name"], message["Version"]) == ("mlx", f"{STOCK_VERSION}+topk.1")
+    theirs = distribution(wheel)
     assert requirements(message) == requirements(theirs.metadata)
     assert any(r.startswith("mlx-metal==") for r in message.get_all("Requires-Dist"))
     scripts = in_dist_info(wheel, "entry_points.txt").decode()

@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 STOCK = ROOT / "build" / "stock"
 (WHEEL,) = (ROOT / "dist").glob("mlx-*.whl")
-UPSTREAM = "0.32.4"
+STOCK_VERSION = "0.32.4"
 EXTRA = "[cpu]" if sys.platform == "linux" else ""
 
 ADDITIONS = {
@@ -149,7 +149,7 @@ def test_what_only_tests_need_is_not_in_it(tmp_path):
 
 def test_dependencies_extras_and_entry_points_equal_those_of_stock():
     ours, theirs = metadata(), stock_distribution().metadata
-    assert ours["Name"] == "mlx" and ours["Version"] == f"{UPSTREAM}+topk.1"
+    assert ours["Name"] == "mlx" and ours["Version"] == f"{STOCK_VERSION}+topk.1"
     assert ours["Requires-Python"] == theirs["Requires-Python"]
     for field in ("Provides-Extra", "Requires-Dist"):
         normal = [
@@ -175,9 +175,12 @@ def test_the_licences_of_all_parts_are_in_it():
 
 def test_all_files_name_the_same_version_of_mlx():
     pyproject = (ROOT / "pyproject.toml").read_text()
-    assert f'"mlx=={UPSTREAM}"' in pyproject
-    assert f'"mlx-cpu=={UPSTREAM}; ' in pyproject
-    assert f'UPSTREAM = "{UPSTREAM}"' in (ROOT / "python/mlx/_version.py").read_text()
+    assert f'"mlx=={STOCK_VERSION}"' in pyproject
+    assert f'"mlx-cpu=={STOCK_VERSION}; ' in pyproject
+    assert (
+        f'STOCK_VERSION = "{STOCK_VERSION}"'
+        in (ROOT / "python/mlx/_version.py").read_text()
+    )
 
 
 # ---- using it ----------------------------------------------------------------
@@ -308,7 +311,7 @@ def target(folder, *packages):
 
 def test_importing_without_a_back_end_says_what_to_install(tmp_path):
     message = import_error(target(tmp_path, WHEEL))
-    assert f"needs a back end of exactly version {UPSTREAM}" in message
+    assert f"needs a back end of exactly version {STOCK_VERSION}" in message
     assert "Installed: none" in message and "pip install" in message
 
 
@@ -317,7 +320,7 @@ def test_importing_without_a_back_end_says_what_to_install(tmp_path):
 )
 def test_importing_with_another_back_end_names_it(tmp_path):
     message = import_error(target(tmp_path, WHEEL, "mlx-cpu==0.32.3"))
-    assert f"needs a back end of exactly version {UPSTREAM}" in message
+    assert f"needs a back end of exactly version {STOCK_VERSION}" in message
     assert "Installed: mlx-cpu 0.32.3" in message
 
 
@@ -330,7 +333,7 @@ def test_building_against_another_version_is_refused(tmp_path):
             "-B",
             tmp_path,
             f"-DMLX_DIR={STOCK}/mlx/share/cmake/MLX",
-            "-DMLX_TOPK_UPSTREAM=0.31.0",
+            "-DMLX_TOPK_STOCK_VERSION=0.31.0",
         ],
         capture_output=True,
         text=True,
@@ -360,11 +363,11 @@ def test_pip_exchanges_it_with_stock_and_removes_every_file(python):
     package = pathlib.Path(run(python, "-c", where), "mlx")
     backend = "mlx-cpu" if sys.platform == "linux" else "mlx-metal"
 
-    run(*pip, "install", "--force-reinstall", "--no-deps", f"mlx=={UPSTREAM}")
-    assert run(*version) == UPSTREAM
+    run(*pip, "install", "--force-reinstall", "--no-deps", f"mlx=={STOCK_VERSION}")
+    assert run(*version) == STOCK_VERSION
     assert not (package / "_overlay").exists()
     run(*pip, "install", "--force-reinstall", "--no-deps", WHEEL)
-    assert run(*version) == f"{UPSTREAM}+topk.1"
+    assert run(*version) == f"{STOCK_VERSION}+topk.1"
     run(*pip, "uninstall", "-y", "mlx", backend)
     # Empty folders may remain, because several packages share them.
     assert [file for file in package.rglob("*") if file.is_file()] == []

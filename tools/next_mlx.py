@@ -26,7 +26,7 @@ import sys
 import mlx_changes as changes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PINNED = runpy.run_path(str(ROOT / "python/mlx/_version.py"))["UPSTREAM"]
+PINNED = runpy.run_path(str(ROOT / "python/mlx/_version.py"))["STOCK_VERSION"]
 # The sources of the bindings, and the Python files of the wheel.
 SOURCES = ["python/src/*", "python/mlx/**/*.py", "overlay/python/**/*"]
 # Quick tests that fail if MLX behaves in another way.

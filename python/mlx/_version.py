@@ -1,4 +1,4 @@
 """The version of MLX that this is a fork of, and the fork's own version."""
 
-UPSTREAM = "0.32.4"
-VERSION = f"{UPSTREAM}+topk.1"
+STOCK_VERSION = "0.32.4"
+VERSION = f"{STOCK_VERSION}+topk.1"

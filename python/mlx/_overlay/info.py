@@ -8,7 +8,7 @@ import platform
 
 from mlx import _selection
 from mlx._overlay.originals import place
-from mlx._version import UPSTREAM, VERSION
+from mlx._version import STOCK_VERSION, VERSION
 
 PACKAGES = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
 
@@ -29,7 +29,7 @@ def install(core):
         """
         return {
             "mlx": VERSION,
-            "libmlx": UPSTREAM,
+            "libmlx": STOCK_VERSION,
             "back_ends": _back_ends(),
             "platform": _platform(),
             "instruction_sets": _selection.kernels(),

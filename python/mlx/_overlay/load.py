@@ -6,7 +6,7 @@ import os
 import sys
 
 from mlx._overlay.originals import stock
-from mlx._version import UPSTREAM, VERSION
+from mlx._version import STOCK_VERSION, VERSION
 
 # Empty until MLX's extension has been executed. Then ``core`` is the module, and
 # ``special`` has the special attributes (``__name__`` etc.) that it had at first.
@@ -27,7 +27,7 @@ def load_core(name):
     for attribute in _special(core).keys() - special.keys():
         delattr(core, attribute)
     vars(core).update(special)
-    if core.__version__ != UPSTREAM:
+    if core.__version__ != STOCK_VERSION:
         raise _back_end_error(f"libmlx is {core.__version__}")
     if not hasattr(core, "TopKResult"):
         _patch(core)
@@ -80,7 +80,8 @@ def _back_end_error(reason):
         except importlib.metadata.PackageNotFoundError:
             continue
     return ImportError(
-        f"[mlx] mlx {VERSION} needs a back end of exactly version {UPSTREAM}. "
+        f"[mlx] mlx {VERSION} needs a back end of exactly version {STOCK_VERSION}. "
         f"Installed: {', '.join(found) or 'none'}. The error was: {reason}. Install "
-        f'one, for example: pip install "mlx-cpu=={UPSTREAM}" (on macOS mlx-metal).'
+        f'one, for example: pip install "mlx-cpu=={STOCK_VERSION}" '
+        "(on macOS mlx-metal)."
     )
