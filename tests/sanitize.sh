@@ -50,6 +50,7 @@ cmake --install build/sanitize --component wheel --prefix "$site/mlx" >/dev/null
 # MLX keep memory until the process ends.
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0 MLX_TOPK_TESTING=$PWD/build/sanitize PYTHONPATH="$site" \
+  HYPOTHESIS_PROFILE=quick \
   python -m pytest -q -n auto --maxprocesses 8 -k 'not metal or metal_missing' tests/test_topk.py tests/test_families.py \
   tests/test_gradients.py \
   tests/test_index_gradient.py tests/test_transforms.py tests/test_compile.py \
