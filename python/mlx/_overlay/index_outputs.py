@@ -14,9 +14,9 @@ from mlx._overlay.originals import docstring_of, name_like, place, stock
 
 
 class _Waiting(threading.local):
-    # The list that belongs to the call that this thread has begun. The function that is
-    # called takes the list, sets this to None, and puts a bool into the list for each
-    # output leaf, if any of them is an index.
+    # ``_call`` sets this to an empty list before it calls a transformed function. The
+    # wrapped function takes the list and sets ``found`` to None again. If one of its
+    # outputs is an index, it adds a bool to the list for each output leaf.
     found = None
 
 
@@ -86,7 +86,7 @@ class custom_function:
         if self._rules is None:
             self._rules = {}
         self._rules[name] = definition
-        # What was made before lacks the rule.
+        # The functions in ``_by_mode`` were made without the new rule.
         self._by_mode = {}
         return self
 
@@ -139,7 +139,11 @@ def _hiding_indices(fun, mode):
 
 
 def _hide_stopped_indices(outputs):
-    # This graph was made for one vjp or jvp, so nothing has to be undone.
+    """Prevents errors of mode ``error`` at indices inside ``stop_gradient``.
+
+    ``jvp`` differentiates such indices too, although nothing reads their tangents. This
+    graph was made for one vjp or jvp, so the change need not be undone.
+    """
     if _selection.has_error_ops():
         arrays = [a for a in leaves(outputs) if isinstance(a, mx.array)]
         _selection.hide_stopped_indices(arrays)

@@ -43,7 +43,8 @@ def categorical(logits, axis=-1, shape=None, num_samples=None, key=None, stream=
 def _draw_of_nothing(logits, axis, shape, num_samples):
     """Returns the shape of the result if it has no elements, or else None.
 
-    MLX refuses to draw then. It still raises the errors for bad arguments.
+    MLX raises an error for such a draw. If arguments are bad, returns None too, so that
+    MLX raises its error for them.
     """
     if not -logits.ndim <= axis < logits.ndim or None not in (shape, num_samples):
         return None

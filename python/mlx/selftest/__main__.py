@@ -7,7 +7,7 @@
     python -m mlx.selftest support    prints what is active, for a report of a problem
 
 The exit status is 0 if every check passed, 1 if one failed, and 2 if the device that
-was asked for cannot be tested. Without a word, ``test`` is meant.
+was asked for cannot be tested. If no task is given, ``test`` is run.
 """
 
 import argparse
@@ -28,12 +28,12 @@ def parse(arguments):
     )
     add = parser.add_argument
     add("task", nargs="?", choices=WORDS, default="test")
-    add("--device", choices=("cpu", "gpu"), help="default: all that there are")
+    add("--device", choices=("cpu", "gpu"), help="default: both, if there is a GPU")
     add(
         "--seconds",
         type=float,
-        help="of test: start no more checks of kernels of a "
-        "GPU after this time; of perf: for each number (0.1)",
+        help="with test: start no more checks of a GPU's kernels after this many "
+        "seconds; with perf: how long to measure each number (default: 0.1)",
     )
     add(
         "--dtypes",
@@ -41,7 +41,7 @@ def parse(arguments):
         choices=gpu_checks.DTYPES,
         default=gpu_checks.DTYPES,
         metavar="DTYPE",
-        help="of test: the types of the checks of a GPU's kernels",
+        help="with test: the types with which a GPU's kernels are checked",
     )
     return parser.parse_args(arguments)
 
@@ -82,7 +82,7 @@ def cannot_be_tested(name, gpu):
 
 
 def main(arguments=None, gpu=None):
-    """Runs the task. ``gpu`` is the device to take for the GPU, if not MLX's."""
+    """Runs the task. If ``gpu`` is given, it is tested in place of MLX's GPU."""
     options = parse(arguments)
     if gpu is None and mx.is_available(mx.gpu):
         gpu = gpu_checks.Device(mx.gpu)

@@ -11,7 +11,7 @@ from mlx.selftest import oracle
 from mlx.selftest.use_checks import check_use
 
 # Sizes of rows and values of k. The op chooses its algorithm by these two numbers. The
-# shapes use each algorithm, and lie on both sides of each limit between two.
+# shapes use each algorithm, and lie on both sides of each size at which it changes.
 SHAPES = [(1, 1), (33, 1), (256, 16), (257, 16), (256, 17), (1024, 64), (1025, 64)]
 SHAPES += [(160, 8), (1024, 65), (3000, 10), (3000, 375), (3000, 376), (40, 40), (9, 0)]
 DTYPES = ["bool_", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32"]
@@ -22,7 +22,7 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 1.5, np.inf, -np.inf, np.nan]
 
 @dataclasses.dataclass
 class Cpu:
-    """The CPU, as a device whose uses are checked."""
+    """Describes the CPU for ``check_use``, as ``gpu_checks.Device`` does a GPU."""
 
     stream: object = mx.cpu
     active: object = lambda: mx.stream(mx.cpu)
@@ -48,7 +48,7 @@ def values_of(dtype, shape, kind, rng):
 
 
 def arrays_of(dtype, values):
-    """Returns an array of MLX, and its elements in a NumPy type of the same order."""
+    """Returns an MLX array, and its elements in a NumPy type that orders them alike."""
     if dtype in ("float16", "bfloat16", "float32"):
         a = mx.array(values.astype(np.float32)).astype(getattr(mx, dtype))
         return a, np.array(a.astype(mx.float32))

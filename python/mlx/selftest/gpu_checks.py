@@ -166,7 +166,8 @@ def check_kernel(device, kernel, dtype, failures):
     longest, greatest_k = ORDERED.get(kernel, (0, 0))
     for name, a, k in cases(dtype, kernel):
         n = a.shape[1]
-        # Another kernel is used for k = n, and bound_split needs two segments of k.
+        # Another kernel is used for k = n. bound_split is used only if the row has at
+        # least two segments, of k elements or more each.
         ordered = k < n <= longest and k <= greatest_k
         if kernel == "bound_split":
             ordered = ordered and 2 * k <= n

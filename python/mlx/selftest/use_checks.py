@@ -70,7 +70,7 @@ def check_compile(device):
 
 
 def chain(a, stream):
-    """Returns ``a`` after ``CHAIN`` selections, each of the result of the last."""
+    """Selects ``CHAIN`` times, each time from the previous result, and then sorts."""
     for _ in range(CHAIN):
         indices = mx.argpartition(a, 150, axis=-1, stream=stream)
         a = mx.take_along_axis(a, indices, axis=-1, stream=stream)

@@ -78,7 +78,8 @@ def dense_router(
         probs (array): Shape ``(..., E)``, floating: the router's probabilities. A
             row of zeros is an input without experts: with default ``weights`` its
             output is 0 if the expert outputs are finite, and experts get no gradient
-            from it. ``probs`` get the gradient above, which :class:`TopKRouter` stops.
+            from it. The row itself gets the gradient of the dense mixture, but
+            :class:`TopKRouter` passes none of it on to its parameters.
         indices (array): The chosen experts, integers of shape ``(..., k)``, with no
             expert twice.
         outputs (array): Floating, of shape ``(..., E, D)``: the outputs of all

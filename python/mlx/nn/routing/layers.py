@@ -99,8 +99,9 @@ class MixtureOfExperts(WithState):
 
     ``"chosen"`` is the exact gradient of what is computed; the others are biased
     estimates. In all modes the parameters of an expert that no input chose have a
-    gradient of exactly zero. So has all that depends on an input for which all experts
-    are masked; its output is exactly 0, and ``expert_mean`` does not count it.
+    gradient of exactly zero. An input for which all experts are masked has an output
+    of exactly 0, gets a gradient of zero, and adds nothing to the gradient of any
+    parameter or to ``expert_mean``.
 
     Args:
         input_dims (int): The size of an input and of the output.

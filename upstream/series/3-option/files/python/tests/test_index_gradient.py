@@ -201,7 +201,7 @@ class TestIndexGradient(mlx_tests.MLXTestCase):
             thread.join()
         self.assertEqual(errors, [])
 
-    def test_scopes_are_of_one_task(self):
+    def test_a_scope_applies_to_its_task_only(self):
         errors = []
 
         async def task(name, entered, other):
