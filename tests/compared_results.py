@@ -10,7 +10,10 @@ import oracle
 
 @dataclasses.dataclass
 class Compared:
-    """A call, its results on stock MLX and here, and stock's result of its twin."""
+    """A call, and its results on stock MLX and here.
+
+    ``twin`` is the result on stock MLX of the call that ``call.twin`` names.
+    """
 
     call: object
     stock: object
@@ -56,7 +59,7 @@ def same(a, b):
 
 
 def by_value(values):
-    """Returns the elements with one NaN and one zero."""
+    """Returns the elements with one bit pattern for all NaNs, and one for all zeros."""
     if values.dtype.kind not in "fc":
         return values
     return np.where(np.isnan(values), np.nan, np.where(values == 0, 0, values))
@@ -81,7 +84,10 @@ def equal_parts(call, a, b):
 
 
 def promised(call, source):
-    """Returns the indices that docs/topk.md promises, and the same ones are in bits."""
+    """Returns, for each row, the indices that docs/topk.md promises, best first.
+
+    They are the k largest for ``topk``, and otherwise all, as a stable sort has them.
+    """
     rows = rows_of(source.values, call.axis)
     largest = call.op == "topk"
     k = rows.shape[-1] - call.kth if largest else rows.shape[-1]

@@ -44,7 +44,11 @@ class Call:
 
 @dataclasses.dataclass
 class Array:
-    """An array of a result: ``bits`` are compared exactly, ``values`` are ordered."""
+    """An array of a result.
+
+    ``bits`` has the elements as unsigned integers, to be compared exactly. ``values``
+    has them as numbers, to find out which are equal or larger.
+    """
 
     dtype: str
     bits: np.ndarray

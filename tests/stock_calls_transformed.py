@@ -12,7 +12,7 @@ from stock_calls import Call
 
 K = 3
 
-# Functions that no order of a selection's result changes.
+# Functions that give the same number in whatever order a selection returns elements.
 VALUES = {
     "topk": lambda x: (mx.topk(x, K) ** 2).sum(),
     "sort": lambda x: (mx.sort(x) * mx.arange(x.size)).sum(),
@@ -24,7 +24,8 @@ def stopped_argsort(x):
     return mx.stop_gradient(mx.argsort(x))
 
 
-# Indices, of which only a set or one element is used.
+# Functions that return indices. They are used in sums, in which their order does not
+# matter.
 INDICES = {
     "argsort": lambda x: mx.argsort(x)[:K],
     "argpartition": lambda x: mx.argpartition(x, K)[:K],
@@ -38,8 +39,8 @@ INDICES = {
     "custom_function": lambda x: custom(stopped_argsort)(x)[:K],
 }
 
-# What the values, and the indices of argpartition, come to on stock if all elements
-# are chosen by a stable sort.
+# The indices of the elements that each function in VALUES, and argpartition, must
+# choose, found by a stable sort. Among equal elements, stock may choose others.
 REFERENCES = {
     "topk": lambda x: mx.argsort(-x)[:K],
     "sort": lambda x: mx.argsort(x),
@@ -64,7 +65,7 @@ def custom(f):
 
 
 def last_of(f):
-    """Returns the sum of ``f`` and something else, so that a vjp needs both."""
+    """Returns ``f`` plus a sum, so that the gradient has a part not from ``f``."""
     return lambda x: f(x) + x.sum()
 
 

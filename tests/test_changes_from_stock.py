@@ -39,7 +39,10 @@ def results_of_stock(seed, draws, folder):
 
 
 def compare(seed, draws, folder):
-    """Returns the number of calls, and the names of those that differ, by key."""
+    """Returns how many calls were made, and the names of those whose results differ.
+
+    The names are grouped by the key of the difference that explains them, or by None.
+    """
     stock = results_of_stock(seed, draws, folder)
     made = calls(seed, draws)
     assert [call.name for call in made] == list(stock)
@@ -81,7 +84,7 @@ def test_the_page_has_the_list():
     assert rows == [(d.key, d.what, d.why) for d in DIFFERENCES]
 
 
-# ---- The comparison notices ------------------------------------------------------
+# ---- The comparison finds planted differences ------------------------------------
 
 
 @pytest.mark.parametrize("op", ["topk", "partition", "argpartition", "sort", "argmax"])

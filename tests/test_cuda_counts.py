@@ -73,7 +73,11 @@ def test_no_kernel_got_worse_for_another_gpu(compiler, architecture):
 @needs_compiler
 @pytest.mark.slow
 def test_the_instructions_are_those_of_the_kernel_that_users_run(compiler):
-    """Compiled alone by the library, without line numbers, it has the same ones."""
+    """Compares two compilations of one kernel.
+
+    For users, libmlx_topk compiles each kernel alone and without line numbers. For the
+    counts, several kernels are compiled together and with line numbers.
+    """
     name = cuda_counts.LANES.format("float32")
     machine_code.Nvrtc()  # Loads the library that compile_for_cuda looks for.
     instantiation = metal_kernels.instantiation(name)
@@ -111,7 +115,7 @@ def test_a_kernel_whose_arrays_are_not_in_registers_is_worse(
     "found, is_worse",
     [
         (Counts(64, 0, 1000), False),
-        (Counts(65, 0, 1000), True),  # 4 blocks of 256 threads have room, now 3
+        (Counts(65, 0, 1000), True),  # room for 3 blocks of 256 threads, not 4
         (Counts(58, 8, 1000), True),
         (Counts(20, 0, 1050), False),
         (Counts(20, 0, 1051), True),
@@ -158,7 +162,10 @@ def test_the_page_shows_the_stored_counts(tmp_path):
 
 
 def test_random_rows_have_as_many_candidates_as_the_page_says():
-    """The elements that reach the 8th greatest of the maxima of 16 lanes."""
+    """Counts the elements that are not below the bound of a row, for k = 8.
+
+    The bound is the 8th greatest of the maxima of 16 lanes, each of 10 elements.
+    """
     rows = np.random.default_rng(0).random((20000, 160))
     maxima = np.sort(rows.reshape(-1, 10, 16).max(axis=1), axis=1)
     counts = (rows >= maxima[:, -8, None]).sum(axis=1)

@@ -1,4 +1,7 @@
-"""Environment variables may be set by other names too, and errors name what was set."""
+"""Some environment variables have two names.
+
+Both are read, and an error has the name that was set.
+"""
 
 import os
 import subprocess

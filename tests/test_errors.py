@@ -199,6 +199,6 @@ def test_k_of_zero_is_allowed_on_an_axis_without_elements():
         assert call(mx.zeros((0, 4)), 0).shape == (0, 0)
 
 
-def test_searching_with_nothing_finds_nothing_and_in_nothing_the_start():
+def test_searchsorted_of_no_values_and_in_an_empty_sequence():
     assert mx.searchsorted(mx.arange(3.0), mx.zeros((0, 4))).shape == (0, 4)
     assert mx.searchsorted(mx.array([]), mx.array([1.0, -1.0])).tolist() == [0, 0]

@@ -44,7 +44,10 @@ def module(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["extension", "mlx"])
 def outcomes(request, module, tmp_path_factory):
-    """Returns what use.py prints on both, with ``request.param`` imported first."""
+    """Returns what use.py prints on stock MLX and on the fork, by the names of both.
+
+    use.py imports ``request.param`` first.
+    """
     found = {}
     for name, package in PACKAGES.items():
         site = tmp_path_factory.mktemp(name)
@@ -87,7 +90,7 @@ def test_it_works_as_on_stock(outcomes):
     }
 
 
-def test_both_use_one_libmlx(outcomes):
+def test_the_extension_and_mlx_core_load_the_same_libmlx(outcomes):
     assert "+topk." in outcomes["fork"]["version"]
     names = {
         name: [pathlib.Path(file).name for file in found["loaded"]]

@@ -101,7 +101,7 @@ def check_every_k(a, order, largest):
         np.testing.assert_array_equal(bits(values), bits(fetched))
         other = np.array(other)
         np.testing.assert_array_equal(np.sort(other), np.sort(order[:k]))
-        # The worst is first and the best last. Up to 64 are in order.
+        # The worst is first and the best last. If k <= 64, all are in order.
         ends = slice(None) if k <= 64 else [0, -1]
         np.testing.assert_array_equal(other[ends], order[:k][::-1][ends])
 
@@ -120,7 +120,7 @@ def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
             for kth in {0, n // 9, n // 2, n - 1 - n // 9, n - 1}:
                 got = np.array(mx.argpartition(a, kth))
                 assert got[kth] == order[kth]
-                # Up to 64 elements, kth and the smaller side of it, are in order.
+                # The smaller side, with kth, is in order if it has at most 64 elements.
                 smaller = slice(kth + 1) if kth + 1 <= n - kth else slice(kth, n)
                 if len(order[smaller]) <= 64:
                     np.testing.assert_array_equal(got[smaller], order[smaller])

@@ -37,7 +37,7 @@ def fake_driver(folder, text):
     program.chmod(0o755)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a Mac with Apple silicon has one")
+@pytest.mark.skipif(sys.platform != "linux", reason="Apple silicon has a GPU")
 def test_without_a_gpu_it_says_so_and_stops_with_2(tmp_path):
     done = subprocess.run(
         [sys.executable, SCRIPT],
@@ -111,7 +111,7 @@ def test_a_step_that_takes_too_long_ends_with_its_processes(tmp_path):
 
 
 @pytest.mark.parametrize("code, status", [("print('fine')", 0), ("1 / 0", 1)])
-def test_it_writes_a_report_and_its_exit_status(code, status, tmp_path, monkeypatch):
+def test_it_writes_a_report_and_returns_a_status(code, status, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check, "find_gpu", lambda: ("Some GPU", "580.1"))
     monkeypatch.setattr(gpu_check, "FOLDER", tmp_path)
     monkeypatch.setattr(

@@ -224,7 +224,7 @@ def test_the_process_default_holds_outside_a_scope(mode):
             mx.grad(gathered("argsort"))(X)
 
 
-def test_scopes_nest_and_end_with_an_exception():
+def test_scopes_nest_and_an_exception_ends_them():
     scope = mx.index_gradient("error")
     assert scope.mode == "error"
     with scope, mx.index_gradient("stop"):

@@ -66,6 +66,7 @@ def test_dense_router_of_a_row_of_zeros_is_zero_and_trains_no_expert(mean):
     (_, y), (to_probs, to_outputs) = mx.value_and_grad(loss, (0, 1))(probs, outputs)
     assert y[1].tolist() == [0.0] * 4 and mx.any(y[0]).item()
     assert not mx.any(to_outputs[1]).item() and mx.any(to_outputs[0]).item()
-    # This is the dense mixture's gradient. TopKRouter does not pass it on.
+    # The row of zeros in probs gets the gradient of the dense mixture, which is not
+    # zero. TopKRouter stops this gradient.
     answers = mx.concatenate([outputs[1], means[2:]]) if mean else outputs[1]
     close(to_probs[1], answers @ c, rtol=1e-4)

@@ -41,7 +41,7 @@ def mixture(gradient, score, renormalize, balance, k, dtype=mx.float32):
 
 
 def one_dead_row():
-    """Returns a mask of experts. One token has none, another one has only one."""
+    """Returns a mask: no expert for token ``DEAD``, and only expert 3 for token 4."""
     mask = np.ones((TOKENS, EXPERTS), bool)
     mask[DEAD] = False
     mask[4] = np.arange(EXPERTS) == 3

@@ -42,7 +42,7 @@ def check(a, k, largest, order):
     np.testing.assert_array_equal(bits(values), bits(fetched))
     reverse = order[..., :k][..., ::-1]
     np.testing.assert_array_equal(np.sort(np.array(other)), np.sort(reverse))
-    # The worst is first and the best last. Up to 512 are in order.
+    # The worst is first and the best last. If k <= 512, all are in order.
     ends = slice(None) if k <= 512 else [0, -1]
     np.testing.assert_array_equal(np.array(other)[..., ends], reverse[..., ends])
 

@@ -174,7 +174,7 @@ def data(kind, shape):
     if kind == "dense":  # consecutive floats in random order
         steps = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
         return (1 + steps * 2.0**-23).astype(np.float32)
-    if kind == "ascending":  # of the largest, the worst comes first
+    if kind == "ascending":  # the smallest is first, the largest last
         return np.broadcast_to(np.arange(shape[-1]), shape).astype(np.float32)
     if kind == "lanes":  # few lanes of a simdgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) % 8 < 3)

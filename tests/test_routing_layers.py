@@ -348,7 +348,10 @@ def test_chosen_matmul_and_its_derivatives_match_a_masked_product():
 
 @gradients
 def test_a_mixture_learns_which_expert_fits_an_input(gradient):
-    """The experts are frozen. The greatest of four inputs is the right expert's."""
+    """The experts are frozen, and only the router learns.
+
+    The right expert of an input is the index of the largest of its first 4 features.
+    """
     mx.random.seed(3)
     moe = routing.MixtureOfExperts(8, 32, 4, 1, gradient, renormalize=False)
     moe.experts.freeze()

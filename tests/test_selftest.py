@@ -32,7 +32,7 @@ def run_selftest(*arguments, **variables):
 
 
 def masked(text):
-    """Replaces numbers by N, and runs of spaces or dashes by one."""
+    """Replaces numbers and versions by N, and several spaces by one."""
     return re.sub(r" +", " ", re.sub(r"\d+(\.\d+)*", "N", text))
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_op_is_a_failed_check_with_exit_status_1(wrong, monkeypatch, cap
     assert "selftest FAILED" in printed.splitlines()[-1]
 
 
-def test_a_check_of_use_that_fails_is_reported(monkeypatch):
+def test_a_chain_of_selections_that_leaks_memory_is_reported(monkeypatch):
     kept = []
 
     def leaking(a, stream):
@@ -169,7 +169,7 @@ def test_a_check_of_use_that_fails_is_reported(monkeypatch):
     assert "bytes more in use" in failures[0]
 
 
-def test_the_shapes_of_the_cpu_are_on_both_sides_of_each_algorithm():
+def test_the_shapes_of_the_cpu_checks_are_on_both_sides_of_each_limit():
     names = {tuple(np.sign([n - 256, k - 16])) for n, k in cpu_checks.SHAPES}
     assert {(0, 0), (1, 0), (0, 1)} <= names
     assert {(1024, 64), (1025, 64), (1024, 65)} <= set(cpu_checks.SHAPES)
@@ -217,8 +217,9 @@ def test_without_numpy_the_cpu_cannot_be_tested(monkeypatch, capsys):
 @needs_emulator
 @pytest.mark.slow
 def test_a_wrong_kernel_is_noticed(tmp_path):
-    # A wrong result, but one with which no test reads or writes outside an array:
-    # partitions of short rows consist of the right elements and copies of the first.
+    # In partitions of short rows, the kernel writes index 0 in place of the indices
+    # that are not among the k best. All indices stay inside the row, so no check reads
+    # or writes outside an array.
     right = "rank + popcount(votes & below), position(i)"
     source = write_kernels(tmp_path, right, right.replace("position(i)", "0u"))
     built = emulator.build(source, include_dirs=[tmp_path])

@@ -57,7 +57,10 @@ ORDERED_K = 64
 
 
 def assert_worst_first_best_last(a, k, axis, largest, result):
-    """Asserts the order of unsorted results: ascending up to ORDERED_K."""
+    """Asserts that the result, which is not sorted, begins with the worst element.
+
+    The best must be last. If k is at most ORDERED_K, all must be from worst to best.
+    """
     values, indices = result
     fetched = mx.take_along_axis(a, indices, axis)
     np.testing.assert_array_equal(bits(values), bits(fetched))
@@ -233,10 +236,11 @@ def smaller_side(n, kth):
 
 
 def partitions_stably(engine, dtype):
-    """Returns whether a kernel of ours partitions. MLX's own kernels promise less.
+    """Returns whether a kernel of ours partitions, which treats ties as a stable sort.
 
-    Ours are used on Metal and on CUDA, both for rows that fit into registers and for
-    rows of more than ``partition_size`` elements. The tests' rows are short.
+    MLX's own kernels promise less. On a GPU ours partition rows that fit into
+    registers and rows of more than ``partition_size`` elements. The rows of the test
+    below fit into registers.
     """
     if engine in METAL or engine == GPU:
         return engine != "metal_missing" and dtype not in CPU_ONLY

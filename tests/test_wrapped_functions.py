@@ -1,4 +1,4 @@
-"""``checkpoint`` and ``custom_function`` round functions that return indices."""
+"""``checkpoint`` and ``custom_function`` applied to functions that return indices."""
 
 import gc
 import weakref

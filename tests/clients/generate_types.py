@@ -1,8 +1,9 @@
 """Generates tokens with every model type of the installed mlx-lm.
 
 Prints a JSON object for each type and seed: the tokens that mlx-lm generates greedily
-from a small model with random weights, or the error. The last ``WINDOW`` tokens are
-excluded, since such a model would often repeat one token for ever.
+from a small model with random weights, or the error. A token that is among the last
+``WINDOW`` tokens is never chosen, since such a model would often repeat one token for
+ever.
 """
 
 import argparse

@@ -63,10 +63,10 @@ CALLS = {
     "checkpoint": lambda: mx.grad(lambda x: mx.checkpoint(cube)(x).sum())(X),
     "selection of it": lambda: mx.sort(cube(X)),
     "stream": lambda: example.scaled_cube(X, 1.0, stream=mx.cpu),
-    # What Python calls is this MLX's.
+    # Python calls the ops of mlx.core: stock's or those of the fork.
     "gather, from Python": lambda: mx.grad(gathered(mx.argsort))(X),
     "tied topk, from Python": lambda: mx.grad(top_sum(mx.topk))(TIES),
-    # What C++ calls is libmlx's.
+    # The extension calls the ops of libmlx, which are always stock's.
     "argsort, from C++": lambda: example.argsort(X),
     "gather, from C++": lambda: mx.grad(gathered(example.argsort))(X),
     "stopped gather, from C++": lambda: mx.grad(
