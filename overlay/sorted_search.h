@@ -15,8 +15,8 @@ namespace mlx::core {
 enum class SearchSide { left, right };
 
 /**
- * Does what stock MLX's searchsorted does, by which it is evaluated. Unlike
- * stock MLX's, it can be vectorised over the sorted sequence.
+ * Does what stock MLX's searchsorted does, and calls it to evaluate. Unlike
+ * stock MLX's primitive, this one can be vectorised over the sorted sequence.
  */
 class MLX_API SortedSearch : public UnaryPrimitive {
  public:
