@@ -94,8 +94,8 @@ testing-module: $(VENV)/.installed
 	[ -h build/tests ] || rm -rf build/tests
 	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
 
-# Prints one line and does nothing if there is no GPU. Make's own exit status is 2 for
-# every failure. The script's tells failures from a missing GPU: docs/cuda.md.
+# Prints one line and does nothing if there is no GPU. Make exits with status 2 for
+# every failure. To tell a failure from a missing GPU, run the script: docs/cuda.md.
 gpu-check:
 	@$(PYTHON) tools/gpu_check.py $(if $(GPU_EXTRA),--extra $(GPU_EXTRA))
 

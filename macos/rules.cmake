@@ -11,7 +11,7 @@ string(JOIN " " link
 set(CMAKE_CXX_CREATE_SHARED_LIBRARY
     "${link} <SONAME_FLAG> <TARGET_INSTALLNAME_DIR><TARGET_SONAME>")
 # Python's symbols are undefined when the module is linked. check.py checks that
-# no others are.
+# no other symbols are undefined.
 set(CMAKE_CXX_CREATE_SHARED_MODULE "${link} -Wl,-undefined,dynamic_lookup")
 set(CMAKE_CXX_ARCHIVE_CREATE "${ZIG} ar qc <TARGET> <OBJECTS>")
 set(CMAKE_CXX_ARCHIVE_FINISH "")

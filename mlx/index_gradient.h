@@ -40,8 +40,8 @@ MLX_API IndexGradient default_index_gradient();
 MLX_API void set_default_index_gradient(IndexGradient mode);
 
 /**
- * Returns the mode in force on this thread: that of its innermost
- * IndexGradientScope, or what the source says, or the mode of the process.
+ * Returns the mode in force on this thread: that of its innermost scope, else
+ * what the IndexGradientSource returns, else the mode of the process.
  */
 MLX_API IndexGradient index_gradient();
 

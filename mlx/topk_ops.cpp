@@ -66,7 +66,7 @@ array topk_values(
     return topk(a, k, axis, mode, order, stream).values;
   }
   if (a.shape(axis) == 1 && k == 1 && !a.is_tracer()) {
-    return a; // Its order is the right one, so that it need not be copied.
+    return a; // The result has the same elements in the same order.
   }
   TopK described(stream, k, axis, mode, order);
   return build_topk_values(a, described);

@@ -57,10 +57,10 @@ MLX_API std::vector<std::string> take_error_ops();
 MLX_API bool has_error_ops();
 
 /**
- * Hides the IndexOutputs that ``outputs`` depend on only through a StopGradient
- * from jvp. MLX's jvp computes a tangent of every node behind a StopGradient
- * too, although nothing reads it, and mode ``error`` would throw there. Returns
- * the arrays that were changed, for show_indices().
+ * Hides from jvp each IndexOutput on which ``outputs`` depend only through a
+ * StopGradient. MLX's jvp computes a tangent of every node behind a
+ * StopGradient too, although nothing reads it, and mode ``error`` would throw
+ * there. Returns the arrays that were changed, for show_indices().
  */
 MLX_API std::vector<array> hide_stopped_indices(
     const std::vector<array>& outputs);

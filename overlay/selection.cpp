@@ -103,7 +103,8 @@ array arg_reduce(
 }
 
 // Searches a sequence of uint64 for signed integers, or the reverse. MLX would
-// compare both as float32. ``search(sequence, keys, side)`` compares one type.
+// compare both as float32. ``search(sequence, keys, side)`` gets arguments that
+// have the same type.
 template <typename Search>
 array search_mixed_signs(
     const array& sequence,
@@ -120,7 +121,8 @@ array search_mixed_signs(
   auto limit = std::numeric_limits<int64_t>::max();
   auto beyond = greater(keys, array(static_cast<uint64_t>(limit), uint64), s);
   auto found = search(signed_sequence, astype(keys, int64, s), side);
-  // This is the size of the sequence, also if a compiled function gets another.
+  // Finds the size of the sequence by a search and not from its shape, because
+  // a compiled function may run again with a sequence of another size.
   auto end = search(signed_sequence, array(limit, int64), "right");
   return where(beyond, end, found, s);
 }

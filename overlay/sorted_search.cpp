@@ -35,8 +35,9 @@ array search_rows(
   if (n == 0) {
     return position;
   }
-  // Adds each power of two, the greatest first, as long as all elements before
-  // the new position come before the key.
+  // A binary search. Goes through the powers of two, the greatest first, and
+  // adds each to the position if the element before the new position belongs
+  // before the key.
   for (auto step = std::bit_floor(unsigned(n)); step > 0; step /= 2) {
     auto further = add(position, array(step, uint32), s);
     auto last = minimum(further, array(unsigned(n), uint32), s);

@@ -15,8 +15,8 @@ namespace mlx::core {
 enum class SearchSide { left, right };
 
 /**
- * Does what stock MLX's searchsorted does, which evaluates it. In addition it
- * can be vectorised over the sorted sequence.
+ * Does what stock MLX's searchsorted does, and calls it to evaluate. Unlike
+ * stock MLX's primitive, this one can be vectorised over the sorted sequence.
  */
 class MLX_API SortedSearch : public UnaryPrimitive {
  public:

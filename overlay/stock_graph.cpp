@@ -30,8 +30,8 @@ array positions(const array& a, int axis, const Stream& s) {
 }
 
 /**
- * Returns 0, ..., k - 1 along the axis, in the shape of ``indices``; or
- * k - 1, ..., 0 if ``reversed``.
+ * Returns 0, ..., k - 1 along the axis, or k - 1, ..., 0 if ``reversed``. The
+ * other axes are those of ``indices``.
  */
 array first_positions(
     const array& indices,

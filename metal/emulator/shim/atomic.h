@@ -26,7 +26,7 @@ typedef atomic<uint> atomic_uint;
 typedef atomic<float> atomic_float;
 typedef atomic<bool> atomic_bool;
 
-/** T in a parameter from which T is not deduced, so that arguments convert. */
+/** T, for a parameter that does not decide what T is: its argument converts. */
 template <typename T>
 using NotDeduced = typename std::common_type<T>::type;
 template <typename T>

@@ -34,7 +34,7 @@ class KernelEncoder {
 /** Records all launches of ``plan`` in their order. */
 void encode(const LaunchPlan& plan, KernelEncoder& encoder);
 
-/** Says which array of one evaluation each KernelArray is. */
+/** Finds the array that a KernelArray stands for in one evaluation. */
 class KernelArrays {
  public:
   /** An output that is not written is null. */

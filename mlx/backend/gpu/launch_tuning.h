@@ -61,7 +61,7 @@ MLX_API LaunchTuning launch_tuning();
 /** Sets the tuning of the process. No value restores the environment's. */
 MLX_API void set_launch_tuning(const std::optional<LaunchTuning>& tuning);
 
-/** Does the same with parse_tuning(text). Empty text restores it, too. */
+/** Sets parse_tuning(text). Empty text restores the environment's tuning. */
 MLX_API void set_launch_tuning(const std::string& text);
 
 } // namespace mlx::core::gpu

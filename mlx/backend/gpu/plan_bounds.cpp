@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Plans topk_bound, which has a threadgroup per row, and topk_bound_split with
-// topk_bound_merge, which have several.
+// Plans topk_bound, which has a threadgroup per row. Plans topk_bound_split,
+// which has several, and topk_bound_merge, which merges what they find.
 
 #include <algorithm>
 #include <cmath>

@@ -18,9 +18,9 @@ namespace {
 constexpr int64_t group_threads = 256;
 
 /**
- * Returns how many threadgroups share a row. The cost is one segment plus
- * merging segments x k, which is least near sqrt(size / k). What the segments
- * find also takes memory, which is limited to half of the row's.
+ * Returns how many threadgroups share a row. The time is about that of reading
+ * size / segments + segments * k elements: least for sqrt(size / k) segments.
+ * What the segments find takes at most a quarter of the memory of the row.
  */
 int64_t segments_for(const Selection& selection, const LaunchTuning& tuning) {
   auto size = selection.rows.axis_size;

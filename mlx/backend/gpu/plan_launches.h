@@ -43,7 +43,7 @@ std::optional<LaunchPlan> plan_topk_launches(
 /** What all launches of a plan have in common. */
 struct Selection {
   RowPlan rows;
-  // The name of the kernels' template argument.
+  // The result of key_type_of().
   std::string key_type;
   int64_t itemsize;
   int64_t k;

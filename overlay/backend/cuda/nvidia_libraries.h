@@ -2,7 +2,8 @@
 
 // The functions of CUDA's driver and of its run-time compiler NVRTC that this
 // library calls. They are looked up when first used, in the libraries that
-// libmlx has loaded. So nothing of CUDA is needed to build or to link.
+// libmlx has loaded, or else in those that the dynamic linker finds. So nothing
+// of CUDA is needed to build or to link.
 
 #pragma once
 

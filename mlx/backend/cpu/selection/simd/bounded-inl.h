@@ -84,9 +84,9 @@ class BoundedTopK {
   }
 
  private:
-  // Returns how many vectors form a block: at most 8 and, if the row is long
-  // enough, so few that every slot vector gets a block and that the row has at
-  // least four chunks.
+  // Returns how many vectors form a block: 8, or fewer in a row that would
+  // otherwise have fewer than four chunks, or fewer blocks than there are slot
+  // vectors. A block has at least one vector.
   size_t block_vectors(size_t size) const {
     size_t vectors = 8;
     auto blocks = std::max(slot_vectors_, 4 * blocks_per_chunk);

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Scratch arrays of the kernels, not initialised. They take their memory from
-// the thread's kept scratch (scratch.h) and give it back.
+// Scratch arrays of the kernels, not initialised. They borrow memory that the
+// thread keeps for this purpose (scratch.h).
 
 #pragma once
 

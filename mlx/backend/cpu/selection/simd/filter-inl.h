@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Filters candidates by a range of ranks. Compilers do not vectorise this loop,
-// so there is a version in AVX-512 instructions.
+// Filters candidates by a range of ranks. Compilers do not vectorise the loop
+// of filter(), so most of it is also written in AVX-512 instructions.
 
 #pragma once
 

@@ -1,10 +1,10 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Finds exactly the k best of a row, in ascending order of index, and which of
-// them is worst. Finds the order of few, too. Partitions use this, since they
-// also have to write all the other elements. Takes linear time. Memory: what
-// short_row or bounded needs to find the candidates, and up to two arrays for
-// the candidates. k is from 1 to the size of the row.
+// them is worst. If k is small, also sorts them. Partitions use this, since
+// they also have to write all the other elements. Takes linear time. Memory:
+// what short_row or bounded needs to find the candidates, and up to two arrays
+// for the candidates. k is from 1 to the size of the row.
 
 #pragma once
 

@@ -188,8 +188,8 @@ Vector<W> pack_column(const uint32_t* column, size_t index, size_t part) {
 
 /**
  * Finds the ``kept`` best of each row and sets words[i * count + r] to the word
- * of the i-th best of row r. The number of columns in memory, with padding, is
- * a multiple of ``kept``.
+ * of the i-th best of row r. Reads ``size`` columns, rounded up to a multiple
+ * of ``kept``, so the caller has to add columns of padding.
  */
 template <typename W, int kept>
 void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {

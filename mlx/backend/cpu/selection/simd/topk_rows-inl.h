@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Runs a TopKJob: writes the k best of each row, which it finds by the
-// algorithm of the job's plan.
-// Among ties the lower index is better, in both directions. NaN is greatest.
+// algorithm of the job's plan. Among ties the lower index is better, in both
+// directions. NaN is greatest.
 //
 // k is from 1 to the size of the row: jobs with k = 0 never get here.
 

@@ -1,9 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Selects from rows with a threadgroup per row. The elements are divided into
-// groups. At least k elements reach the k-th greatest of the groups' maxima,
-// and usually few others do. Only those are ordered. If there is no room for
-// them, the row is streamed, as by topk_resident.
+// groups. The bound is the k-th greatest of the groups' maxima. At least k
+// elements reach the bound, and usually not many more. Only these elements are
+// ordered. If there is no room for them, topk_bound streams the row instead.
 
 #pragma once
 

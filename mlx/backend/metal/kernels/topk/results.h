@@ -154,8 +154,8 @@ METAL_FUNC void place_ends(
 }
 
 /**
- * Calls put(rank, key, position) for the k best candidates. Up to
- * ranked_candidates of them have the order `best_first`, whatever `order` is.
+ * Calls put(rank, key, position) for the k best candidates. If k is at most
+ * ranked_candidates, their order is `best_first`, whatever `order` is.
  */
 template <typename Key, typename Put>
 METAL_FUNC void put_best(

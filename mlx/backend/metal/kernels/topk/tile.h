@@ -162,7 +162,7 @@ METAL_FUNC Key bound_of(
 }
 
 /**
- * Finds the elements of one segment that reach a bound. Unless it `loops`, the
+ * Finds the elements of one segment that reach a bound. Without `loops`, the
  * segment is one tile, which stays in registers.
  */
 template <typename Order, ushort N, bool dense, bool loops>
@@ -215,8 +215,8 @@ struct Survey {
 
   /**
    * Calls put(slot, key, position) for the elements whose key is at least
-   * `low`, and returns their number. If it is greater than `room`, only the
-   * elements of the first tiles that fit were put.
+   * `low`, and returns their number. Reads the last tile first. If the number
+   * is greater than `room`, only elements of the tiles read first were put.
    */
   template <typename Sink>
   METAL_FUNC uint find(
