@@ -39,8 +39,8 @@ DIFFERENCES = [
         "complex-nan",
         "`argmax`, `argmin` of complex64 where an element has NaN in one part only: "
         "the index of the first such element",
-        "Stock returns the first NaN of real types, but for complex elements what "
-        "its comparisons of parts come to.",
+        "Stock returns the first NaN of real types, too. For complex types it may "
+        "return another element.",
         results.finds_another_complex_nan,
     ),
     Difference(

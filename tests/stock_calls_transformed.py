@@ -43,7 +43,6 @@ INDICES = {
 # choose, found by a stable sort. Among equal elements, stock may choose others.
 REFERENCES = {
     "topk": lambda x: mx.argsort(-x)[:K],
-    "sort": lambda x: mx.argsort(x),
     "partition": lambda x: mx.argsort(x)[: K + 1],
     "argpartition": lambda x: mx.argsort(x)[:K],
 }
@@ -105,7 +104,8 @@ def functions():
     The twins gather by stopped indices of a stable sort, or of the same op.
     """
     for op, f in VALUES.items():
-        yield op, op, f"reference of {op}", f
+        twin = f"reference of {op}" if op in REFERENCES else None
+        yield op, op, twin, f
     for op, indices in REFERENCES.items():
         yield "argsort", f"reference of {op}", None, gathered(indices, True)
     for op, indices in INDICES.items():

@@ -204,8 +204,8 @@ The ops that return indices are used in a gather, as in `mx.take_along_axis(x,
 mx.argsort(x), 0)`. `custom_function` has a rule for `vjp` and none for the other
 transforms. The index gradient mode is `"stop"`. "works" means that the result was
 computed on the CPU and equals what loops over rows and central differences give. A
-number is the message of the error, from the list at the end. Every combination is
-defined.
+number is the message of the error, from the list at the end. The tables have all
+combinations.
 """
 
 
