@@ -31,30 +31,18 @@ constexpr int entry_context = 0;
 constexpr int entry_mode = 1;
 constexpr int entry_outer = 2;
 
-PyObject* open_contexts = nullptr;
-
-nb::object innermost() {
-  PyObject* value = nullptr;
-  if (PyContextVar_Get(open_contexts, Py_None, &value) != 0) {
-    throw nb::python_error();
-  }
-  return nb::steal(value);
-}
-
-void set_innermost(nb::handle value) {
-  auto token = PyContextVar_Set(open_contexts, value.ptr());
-  if (!token) {
-    throw nb::python_error();
-  }
-  Py_DECREF(token);
-}
+// The methods get and set of the context variable. Python's C functions for
+// context variables are not among those that nanobind lets a module link to on
+// macOS.
+nb::handle get_entry;
+nb::handle set_entry;
 
 // Threads of C++ alone have no Python contexts, so the mode is not read there.
 std::optional<mx::IndexGradient> mode_of_python() {
   if (!PyGILState_Check()) {
     return {};
   }
-  nb::object entry = innermost();
+  nb::object entry = get_entry();
   if (entry.is_none()) {
     return {};
   }
@@ -63,18 +51,17 @@ std::optional<mx::IndexGradient> mode_of_python() {
 
 nb::object enter(nb::object self) {
   int mode = int(nb::cast<IndexGradientContext&>(self).mode);
-  set_innermost(nb::make_tuple(self, mode, innermost()));
+  set_entry(nb::make_tuple(self, mode, get_entry()));
   return self;
 }
 
 void exit(nb::object self, nb::args) {
-  auto innermost_entry = innermost();
-  if (!innermost_entry.is_none() &&
-      nb::object(innermost_entry[entry_context]).is(self)) {
-    set_innermost(innermost_entry[entry_outer]);
+  nb::object innermost = get_entry();
+  if (!innermost.is_none() && nb::object(innermost[entry_context]).is(self)) {
+    set_entry(innermost[entry_outer]);
     return;
   }
-  for (nb::object entry = innermost_entry; !entry.is_none();
+  for (nb::object entry = innermost; !entry.is_none();
        entry = entry[entry_outer]) {
     if (nb::object(entry[entry_context]).is(self)) {
       throw std::runtime_error(
@@ -133,11 +120,12 @@ void init_default(nb::module_& m) {
 }
 
 void init_context(nb::module_& m) {
+  auto variable = nb::module_::import_("contextvars")
+                      .attr("ContextVar")(
+                          "mlx.core.index_gradient", "default"_a = nb::none());
   // Kept as long as the process lives.
-  open_contexts = PyContextVar_New("mlx.core.index_gradient", nullptr);
-  if (!open_contexts) {
-    throw nb::python_error();
-  }
+  get_entry = nb::object(variable.attr("get")).release();
+  set_entry = nb::object(variable.attr("set")).release();
   mx::set_index_gradient_source(&mode_of_python);
   nb::class_<IndexGradientContext>(
       m,
