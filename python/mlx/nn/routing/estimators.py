@@ -91,8 +91,7 @@ def dense_router(
             :func:`update_expert_mean`. It gets no gradient.
 
     Returns:
-        array: Shape ``(..., D)``, in the type of ``outputs``, in which products are
-        computed.
+        array: Shape ``(..., D)``, computed in the type of ``outputs``.
 
     Raises:
         ValueError: the shapes do not match, ``indices`` are not integers, or
