@@ -29,14 +29,7 @@ def value_and_grad(fun, argnums=None, argnames=()):
 
 
 def vjp(fun, primals, cotangents):
-    _enter()
-    try:
-        return _stock_vjp(fun, primals, cotangents)
-    except ValueError as error:
-        _raise_with_names(error)
-        raise
-    finally:
-        _leave()
+    return _vjp(fun, primals, cotangents)
 
 
 def jvp(fun, primals, tangents):
@@ -50,14 +43,9 @@ def jvp(fun, primals, tangents):
             hidden = _selection.hide_stopped_indices(arrays)
         return outputs
 
-    _enter()
     try:
-        return _stock_jvp(traced, primals, tangents)
-    except ValueError as error:
-        _raise_with_names(error)
-        raise
+        return _jvp(traced, primals, tangents)
     finally:
-        _leave()
         if hidden:
             _selection.show_indices(hidden)
 
@@ -86,5 +74,5 @@ def _raise_with_names(error):
 
 
 # ``stock`` has its functions by now: ``load`` fills it before it imports this module.
-_stock_vjp = stock.vjp
-_stock_jvp = stock.jvp
+_vjp = _naming_the_op(stock.vjp)
+_jvp = _naming_the_op(stock.jvp)
