@@ -26,8 +26,7 @@ std::vector<std::string>& error_ops() {
 
 // Compares names, because libmlx does not export the class StopGradient.
 bool is_made_by(const array& a, const char* primitive) {
-  return a.has_primitive() &&
-      std::strcmp(a.primitive().name(), primitive) == 0;
+  return a.has_primitive() && std::strcmp(a.primitive().name(), primitive) == 0;
 }
 
 bool is_stop_gradient(const array& a) {

@@ -41,8 +41,9 @@ OPS = {
     "`argmin`": lambda x: gathered(x, mx.argmin(x, axis=0, keepdims=True)) ** 2,
     "`x[argmax(x)]`": lambda x: x[mx.argmax(x)] ** 2,
     "`searchsorted`": lambda x: gathered(x, mx.searchsorted(mx.sort(x), x)) ** 2,
-    "`categorical`": lambda x: gathered(x, mx.random.categorical(x, key=KEY)[None])
-    ** 2,
+    "`categorical`": lambda x: (
+        gathered(x, mx.random.categorical(x, key=KEY)[None]) ** 2
+    ),
     "`categorical(num_samples=3)`": lambda x: (
         gathered(x, mx.random.categorical(x, num_samples=3, key=KEY)) ** 2
     ),
@@ -93,9 +94,9 @@ TRANSFORMS = {
     "grad": lambda f: mx.grad(loss_of(f)),
     "value_and_grad": lambda f: mx.value_and_grad(loss_of(f)),
     "vjp": pulled_back,
-    "jvp": lambda f: lambda x: mx.jvp(lambda x: listed(f(x)), [x], [mx.ones_like(x)])[
-        1
-    ],
+    "jvp": lambda f: (
+        lambda x: mx.jvp(lambda x: listed(f(x)), [x], [mx.ones_like(x)])[1]
+    ),
     "vmap": mx.vmap,
     "compile": mx.compile,
     "shapeless": lambda f: mx.compile(f, shapeless=True),
@@ -152,9 +153,7 @@ def unchanged(f):
 
 EXPECTED = {
     "grad": lambda f: differences(loss_of(f)),
-    "value_and_grad": lambda f: (
-        lambda x: [loss_of(f)(x), differences(loss_of(f))(x)]
-    ),
+    "value_and_grad": lambda f: lambda x: [loss_of(f)(x), differences(loss_of(f))(x)],
     "vjp": lambda f: differences(sum_of(f)),
     "jvp": directional,
     "vmap": unrolled,
@@ -196,15 +195,17 @@ def results():
 INTRODUCTION = """\
 # Every transform on every other
 
-Written by `python tests/transform_table.py --write`. A test compares this page with what it
-finds. Each row is the outer transform and each column the inner one: the cell in row `vmap` and
-column `grad` is `mx.vmap(mx.grad(f))`. `shapeless` is `mx.compile(f, shapeless=True)`.
+Written by `python tests/transform_table.py --write`. A test compares this page with
+what it finds. Each row is the outer transform and each column the inner one: the cell
+in row `vmap` and column `grad` is `mx.vmap(mx.grad(f))`. `shapeless` is
+`mx.compile(f, shapeless=True)`.
 
-The ops that return indices are used in a gather, as in `mx.take_along_axis(x, mx.argsort(x), 0)`.
-`custom_function` has a rule for `vjp` and none for the other transforms. The index gradient mode is
-`"stop"`. "works" means that the result was computed on the CPU and equals what loops over rows and
-central differences give. A number is the message of the error, from the list at the end. Every
-combination is defined.
+The ops that return indices are used in a gather, as in
+`mx.take_along_axis(x, mx.argsort(x), 0)`. `custom_function` has a rule for `vjp` and
+none for the other transforms. The index gradient mode is `"stop"`. "works" means that
+the result was computed on the CPU and equals what loops over rows and central
+differences give. A number is the message of the error, from the list at the end.
+Every combination is defined.
 """
 
 

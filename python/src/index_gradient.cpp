@@ -27,9 +27,7 @@ struct IndexGradientContext {
 
 // The value of the context variable: None, or a tuple of the innermost context
 // that is open, its mode, and the value that the variable had before.
-constexpr int entry_context = 0;
-constexpr int entry_mode = 1;
-constexpr int entry_outer = 2;
+enum Entry { entry_context, entry_mode, entry_outer };
 
 PyObject* open_contexts = nullptr;
 
@@ -39,6 +37,10 @@ nb::object innermost() {
     throw nb::python_error();
   }
   return nb::steal(value);
+}
+
+nb::handle part(nb::handle entry, Entry which) {
+  return PyTuple_GET_ITEM(entry.ptr(), which);
 }
 
 void set_innermost(nb::handle value) {
@@ -58,25 +60,26 @@ std::optional<mx::IndexGradient> mode_of_python() {
   if (entry.is_none()) {
     return {};
   }
-  return mx::IndexGradient(nb::cast<int>(entry[entry_mode]));
+  return mx::IndexGradient(nb::cast<int>(part(entry, entry_mode)));
 }
 
 nb::object enter(nb::object self) {
-  int mode = int(nb::cast<IndexGradientContext&>(self).mode);
-  set_innermost(nb::make_tuple(self, mode, innermost()));
+  int mode = int(nb::inst_ptr<IndexGradientContext>(self)->mode);
+  nb::object number = nb::int_(mode), outer = innermost();
+  nb::object entry =
+      nb::steal(PyTuple_Pack(3, self.ptr(), number.ptr(), outer.ptr()));
+  set_innermost(entry);
   return self;
 }
 
-void exit(nb::object self, nb::args) {
-  auto innermost_entry = innermost();
-  if (!innermost_entry.is_none() &&
-      nb::object(innermost_entry[entry_context]).is(self)) {
-    set_innermost(innermost_entry[entry_outer]);
+void exit(nb::handle self, nb::args) {
+  auto entry = innermost();
+  if (!entry.is_none() && part(entry, entry_context).is(self)) {
+    set_innermost(part(entry, entry_outer));
     return;
   }
-  for (nb::object entry = innermost_entry; !entry.is_none();
-       entry = entry[entry_outer]) {
-    if (nb::object(entry[entry_context]).is(self)) {
+  for (nb::handle e = entry; !e.is_none(); e = part(e, entry_outer)) {
+    if (part(e, entry_context).is(self)) {
       throw std::runtime_error(
           "index_gradient was exited before a context that was entered inside "
           "it. Exit contexts in the reverse order.");
@@ -179,9 +182,7 @@ void init_context(nb::module_& m) {
           },
           nb::sig("def mode(self) -> Literal['stop', 'zero', 'error']"))
       .def(
-          "__enter__",
-          &enter,
-          nb::sig("def __enter__(self) -> index_gradient"))
+          "__enter__", &enter, nb::sig("def __enter__(self) -> index_gradient"))
       .def(
           "__exit__",
           &exit,

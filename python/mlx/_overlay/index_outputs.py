@@ -53,8 +53,6 @@ def checkpoint(fun):
 
 
 class custom_function:
-    __slots__ = ("_by_mode", "_function", "_rules", "__dict__", "__weakref__")
-
     def __init__(self, f):
         self._function = f
         self._rules = None
