@@ -134,3 +134,65 @@ def test_vmap_of_grad_and_grad_of_vmap(f, engine):
         np.testing.assert_allclose(np.array(got), np.array(wanted), rtol=1e-6)
         other = mx.grad(lambda x: mx.vmap(scalar(f))(x).sum())(BATCH)
         np.testing.assert_allclose(np.array(other), np.array(wanted), rtol=1e-6)
+
+
+# ---- searchsorted and categorical --------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9])
+@pytest.mark.parametrize("axes", [(0, 0), (1, 0), (0, None), (None, 1), (1, 1)])
+def test_vmap_over_both_arguments_of_searchsorted(axes, n, side):
+    rng = np.random.default_rng(n)
+    sequences = rng.integers(0, 4, (3, n)).astype(np.float32)
+    keys = rng.integers(-1, 5, (3, 4)).astype(np.float32)
+    keys[:, -1] = np.nan
+    if n > 7:
+        sequences[1, :2] = np.nan
+    sequences.sort(axis=1)
+
+    def searched(sequence, key):
+        return mx.searchsorted(sequence, key, side=side)
+
+    def argument(rows, axis):
+        return mx.array(rows[0] if axis is None else np.moveaxis(rows, 0, axis))
+
+    got = mx.vmap(searched, in_axes=axes)(
+        argument(sequences, axes[0]), argument(keys, axes[1])
+    )
+    for i in range(3):
+        sequence = sequences[0 if axes[0] is None else i]
+        key = keys[0 if axes[1] is None else i]
+        assert_same(got[i], searched(mx.array(sequence), mx.array(key)))
+
+
+@pytest.mark.parametrize("logits", ["random", "infinite"])
+@pytest.mark.parametrize("shape", [{"num_samples": 5}, {"shape": (2, 3)}])
+def test_vmap_of_categorical_draws_what_each_row_draws_alone(shape, logits):
+    rows = mx.random.normal((4, 6), key=mx.random.key(1))
+    if logits == "infinite":
+        rows = mx.where(rows > 0.5, mx.inf, rows)
+    key = mx.random.key(2)
+
+    def draw(row):
+        return mx.random.categorical(row, key=key, **shape)
+
+    assert_same(mx.vmap(draw)(rows), mx.stack([draw(row) for row in rows]))
+    assert_same(mx.vmap(mx.checkpoint(draw))(rows), mx.vmap(draw)(rows))
+
+
+def test_vmap_of_the_gradient_of_a_checkpoint():
+    loss = scalar(mx.checkpoint(values))
+    wanted = mx.stack([mx.grad(scalar(values))(row) for row in BATCH])
+    assert_same(mx.vmap(mx.grad(loss))(BATCH), wanted)
+
+
+def test_a_checkpoint_is_kept_where_the_derivative_is_outside_of_vmap():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return mx.topk(x, 2)
+
+    mx.eval(mx.grad(lambda x: mx.vmap(mx.checkpoint(f))(x).sum())(BATCH[0]))
+    assert len(calls) > 1
