@@ -1,14 +1,19 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs one kernel on one row inside the function ``counted``, so that valgrind
-// can count the instructions of that call alone (tests/test_linear.py). Not
-// linked to libmlx, so that it starts quickly.
+// Runs one kernel on equal rows inside the function ``counted``, so that
+// valgrind can count the instructions of that call alone (tests/test_linear.py
+// and benchmarks/instruction_counts.py). Not linked to libmlx, so that it
+// starts quickly.
 //
-// Usage: selection_work KERNELS WORK ROW N K, where KERNELS is the name of an
-// instruction set, WORK an algorithm or an op, and ROW a kind from make_row().
+// Usage: selection_work KERNELS WORK ROW N K [ROWS [TYPE]], where KERNELS is
+// the name of an instruction set, WORK an algorithm or an op, and ROW a kind
+// from make_row(). Without TYPE, elements are float32. With the only argument
+// --about, prints the version of the compiler, then the instruction sets.
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <random>
@@ -20,6 +25,11 @@
 using namespace mlx::core;
 
 namespace {
+
+[[noreturn]] void fail(const std::string& why) {
+  std::fprintf(stderr, "selection_work: %s\n", why.c_str());
+  std::exit(2);
+}
 
 std::vector<float> make_row(const std::string& kind, int n) {
   std::vector<float> row(n);
@@ -49,12 +59,38 @@ std::vector<float> make_row(const std::string& kind, int n) {
       // has to be raised again and again.
       x = i % 256 < 16 ? 1000 + i : x;
     } else if (kind != "random") {
-      std::exit(2);
+      fail("unknown kind of row " + kind);
     }
     row[i] = x;
   }
   return row;
 }
+
+// Returns the bytes of ``rows`` rows of n elements. Random rows differ.
+template <typename T>
+std::vector<char> make_rows(const std::string& kind, int n, int rows) {
+  auto elements = make_row(kind, kind == "random" ? n * rows : n);
+  std::vector<char> bytes(sizeof(T) * n * rows);
+  for (size_t i = 0; i < size_t(n) * rows; ++i) {
+    auto x = elements[i % elements.size()];
+    // Spreads elements over the integers.
+    T element = std::numeric_limits<T>::is_integer ? T(int64_t(x * 40)) : T(x);
+    std::memcpy(bytes.data() + i * sizeof(T), &element, sizeof(T));
+  }
+  return bytes;
+}
+
+struct Type {
+  Dtype dtype;
+  std::vector<char> (*make_rows)(const std::string&, int, int);
+};
+
+const std::map<std::string, Type> types{
+    {"float32", {float32, make_rows<float>}},
+    {"float64", {float64, make_rows<double>}},
+    {"bfloat16", {bfloat16, make_rows<bfloat16_t>}},
+    {"int32", {int32, make_rows<int32_t>}},
+    {"int8", {int8, make_rows<int8_t>}}};
 
 const std::map<std::string, TopKAlgorithm> algorithms{
     {"lanes", TopKAlgorithm::lanes},
@@ -62,67 +98,127 @@ const std::map<std::string, TopKAlgorithm> algorithms{
     {"bounded", TopKAlgorithm::bounded},
     {"select", TopKAlgorithm::select}};
 
+const cpu::SelectionKernels& find_kernels(const std::string& name) {
+  for (auto kernels : cpu::available_selection_kernels()) {
+    if (kernels->name == name) {
+      return *kernels;
+    }
+  }
+  fail("this machine has no kernels called " + name);
+}
+
 } // namespace
 
 template <typename Job>
 [[gnu::noinline]] void counted(
     void (*kernel)(const Job&, int64_t, int64_t),
-    const Job& job) {
-  kernel(job, 0, 1);
+    const Job& job,
+    int rows) {
+  kernel(job, 0, rows);
 }
 
-int main(int argc, char** argv) {
-  if (argc != 6) {
-    return 2;
-  }
-  std::string work = argv[2];
-  int n = std::atoi(argv[4]);
-  int k = std::atoi(argv[5]);
-  auto row = make_row(argv[3], n);
-  std::vector<float> values(n);
-  std::vector<uint32_t> indices(n);
-  auto& available = cpu::available_selection_kernels();
-  auto found =
-      std::find_if(available.begin(), available.end(), [&](auto kernels) {
-        return std::string(kernels->name) == argv[1];
-      });
-  if (found == available.end()) {
-    return 2;
-  }
-  auto& kernels = **found;
+namespace {
 
-  if (algorithms.count(work)) {
-    auto order = TopKOrder::unsorted;
-    auto plan = plan_topk({1, n}, {n, 1}, 1, k, order);
-    plan.algorithm = algorithms.at(work);
-    if (!can_use(plan.algorithm, n, k, order)) {
-      return 2;
+// The arguments of one run, and memory for its results.
+struct Run {
+  const cpu::SelectionKernels& kernels;
+  std::string work;
+  int n;
+  int k;
+  int rows;
+  Dtype dtype;
+  std::vector<char> in;
+  std::vector<uint64_t> values;
+  std::vector<uint32_t> indices;
+
+  Shape shape() const {
+    return {rows, n};
+  }
+
+  Strides strides() const {
+    return {n, 1};
+  }
+};
+
+void run_topk(Run& run) {
+  auto order = TopKOrder::unsorted;
+  auto plan = plan_topk(run.shape(), run.strides(), 1, run.k, order);
+  if (run.work != "topk") {
+    plan.algorithm = algorithms.at(run.work);
+  }
+  if (!can_use(plan.algorithm, run.n, run.k, order)) {
+    fail(run.work + " does not support this n and k");
+  }
+  cpu::TopKJob job{
+      &plan,
+      TopKMode::largest,
+      false,
+      1,
+      run.dtype,
+      run.in.data(),
+      run.values.data(),
+      run.indices.data()};
+  counted(run.kernels.topk, job, run.rows);
+}
+
+void run_argmax(Run& run) {
+  auto plan = plan_rows(run.shape(), run.strides(), 1, 1);
+  cpu::ArgReduceJob job{
+      &plan, TopKMode::largest, run.dtype, run.in.data(), run.indices.data()};
+  counted(run.kernels.arg_reduce, job, run.rows);
+}
+
+void run_sort(Run& run) {
+  std::optional<size_t> kth;
+  if (run.work == "argpartition") {
+    kth = run.k;
+  } else if (run.work != "argsort" && run.work != "sort") {
+    fail("unknown work " + run.work);
+  }
+  bool values = run.work == "sort";
+  auto plan = plan_rows(run.shape(), run.strides(), 1, run.n);
+  cpu::SortJob job{
+      &plan,
+      kth,
+      values ? cpu::SortOutput::values : cpu::SortOutput::indices,
+      run.dtype,
+      run.in.data(),
+      values ? static_cast<void*>(run.values.data()) : run.indices.data()};
+  counted(run.kernels.sort, job, run.rows);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "--about") {
+    std::puts(__VERSION__);
+    for (auto kernels : cpu::available_selection_kernels()) {
+      std::puts(kernels->name);
     }
-    cpu::TopKJob job{
-        &plan,
-        TopKMode::largest,
-        false,
-        1,
-        float32,
-        row.data(),
-        values.data(),
-        indices.data()};
-    counted(kernels.topk, job);
     return 0;
   }
-  std::optional<size_t> kth;
-  if (work == "argpartition") {
-    kth = k;
-  } else if (work != "argsort") {
-    return 2;
+  if (argc < 6 || argc > 8) {
+    fail("expected KERNELS WORK ROW N K [ROWS [TYPE]]");
   }
-  auto rows = plan_rows({1, n}, {n, 1}, 1, n);
-  cpu::SortJob job{
-      &rows,
-      kth,
-      cpu::SortOutput::indices,
-      float32,
-      row.data(),
-      indices.data()};
-  counted(kernels.sort, job);
+  int n = std::atoi(argv[4]);
+  int rows = argc > 6 ? std::atoi(argv[6]) : 1;
+  auto size = size_t(n) * rows;
+  auto& type = types.at(argc > 7 ? argv[7] : "float32");
+  Run run{
+      find_kernels(argv[1]),
+      argv[2],
+      n,
+      std::atoi(argv[5]),
+      rows,
+      type.dtype,
+      type.make_rows(argv[3], n, rows),
+      std::vector<uint64_t>(size),
+      std::vector<uint32_t>(size)};
+  if (run.work == "topk" || algorithms.count(run.work)) {
+    run_topk(run);
+  } else if (run.work == "argmax") {
+    run_argmax(run);
+  } else {
+    run_sort(run);
+  }
 }
