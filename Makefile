@@ -115,8 +115,12 @@ clients-bench: $(VENV)/.installed $(VENV)/.clients
 route: $(VENV)/.installed
 	$(BIN)/python examples/learn_to_route.py --out build/routing
 
+# With one thread for each instruction set of the processor, then with all threads.
 bench: $(VENV)/.installed $(VENV)/.bench
-	$(BIN)/python benchmarks/run.py --out docs/data --threads 1
+	for cpu in $$($(BIN)/python -c \
+	    "from mlx import _selection; print(*_selection.kernels())"); do \
+	  MLX_TOPK_CPU=$$cpu $(BIN)/python benchmarks/run.py --out docs/data \
+	    --threads 1 || exit 1; done
 	[ $$(nproc) = 1 ] || $(BIN)/python benchmarks/run.py --out docs/data \
 	  --threads $$(nproc) --sets table,argpartition,sorts,argmax
 	$(BIN)/python benchmarks/page.py

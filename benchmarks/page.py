@@ -1,34 +1,59 @@
-"""Writes what docs/performance.md shows of the measurements in docs/data.
+"""Writes what docs/performance.md and README.md show of the measurements in docs/data.
 
     python benchmarks/page.py
 
-For each file ``<instructions>-threads-<n>.json``, writes all tables to a Markdown file
-beside that file. For each instruction set, writes a plot beside the data, and a short
-table into the page.
+Each file ``<processor>-<instructions>-threads-<n>.json`` gets all its tables as a
+Markdown file beside it. Each processor gets a plot beside its data and a section of the
+page, with all instruction sets that were measured on it.
 """
 
 import json
 import pathlib
+import re
 
 import matplotlib
 
 import report
 from workloads import PAGE
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 DATA = DOCS / "data"
-NAMES = {"avx512": "AVX-512", "avx2": "AVX2"}
+# The fastest first.
+NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "baseline"}
 PLOTTED = ["stock", "torch", "numpy", "max pass"]
 
 
+def slug(processor):
+    return re.sub("[^a-z0-9]+", "-", processor.lower()).strip("-")
+
+
+def stem(environment):
+    """Returns the name of a file of measurements, without its suffix."""
+    parts = [slug(environment["processor"]), environment["instructions"]]
+    return "-".join([*parts, "threads", str(environment["threads"])])
+
+
 def load(folder=DATA):
-    """Returns {instruction set: {number of threads: results}}, both sorted by key."""
+    """Returns {processor: {instruction set: {number of threads: results}}}.
+
+    Processors are sorted by name, instruction sets by speed, threads by number.
+    """
     found = {}
     for file in folder.glob("*-threads-*.json"):
-        instructions, _, threads = file.stem.partition("-threads-")
-        by_threads = found.setdefault(instructions, {})
-        by_threads[int(threads)] = json.loads(file.read_text())
-    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+        results = json.loads(file.read_text())
+        environment = results["environment"]
+        by_instructions = found.setdefault(environment["processor"], {})
+        by_threads = by_instructions.setdefault(environment["instructions"], {})
+        by_threads[environment["threads"]] = results
+    return {
+        processor: {
+            name: dict(sorted(found[processor][name].items()))
+            for name in NAMES
+            if name in found[processor]
+        }
+        for processor in sorted(found)
+    }
 
 
 def source(environment):
@@ -61,67 +86,120 @@ def stock_of(result):
     return "stock idiom" if result["op"] == "topk" else "stock"
 
 
-def short_row(case, result):
-    """Makes the cells of a case, measured with the fewest threads."""
-    single, batched = (result[mode]["ours"]["median"] for mode in report.MODES)
-    row = [label(case), report.microseconds(single), report.microseconds(batched)]
-    for rival in (stock_of(result), "torch"):
-        row += [report.ratio_cell(result, rival, mode) for mode in report.MODES]
-    for rival in ("numpy", "max pass"):
-        row.append(report.ratio_cell(result, rival, "batched"))
-    return row
+def fewest_threads(by_threads):
+    return by_threads[min(by_threads)]
 
 
-def short_table(by_threads):
-    """Makes the table of one instruction set: a row for each case of `PAGE`.
+def batched_cells(result):
+    """Makes the cells of a case that every instruction set has."""
+    if result is None:
+        return [""] * 4
+    cells = [report.microseconds(result["batched"]["ours"]["median"])]
+    rivals = (stock_of(result), "torch", "numpy")
+    return cells + [report.ratio_cell(result, rival, "batched") for rival in rivals]
 
-    The last column has the time with the most threads that were measured.
+
+def extra_cells(result, more):
+    """Makes the cells of a case that only the fastest instruction set has.
+
+    ``more`` is the result with the most threads, or None.
     """
-    fewest, most = min(by_threads), max(by_threads)
-    measured = {n: report.by_set_and_case(by_threads[n]) for n in (fewest, most)}
-    rows = [
-        [
-            "op and input",
-            "one call, us",
-            "batched, us",
-            "stock, one call",
-            "stock, batched",
-            "torch, one call",
-            "torch, batched",
-            "NumPy, batched",
-            "max pass, batched",
-            f"batched, us, threads: {most}",
-        ]
+    single = result["single"]["ours"]["median"]
+    return [
+        report.ratio_cell(result, "max pass", "batched"),
+        report.microseconds(more["batched"]["ours"]["median"]) if more else "",
+        report.microseconds(single),
+        *(report.ratio_cell(result, r, "single") for r in (stock_of(result), "torch")),
     ]
+
+
+def head(by_instructions):
+    cells = ["op and input"]
+    for name in by_instructions:
+        rivals = [f"{NAMES[name]}: {rival}" for rival in ("stock", "torch", "NumPy")]
+        cells += [f"{NAMES[name]}, us", *rivals]
+    fastest = next(iter(by_instructions))
+    cells += [f"{NAMES[fastest]}: max pass"]
+    cells += [f"{NAMES[fastest]}, threads: {max(by_instructions[fastest])}, us"]
+    calls = ("us", "stock", "torch")
+    return cells + [f"{NAMES[fastest]}, one call: {what}" for what in calls]
+
+
+def short_table(by_instructions):
+    """Makes the table of one processor: a row for each case of `PAGE`."""
+    measured = {
+        name: report.by_set_and_case(fewest_threads(by_threads))
+        for name, by_threads in by_instructions.items()
+    }
+    fastest = next(iter(by_instructions))
+    threads = by_instructions[fastest]
+    with_most = report.by_set_and_case(threads[max(threads)])
+    rows = [head(by_instructions)]
     for name, case in PAGE:
-        result = report.result_of(measured[fewest], name, case)
-        if result is None:
+        results = [report.result_of(found, name, case) for found in measured.values()]
+        if results[0] is None:
             continue
-        more = report.result_of(measured[most], name, case)
-        time = report.microseconds(more["batched"]["ours"]["median"]) if more else ""
-        rows.append([*short_row(case, result), time])
+        row = [label(case)]
+        for result in results:
+            row += batched_cells(result)
+        more = report.result_of(with_most, name, case)
+        rows.append(row + extra_cells(results[0], more))
     return report.markdown_table(rows)
 
 
-def section(instructions, by_threads):
-    """Writes the part of the page about one instruction set."""
-    environment = by_threads[min(by_threads)]["environment"]
-    name = NAMES.get(instructions, instructions)
-    stems = {n: f"{instructions}-threads-{n}" for n in by_threads}
-    links = ", ".join(
-        f"threads: {n} ([tables](data/{stem}.md), [JSON](data/{stem}.json))"
-        for n, stem in stems.items()
-    )
+def links(by_instructions):
+    """Links to everything that was measured on one processor."""
+    lines = []
+    for name, by_threads in by_instructions.items():
+        for threads, results in by_threads.items():
+            environment = results["environment"]
+            file = f"data/{stem(environment)}"
+            lines.append(
+                f"- {NAMES[name]}, threads: {threads}, commit {environment['commit']}, "
+                f"{environment['date']}: [tables]({file}.md), [JSON]({file}.json)"
+            )
+    return "\n".join(lines)
+
+
+def section(processor, by_instructions):
+    """Writes the part of the page about one processor."""
+    names = ", ".join(NAMES[name] for name in by_instructions)
     return (
-        f"### {name}: {environment['processor']}\n\n{source(environment)}.\n"
-        f"Everything measured: {links}.\n\n"
-        f"![Time of each rival divided by ours, {name}](data/{instructions}.svg)\n\n"
-        f"{short_table(by_threads)}"
+        f"### {processor}: {names}\n\nEverything that was measured:\n\n"
+        f"{links(by_instructions)}\n\n"
+        f"![Time of each rival divided by ours, {processor}]"
+        f"(data/{slug(processor)}.svg)\n\n"
+        f"{short_table(by_instructions)}"
     )
 
 
 def page_text(found):
     return "\n".join(section(*pair) for pair in found.items())
+
+
+def claim(found):
+    """Says how much faster than the stock idiom topk is, for README.md.
+
+    The range is over all shapes of the page, processors, instruction sets and ways of
+    calling, with one thread.
+    """
+    ratios, sets = [], set()
+    for by_instructions in found.values():
+        for instructions, by_threads in by_instructions.items():
+            measured = report.by_set_and_case(fewest_threads(by_threads))
+            for name, case in PAGE:
+                result = report.result_of(measured, name, case)
+                if result and case.op == "topk":
+                    sets.add(instructions)
+                    ratios += [
+                        report.ratio(result, "stock idiom", mode)
+                        for mode in report.MODES
+                    ]
+    names = ", ".join(name for key, name in NAMES.items() if key in sets)
+    return (
+        f"{report.times(min(ratios))} to {report.times(max(ratios))} times ours "
+        f"({names})"
+    )
 
 
 def plotted_ratio(result, rival):
@@ -135,23 +213,14 @@ def plotted_ratio(result, rival):
     return report.ratio(result, rival, "batched") if known else None
 
 
-def plot(results, file):
+def draw_bars(axes, pairs):
     """Draws a bar for each case and rival: its batched time divided by ours."""
-    matplotlib.use("svg")
-    # Fixed ids make the file reproducible, and text kept as text makes it small.
-    matplotlib.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none"})
-    from matplotlib import pyplot
-
-    measured = report.by_set_and_case(results)
-    pairs = [(case, report.result_of(measured, name, case)) for name, case in PAGE]
-    pairs = [(case, result) for case, result in pairs if result]
-    figure, axes = pyplot.subplots(figsize=(9, 0.3 * len(pairs) + 1.2))
     height = 0.8 / len(PLOTTED)
     for i, rival in enumerate(PLOTTED):
         bars = {
             y + i * height: got - 1
             for y, (_, result) in enumerate(pairs)
-            if (got := plotted_ratio(result, rival)) is not None
+            if result and (got := plotted_ratio(result, rival)) is not None
         }
         # Bars start at 1, so that those of faster rivals point to the left.
         axes.barh(list(bars), list(bars.values()), height, left=1, label=rival)
@@ -159,14 +228,38 @@ def plot(results, file):
     axes.set_yticks(centres, [label(case) for case, _ in pairs], fontsize=8)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
-    environment = results["environment"]
-    axes.set_xlabel(
-        "time divided by ours, batched (to the right of 1 ours is faster); "
-        f"{environment['instructions']}, threads: {environment['threads']}"
-    )
     axes.margins(y=0.01)
-    axes.invert_yaxis()
-    axes.legend(loc="lower right", fontsize=8)
+
+
+def plot(by_instructions, file):
+    """Draws the cases of `PAGE`, with the instruction sets side by side."""
+    matplotlib.use("svg")
+    # Fixed ids make the file reproducible, and text kept as text makes it small.
+    matplotlib.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none"})
+    from matplotlib import pyplot
+
+    count = len(by_instructions)
+    figure, all_axes = pyplot.subplots(
+        1,
+        count,
+        figsize=(4 + 4.5 * count, 0.3 * len(PAGE) + 1.2),
+        sharey=True,
+        sharex=True,
+        squeeze=False,
+    )
+    for axes, (name, by_threads) in zip(
+        all_axes[0], by_instructions.items(), strict=True
+    ):
+        results = fewest_threads(by_threads)
+        measured = report.by_set_and_case(results)
+        draw_bars(axes, [(c, report.result_of(measured, s, c)) for s, c in PAGE])
+        threads = results["environment"]["threads"]
+        axes.set_title(f"{NAMES[name]}, threads: {threads}", fontsize=9)
+    all_axes[0][0].invert_yaxis()
+    all_axes[0][-1].legend(loc="lower right", fontsize=8)
+    figure.supxlabel(
+        "time divided by ours, batched (to the right of 1 ours is faster)", fontsize=9
+    )
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})
     pyplot.close(figure)
@@ -174,12 +267,14 @@ def plot(results, file):
 
 def main():
     found = load()
-    for instructions, by_threads in found.items():
-        for threads, results in by_threads.items():
-            file = DATA / f"{instructions}-threads-{threads}.md"
-            file.write_text(all_tables(results))
-        plot(by_threads[min(by_threads)], DATA / f"{instructions}.svg")
+    for processor, by_instructions in found.items():
+        for by_threads in by_instructions.values():
+            for results in by_threads.values():
+                file = DATA / f"{stem(results['environment'])}.md"
+                file.write_text(all_tables(results))
+        plot(by_instructions, DATA / f"{slug(processor)}.svg")
     report.update(DOCS / "performance.md", "measured", page_text(found))
+    report.replace(ROOT / "README.md", "topk range", claim(found))
 
 
 if __name__ == "__main__":

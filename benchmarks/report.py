@@ -175,9 +175,14 @@ def full_tables(results):
     return text + f"## Goals\n\n{goal_table(results)}"
 
 
-def update(page, name, text):
+def replace(page, name, text):
     """Replaces what is between the two marks of ``name`` on a page by ``text``."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, rest = page.read_text().split(begin)
     after = rest.split(end)[1]
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    page.write_text(f"{before}{begin}{text}{end}{after}")
+
+
+def update(page, name, text):
+    """Does the same with a text of whole lines."""
+    replace(page, name, f"\n\n{text}\n")

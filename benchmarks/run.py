@@ -2,6 +2,8 @@
 
     python benchmarks/run.py [--sets table,sorts] [--threads 1] [--out FOLDER]
 
+The variable MLX_TOPK_CPU chooses the instruction set of the kernels.
+
 Times are microseconds per call, the median over repeated calls. "single" is one call
 with its evaluation. "batched" is one of 16 calls that are evaluated together, so that
 the time to wake the stream's thread (some 50 microseconds) is shared by all of them.
@@ -20,6 +22,7 @@ import mlx.core as mx
 import numpy as np
 
 import machine
+import page
 import report
 import rivals
 from workloads import SETS, sweep
@@ -128,9 +131,8 @@ def main():
     if results["environment"]["load"] > 0.5:
         print("Other programs are running: the times below may be too long.")
     results |= measure_sets(arguments.sets.split(","), arguments.seconds)
-    instructions = results["environment"]["instructions"]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    file = arguments.out / f"{instructions}-threads-{arguments.threads}.json"
+    file = arguments.out / f"{page.stem(results['environment'])}.json"
     file.write_text(as_json(results))
     print(f"\n{report.full_tables(results)}\nWrote {file}.")
 

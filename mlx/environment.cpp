@@ -18,6 +18,8 @@ std::initializer_list<const char*> names_of(Setting setting) {
       "MLX_INDEX_GRADIENT", "MLX_TOPK_INDEX_GRADIENT"};
   static constexpr std::initializer_list<const char*> threads{
       "MLX_TOPK_THREADS", "MLX_SELECTION_THREADS"};
+  static constexpr std::initializer_list<const char*> cpu_kernels{
+      "MLX_TOPK_CPU"};
   static constexpr std::initializer_list<const char*> gpu_tuning{
       "MLX_TOPK_GPU", "MLX_TOPK_METAL"};
   static constexpr std::initializer_list<const char*> kernel_cache{
@@ -27,6 +29,8 @@ std::initializer_list<const char*> names_of(Setting setting) {
       return index_gradient;
     case Setting::threads:
       return threads;
+    case Setting::cpu_kernels:
+      return cpu_kernels;
     case Setting::gpu_tuning:
       return gpu_tuning;
     default:

@@ -18,7 +18,13 @@ struct Variable {
 };
 
 /** The settings that an environment variable can give. */
-enum class Setting { index_gradient, threads, gpu_tuning, kernel_cache };
+enum class Setting {
+  index_gradient,
+  threads,
+  cpu_kernels,
+  gpu_tuning,
+  kernel_cache
+};
 
 /** Returns the variable that gives ``setting``, or nothing if none is set. */
 MLX_API std::optional<Variable> read_variable(Setting setting);

@@ -1,5 +1,6 @@
 """The benchmark's report has every measurement, and the pages show these data."""
 
+import json
 import pathlib
 import sys
 
@@ -68,11 +69,33 @@ def test_goals_and_the_page_name_cases_that_are_measured():
         assert len({str(case) + case.op for case in cases}) == len(cases)
 
 
+ENVIRONMENT = {"processor": "A B (1)", "instructions": "avx2", "threads": 1}
+
+
 def test_a_rival_that_was_not_measured_leaves_its_cell_empty():
     [(name, case), *_] = PAGE
-    results = {name: [result(case, 3.0)], "environment": {}}
-    row = page.short_table({1: results}).splitlines()[2]
-    assert row == f"| {page.label(case)} | 1.0 | 1.0 | 3.0 | 3.0 |  |  |  |  | 1.0 |"
+    results = {name: [result(case, 3.0)], "environment": ENVIRONMENT}
+    row = page.short_table({"avx2": {1: results}}).splitlines()[2]
+    assert row == f"| {page.label(case)} | 1.0 | 3.0 |  |  |  | 1.0 | 1.0 | 3.0 |  |"
+
+
+def test_a_table_has_columns_for_each_instruction_set():
+    [(name, case), *_] = PAGE
+    by_instructions = {
+        instructions: {1: {name: [result(case, stock)], "environment": ENVIRONMENT}}
+        for instructions, stock in [("avx2", 3.0), ("baseline", 5.0)]
+    }
+    lines = page.short_table(by_instructions).splitlines()
+    assert "AVX2: stock" in lines[0] and "baseline: stock" in lines[0]
+    row = "1.0 | 3.0 |  |  | 1.0 | 5.0 |  |  |  | 1.0 | 1.0 | 3.0 |  |"
+    assert lines[2] == f"| {page.label(case)} | {row}"
+    assert (
+        page.claim({"A": by_instructions}) == "3.0 to 5.0 times ours (AVX2, baseline)"
+    )
+
+
+def test_the_name_of_a_file_has_the_processor_the_instructions_and_the_threads():
+    assert page.stem(ENVIRONMENT) == "a-b-1-avx2-threads-1"
 
 
 def test_measurements_name_the_machine_and_the_commit():
@@ -83,18 +106,17 @@ def test_measurements_name_the_machine_and_the_commit():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_published_data_name_their_machine_and_match_their_tables(file):
-    instructions, _, threads = file.stem.partition("-threads-")
-    results = page.load()[instructions][int(threads)]
+    results = json.loads(file.read_text())
     environment = results["environment"]
-    assert environment["instructions"] == instructions
-    assert environment["threads"] == int(threads)
+    assert file.stem == page.stem(environment)
     assert environment["processor"] and environment["commit"]
     assert file.with_suffix(".md").read_text() == page.all_tables(results)
 
 
-def test_the_performance_page_shows_the_published_data():
+def test_the_pages_show_the_published_data():
     text = (page.DOCS / "performance.md").read_text()
     found = page.load()
-    assert "avx512" in found and page.page_text(found) in text
-    for instructions in found:
-        assert "</svg>" in (page.DATA / f"{instructions}.svg").read_text()
+    assert found and page.page_text(found) in text
+    assert f"-->{page.claim(found)}<!--" in (ROOT / "README.md").read_text()
+    for processor in found:
+        assert "</svg>" in (page.DATA / f"{page.slug(processor)}.svg").read_text()

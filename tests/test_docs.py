@@ -161,21 +161,3 @@ def test_variables_are_in_the_page_of_variables_and_no_others():
     page = (ROOT / "docs/environment.md").read_text()
     described = set(re.findall(rf"`({NAME})`", page))
     assert described == variables_that_are_read()
-
-
-# ---- figures -------------------------------------------------------------------------
-
-
-def test_the_readme_has_the_range_that_was_measured():
-    """Checks the least and the greatest ratio of stock MLX's time to ours for topk."""
-    page = (ROOT / "docs/performance.md").read_text()
-    _, _, section = page.partition("### AVX-512")
-    table = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in section.partition("\n### ")[0].splitlines()
-        if line.startswith("| op and input |") or line.startswith("| topk ")
-    ]
-    columns = [i for i, name in enumerate(table[0]) if name.startswith("stock,")]
-    ratios = [float(row[i]) for row in table[1:] for i in columns]
-    readme = (ROOT / "README.md").read_text()
-    assert f"| {min(ratios)} to {max(ratios)} times ours |" in readme

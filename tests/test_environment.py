@@ -46,6 +46,17 @@ def test_an_error_names_the_variable_that_was_set(name):
     assert name in done.stderr and "many" in done.stderr
 
 
+def test_the_instruction_set_of_the_cpu_kernels_can_be_chosen():
+    code = "import mlx.core as mx; print(*mx.selection_info()['instruction_sets'])"
+    names = run(code).stdout.split()
+    assert names[-1] == "baseline"
+    assert run(code, MLX_TOPK_CPU="baseline").stdout.split()[0] == "baseline"
+    assert sorted(run(code, MLX_TOPK_CPU="baseline").stdout.split()) == sorted(names)
+    done = run(code, MLX_TOPK_CPU="mmx")
+    expected = f"[MLX_TOPK_CPU] this processor has the kernels {', '.join(names)}"
+    assert f'{expected}, got "mmx".' in done.stderr
+
+
 def test_a_kernel_can_be_selected_by_name_on_machines_without_a_gpu():
     for kernel in ("in_registers", "bound", "bound_split", "resident", "split"):
         assert run("import mlx.core", MLX_TOPK_GPU=f"only={kernel}").returncode == 0

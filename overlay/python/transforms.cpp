@@ -133,7 +133,9 @@ void init_portable_graph(nb::module_& m) {
 }
 
 void init_kernels(nb::module_& m) {
-  // Reads MLX_TOPK_GPU, so that a bad value is an error at import.
+  // Reads MLX_TOPK_CPU and MLX_TOPK_GPU, so that a bad value is an error at
+  // import.
+  mx::cpu::available_selection_kernels();
   mx::gpu::launch_tuning();
   m.def(
       "set_gpu_tuning",

@@ -72,11 +72,18 @@ struct SelectionKernels {
   void (*arg_reduce)(const ArgReduceJob&, int64_t first, int64_t last);
 };
 
-/** Returns the kernels that this machine can run, the fastest first. */
+/**
+ * Returns the kernels that this machine can run, the fastest first. If the
+ * environment variable MLX_TOPK_CPU names one, that one comes first. Throws
+ * std::invalid_argument if it names none.
+ */
 MLX_API const std::vector<const SelectionKernels*>&
 available_selection_kernels();
 
-/** Returns the kernels in use, at first the fastest. A caller may set them. */
+/**
+ * Returns the kernels in use: at first the first available ones. A caller may
+ * set them.
+ */
 MLX_API std::atomic<const SelectionKernels*>& current_selection_kernels();
 
 inline const SelectionKernels& selection_kernels() {
