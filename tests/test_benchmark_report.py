@@ -9,6 +9,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
+import neon_counts  # noqa: E402
+
 import page  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
@@ -96,6 +98,19 @@ def test_a_table_has_columns_for_each_instruction_set():
 
 def test_the_name_of_a_file_has_the_processor_the_instructions_and_the_threads():
     assert page.stem(ENVIRONMENT) == "a-b-1-avx2-threads-1"
+
+
+def test_the_page_counts_neon_instructions_of_every_case():
+    text = (page.DOCS / "performance.md").read_text()
+    _, _, section = text.partition("<!-- neon-counts -->")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.partition("<!-- end of neon-counts -->")[0].splitlines()
+        if line.startswith("|")
+    ][2:]
+    assert [row[0] for row in rows] == [page.label(case) for case in neon_counts.CASES]
+    made = neon_counts.table([(neon_counts.CASES[0], (2.0, 3.0))])
+    assert made.endswith(f"| {page.label(neon_counts.CASES[0])} | 2.0 | 3.0 | 1.5 |\n")
 
 
 def test_measurements_name_the_machine_and_the_commit():

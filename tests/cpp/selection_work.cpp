@@ -109,12 +109,24 @@ const cpu::SelectionKernels& find_kernels(const std::string& name) {
 
 } // namespace
 
+// A plugin of the emulator counts between the calls of these two functions
+// (aarch64/count.c).
+extern "C" [[gnu::noinline]] void count_begin() {
+  asm volatile("");
+}
+
+extern "C" [[gnu::noinline]] void count_end() {
+  asm volatile("");
+}
+
 template <typename Job>
 [[gnu::noinline]] void counted(
     void (*kernel)(const Job&, int64_t, int64_t),
     const Job& job,
     int rows) {
+  count_begin();
   kernel(job, 0, rows);
+  count_end();
 }
 
 namespace {
