@@ -61,9 +61,25 @@ struct RankAndIndex {
   uint32_t index;
 };
 
-template <typename R>
-R rank_in(R rank) {
+inline uint32_t rank_in(uint32_t rank) {
   return rank;
+}
+
+inline uint64_t rank_in(uint64_t rank) {
+  return rank;
+}
+
+inline uint32_t rank_in(int32_t key) {
+  return static_cast<uint32_t>(key) ^ (uint32_t(1) << 31);
+}
+
+inline uint64_t rank_in(int64_t key) {
+  return static_cast<uint64_t>(key) ^ (uint64_t(1) << 63);
+}
+
+/** A key that is a double is positive (sort_key-inl.h). */
+inline uint64_t rank_in(double key) {
+  return std::bit_cast<uint64_t>(key);
 }
 
 template <typename R>
