@@ -139,13 +139,13 @@ template <typename R, typename Write>
 void sort_candidates(Candidates<R> all, size_t count, size_t k, Write&& write) {
   if constexpr (sizeof(R) == 4) {
     if (count <= network_size) {
-      alignas(64) uint64_t words[network_size];
+      alignas(64) LongWord words[network_size];
       for (size_t i = 0; i < count; ++i) {
-        words[i] = pack<uint64_t>(all.ranks[i], all.indices[i]);
+        words[i] = pack<LongWord>(all.ranks[i], i);
       }
       network_sort(words, count);
       for (size_t i = 0; i < k; ++i) {
-        write(i, index_of(words[i]));
+        write(i, all.indices[index_of(words[i])]);
       }
       return;
     }

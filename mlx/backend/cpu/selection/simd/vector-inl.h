@@ -39,6 +39,23 @@ Vector<T> load(const T* from) {
   return v;
 }
 
+/** Returns half a vector of integers, each extended by zeros to 64 bits. */
+inline Vector<uint64_t> widen(const uint32_t* from) {
+#if defined(SELECTION_AVX512)
+  return (Vector<uint64_t>)_mm512_cvtepu32_epi64(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(SELECTION_AVX2)
+  // GCC splits the conversion below in two.
+  return (Vector<uint64_t>)_mm256_cvtepu32_epi64(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#else
+  typedef uint32_t Half __attribute__((vector_size(vector_bytes / 2)));
+  Half half;
+  std::memcpy(&half, from, sizeof(half));
+  return __builtin_convertvector(half, Vector<uint64_t>);
+#endif
+}
+
 template <typename T>
 void store(T* to, const Vector<T>& v) {
   std::memcpy(to, &v, sizeof(v));
