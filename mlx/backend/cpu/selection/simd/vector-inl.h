@@ -139,6 +139,17 @@ uint64_t mask_bits(M mask) {
   } else {
     return _mm256_movemask_pd(_mm256_castsi256_pd(m));
   }
+#elif defined(__x86_64__)
+  auto m = (__m128i)mask;
+  if constexpr (lane == 1) {
+    return _mm_movemask_epi8(m);
+  } else if constexpr (lane == 2) {
+    return _mm_movemask_epi8(_mm_packs_epi16(m, _mm_setzero_si128()));
+  } else if constexpr (lane == 4) {
+    return _mm_movemask_ps(_mm_castsi128_ps(m));
+  } else {
+    return _mm_movemask_pd(_mm_castsi128_pd(m));
+  }
 #else
   uint64_t bits = 0;
   for (size_t l = 0; l < vector_bytes / lane; ++l) {
@@ -151,7 +162,7 @@ uint64_t mask_bits(M mask) {
 /** Returns whether the result of a comparison is true in any lane. */
 template <typename M>
 bool any_of(M mask) {
-#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
+#if defined(__x86_64__)
   return mask_bits(mask) != 0;
 #else
   auto words = (Vector<uint64_t>)mask;
