@@ -15,7 +15,7 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 namespace {
 
 /** The size of the longest rows for which k_best_in_lanes() is the fastest. */
-constexpr size_t arg_reduce_lanes_size = lanes_size_32 > 32 ? 32 : 8;
+constexpr size_t arg_reduce_lanes_size = vector_bytes == 64 ? 32 : 8;
 
 /**
  * Finds the best element of rows of at least one vector. Finds the best score

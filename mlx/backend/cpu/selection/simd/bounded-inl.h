@@ -25,6 +25,7 @@
 
 #include "mlx/backend/cpu/selection/simd/row-inl.h"
 #include "mlx/backend/cpu/selection/simd/score-inl.h"
+#include "mlx/backend/cpu/selection/simd/sorting_network-inl.h"
 #include "mlx/backend/cpu/selection/simd/split-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -38,12 +39,14 @@ class BoundedTopK {
   using V = Vector<Lane>;
   using R = Rank<T>;
   static constexpr size_t width = lanes<Lane>;
-  // A chunk is this many blocks. A block is block_vectors_ consecutive vectors
-  // of the row. Each lane of a slot vector is one slot. The best score in lane
-  // l of a block's vectors goes to lane l of one slot vector.
-  static constexpr size_t blocks_per_chunk = 8;
+  // A chunk is chunk_vectors_ consecutive vectors of the row, which are divided
+  // into blocks of block_vectors_ vectors. Each lane of a slot vector is one
+  // slot. The best score in lane l of a block's vectors goes to lane l of one
+  // slot vector.
+  static constexpr size_t min_chunk_vectors = 8;
+  static constexpr size_t max_chunk_vectors = 64;
   // Elements scanned between two checks of the candidates' capacity.
-  static constexpr size_t step = 4 * width;
+  static constexpr size_t step = S::group;
 
  public:
   BoundedTopK(size_t size, size_t k, Ties ties)
@@ -51,7 +54,8 @@ class BoundedTopK {
         ties_(ties),
         slot_vectors_(std::bit_ceil((4 * k + width - 1) / width)),
         block_vectors_(block_vectors(size)),
-        chunk_(blocks_per_chunk * block_vectors_ * width),
+        chunk_vectors_(chunk_vectors(size)),
+        chunk_(chunk_vectors_ * width),
         chunks_(size / chunk_),
         capacity_(2 * k + 256),
         chunk_scores_(chunks_ * width),
@@ -66,16 +70,22 @@ class BoundedTopK {
   size_t find(const Row<T>& row, int64_t threads) {
     find_bound(row, threads);
     count_ = 0;
+    ranked_ = 0;
     can_improve_ = true;
-    for (size_t c = 0; c < chunks_ && can_improve_; ++c) {
-      if (compare_ranks_ ||
-          any_of(S::reaches(load(chunk_scores_.get() + c * width), bound_))) {
-        scan(row, c * chunk_, chunk_);
+    constexpr size_t most = 512;
+    uint32_t reaching[most];
+    for (size_t first = 0; first < chunks_; first += most) {
+      auto last = std::min(chunks_, first + most);
+      auto count = reaching_chunks(first, last, reaching);
+      for (size_t i = 0; i < count && can_improve_; ++i) {
+        // The bound may have been raised since.
+        if (chunk_reaches(reaching[i])) {
+          scan(row, reaching[i] * chunk_, chunk_);
+        }
       }
     }
-    for (auto i = chunks_ * chunk_; i < row.size && can_improve_; i += chunk_) {
-      scan(row, i, std::min(chunk_, row.size - i));
-    }
+    scan(row, chunks_ * chunk_, row.size - chunks_ * chunk_);
+    add_ranks(row);
     return count_;
   }
 
@@ -85,12 +95,23 @@ class BoundedTopK {
 
  private:
   // Returns how many vectors form a block: 8, or fewer in a row that would
-  // otherwise have fewer than four chunks, or fewer blocks than there are slot
-  // vectors. A block has at least one vector.
+  // otherwise have fewer than 32 blocks, or fewer than there are slot vectors.
+  // A block has at least one vector.
   size_t block_vectors(size_t size) const {
     size_t vectors = 8;
-    auto blocks = std::max(slot_vectors_, 4 * blocks_per_chunk);
+    auto blocks = std::max<size_t>(slot_vectors_, 32);
     while (vectors > 1 && vectors * blocks * width > size) {
+      vectors /= 2;
+    }
+    return vectors;
+  }
+
+  // Returns how many vectors form a chunk: so few that most chunks of a random
+  // row have none of the k best, and so many that their scores take little
+  // memory.
+  size_t chunk_vectors(size_t size) const {
+    auto vectors = max_chunk_vectors;
+    while (vectors > min_chunk_vectors && vectors * width * 16 * k_ > size) {
       vectors /= 2;
     }
     return vectors;
@@ -142,10 +163,20 @@ class BoundedTopK {
     for (size_t i = 0; i < slots_per_part; ++i) {
       ranks_.get()[i] = S::rank_of(slots[i]);
     }
-    auto bound = bisect(ranks_.get(), slots_per_part, k_, k_ / 16);
+    auto bound = bound_of(ranks_.get(), slots_per_part);
     // In ascending floats, a slot that has only NaN has the score of +infinity.
     // If the bound may come from such a slot, every element must reach it.
     set_bound(must_compare_ranks(bound) ? worst<R> : bound);
+  }
+
+  // Returns a bound that at least k of the slots' ranks reach, and few more.
+  // May reorder the ranks.
+  R bound_of(R* ranks, size_t count) {
+    if (count <= 256) {
+      network_sort(ranks, count);
+      return ranks[k_ - 1];
+    }
+    return bisect(ranks, count, k_, k_ / 16);
   }
 
   // Updates the best scores in ``slots`` with those of the chunks [first,
@@ -153,14 +184,13 @@ class BoundedTopK {
   // ``vectors`` vectors. The blocks go to the slot vectors in turn.
   template <size_t vectors>
   void score_chunks(const Row<T>& row, size_t first, size_t last, Lane* slots) {
-    constexpr size_t size = blocks_per_chunk * vectors * width;
-    T copy[size];
+    T copy[max_chunk_vectors * width];
     size_t slot = 0;
     for (auto c = first; c < last; ++c) {
-      auto data = row.contiguous(c * size, size, copy);
+      auto data = row.contiguous(c * chunk_, chunk_, copy);
       auto best = broadcast(S::lowest());
       V nan_seen{};
-      for (size_t b = 0; b < blocks_per_chunk; ++b) {
+      for (size_t b = 0; b < chunk_vectors_; b += vectors) {
         auto best_of_block = broadcast(S::lowest());
 #pragma GCC unroll 8
         for (size_t i = 0; i < vectors; ++i, data += width) {
@@ -205,82 +235,87 @@ class BoundedTopK {
 
   // ---- the candidates ------------------------------------------------------
 
+  bool chunk_reaches(size_t c) const {
+    return compare_ranks_ ||
+        any_of(S::reaches(load(chunk_scores_.get() + c * width), bound_));
+  }
+
+  // Sets ``reaching`` to those of the chunks [first, last) that may have an
+  // element which reaches the bound, and returns how many they are.
+  size_t reaching_chunks(size_t first, size_t last, uint32_t* reaching) const {
+    size_t count = 0;
+    for (auto c = first; c < last; ++c) {
+      reaching[count] = c;
+      count += chunk_reaches(c);
+    }
+    return count;
+  }
+
   // Adds the elements [first, first + size) that reach the bound.
   void scan(const Row<T>& row, size_t first, size_t size) {
-    T copy[blocks_per_chunk * 8 * width];
-    auto data = row.contiguous(first, size, copy);
-    auto whole = size / step * step;
-    if (row.next) {
-      scan_steps<true>(row, data, first, whole);
-    } else {
-      scan_steps<false>(row, data, first, whole);
+    T copy[max_chunk_vectors * width];
+    for (size_t done = 0; done < size;) {
+      auto part = std::min(size - done, max_chunk_vectors * width);
+      auto data = row.contiguous(first + done, part, copy);
+      row.prefetch_next(first + done, part);
+      for (size_t i = 0; i < part && can_improve_; i += step) {
+        auto end = std::min(i + step, part);
+        auto bits = compare_ranks_ || end < i + step
+            ? bits_by_rank(data + i, end - i)
+            : S::group_reaches(data + i, bound_);
+        add(first + done + i, bits);
+        if (count_ > capacity_) {
+          tighten(row);
+        }
+      }
+      done += part;
     }
-    if (can_improve_ && whole < size) {
-      add_all(data, first, whole, size);
-      if (count_ > capacity_) {
-        tighten();
+  }
+
+  // Returns one bit for each of up to 64 elements: whether its rank reaches the
+  // bound.
+  uint64_t bits_by_rank(const T* data, size_t size) const {
+    uint64_t bits = 0;
+    for (size_t i = 0; i < size; ++i) {
+      bits |= uint64_t(RankOf<T>(ranking)(data[i]) <= rank_bound_) << i;
+    }
+    return bits;
+  }
+
+  // Adds the index first + b for each bit b that is set. Without branches if
+  // there are at most four, which is likely.
+  void add(size_t first, uint64_t bits) {
+    auto to = kept_.candidates().indices + count_;
+    count_ += std::popcount(bits);
+    for (int i = 0; i < 4; ++i, bits &= bits - 1) {
+      to[i] = first + std::countr_zero(bits);
+    }
+    if (bits != 0) [[unlikely]] {
+      for (to += 4; bits != 0; bits &= bits - 1) {
+        *to++ = first + std::countr_zero(bits);
       }
     }
   }
 
-  template <bool fetch_ahead>
-  void scan_steps(const Row<T>& row, const T* data, size_t first, size_t size) {
-    for (size_t i = 0; i < size && can_improve_; i += step) {
-      if constexpr (fetch_ahead) {
-        row.prefetch_next(first + i, step);
-      }
-      uint64_t bits[4];
-      if (compare_ranks_) {
-        add_all(data, first, i, i + step);
-      } else if (S::any_reaches(data + i, bound_, bits)) {
-        add(data, first, i, bits[0]);
-        add(data, first, i + width, bits[1]);
-        add(data, first, i + 2 * width, bits[2]);
-        add(data, first, i + 3 * width, bits[3]);
-      } else {
-        continue;
-      }
-      if (count_ > capacity_) {
-        tighten();
-      }
-    }
-  }
-
-  // Adds each element data[i + b] for which bit b of ``bits`` is set. data[0]
-  // has the index ``first`` in the row.
-  void add(const T* data, size_t first, size_t i, uint64_t bits) {
-    for (; bits != 0; bits &= bits - 1) {
-      auto at = i + std::countr_zero(bits);
-      append(data[at], first + at);
-    }
-  }
-
-  // Adds those of the elements data[i], ..., data[end - 1] whose rank reaches
-  // the bound.
-  void add_all(const T* data, size_t first, size_t i, size_t end) {
-    for (; i < end; ++i) {
-      append(data[i], first + i);
-      // Without a branch: drop the element again if it misses the bound.
-      count_ -= kept_.candidates().ranks[count_ - 1] > rank_bound_;
-    }
-  }
-
-  void append(T element, size_t index) {
+  // Sets the ranks of the candidates that were added since the last call.
+  void add_ranks(const Row<T>& row) {
     auto kept = kept_.candidates();
-    kept.ranks[count_] = RankOf<T>(ranking)(element);
-    kept.indices[count_] = index;
-    ++count_;
+    RankOf<T> rank(ranking);
+    for (; ranked_ < count_; ++ranked_) {
+      kept.ranks[ranked_] = rank(row[kept.indices[ranked_]]);
+    }
   }
 
   // Drops all candidates but the k best, and raises the bound to the worst of
   // them. A later element that ties with the worst can replace it only if
   // ``ties_`` is Ties::last. Otherwise a later element must be better than the
   // worst, and if none can be, the search ends.
-  void tighten() {
+  void tighten(const Row<T>& row) {
+    add_ranks(row);
     auto kept = kept_.candidates();
     auto found = split<R>(kept.ranks, count_, k_, scratch_.candidates());
     copy_k_best(kept.ranks, kept.indices, count_, k_, found, ties_, kept);
-    count_ = k_;
+    count_ = ranked_ = k_;
     if (ties_ == Ties::first) {
       can_improve_ = found.rank > RankOf<T>(ranking).best();
       found.rank -= can_improve_;
@@ -292,6 +327,7 @@ class BoundedTopK {
   Ties ties_;
   size_t slot_vectors_;
   size_t block_vectors_;
+  size_t chunk_vectors_;
   size_t chunk_;
   size_t chunks_;
   size_t capacity_;
@@ -306,6 +342,8 @@ class BoundedTopK {
   // Set if scores cannot tell which elements reach the bound.
   bool compare_ranks_{false};
   size_t count_{0};
+  // How many candidates have their ranks.
+  size_t ranked_{0};
   // Whether an element that has not been scanned can still be chosen.
   bool can_improve_{true};
 };

@@ -69,31 +69,28 @@ class KBestOfRow {
   }
 
  private:
-  // Returns a word for a candidate. Words compare as ranks do. Among equal
-  // ranks, the word of the candidate that ``ties_`` chooses first is the least.
-  uint64_t word_of(R rank, uint32_t index) const {
-    return pack<uint64_t>(rank, ties_ == Ties::first ? index : ~index);
-  }
-
   // Keeps the k best of few candidates. Sorts words by a network to find the
-  // k-th best.
+  // k-th best. Words compare as ranks do. Among equal ranks, the word of the
+  // candidate that ``ties_`` chooses first is the least.
   void keep_by_words(Candidates<R> all, size_t count) {
-    alignas(64) uint64_t words[network_size];
+    alignas(64) LongWord words[network_size];
+    bool first = ties_ == Ties::first;
+    // Maps the position of a candidate to the lower bits of its word, and back.
+    uint32_t flip = first ? 0 : network_size - 1;
     for (size_t i = 0; i < count; ++i) {
-      words[i] = word_of(all.ranks[i], all.indices[i]);
+      words[i] = pack<LongWord>(all.ranks[i], i ^ flip);
     }
     network_sort(words, count);
     if (orders(k_)) {
       for (size_t i = 0; i < k_; ++i) {
-        auto index = index_of(words[i]);
-        bool first = ties_ == Ties::first;
-        in_order_[first ? i : k_ - 1 - i] = first ? index : ~index;
+        auto position = index_of(words[i]) ^ flip;
+        in_order_[first ? i : k_ - 1 - i] = all.indices[position];
       }
     }
     auto kth = words[k_ - 1];
     size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
-      auto word = word_of(all.ranks[i], all.indices[i]);
+      auto word = pack<LongWord>(all.ranks[i], i ^ flip);
       all.indices[kept] = all.indices[i];
       worst_ = word == kth ? kept : worst_;
       kept += word <= kth;

@@ -169,20 +169,12 @@ void load_columns(const RowBlock<T>& rows, RankOf<T> rank, uint32_t* columns) {
  */
 template <typename W>
 Vector<W> pack_column(const uint32_t* column, size_t index, size_t part) {
-  auto ranks = load(column);
+  auto fixed = fixed_bits_of_word<W> | index;
   if constexpr (sizeof(W) == sizeof(uint32_t)) {
-    return (ranks << half_of_word<W>) | static_cast<W>(index);
+    return (load(column) << index_bits<W>) | static_cast<W>(fixed);
   } else {
-    constexpr auto half = lanes<uint32_t> / 2;
-    auto indices = broadcast(static_cast<uint32_t>(index));
-    auto low = [](size_t l) constexpr {
-      return l % 2 ? lanes<uint32_t> + l / 2 : l / 2;
-    };
-    auto high = [](size_t l) constexpr {
-      return half + (l % 2 ? lanes<uint32_t> + l / 2 : l / 2);
-    };
-    return (Vector<W>)(part ? shuffle<uint32_t>(indices, ranks, high)
-                            : shuffle<uint32_t>(indices, ranks, low));
+    auto ranks = widen(column + part * lanes<W>);
+    return (Vector<W>)((ranks << index_bits<W>) | fixed);
   }
 }
 
@@ -214,25 +206,9 @@ void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
   }
 }
 
-/**
- * The size of the longest rows of 32-bit elements for which this method is the
- * fastest. Such elements need 64-bit words. The minimum of two vectors of
- * 64-bit words takes a single instruction only in AVX-512.
- */
-#if defined(SELECTION_AVX512)
-constexpr size_t lanes_size_32 = TopKTuning::lanes_size;
-#else
-constexpr size_t lanes_size_32 = 32;
-#endif
-
-template <typename T>
-bool is_fast_in_lanes(size_t size) {
-  return sizeof(T) <= 2 || (sizeof(T) <= 4 && size <= lanes_size_32);
-}
-
 /** The type of a word that holds a rank of T and an index. */
 template <typename T>
-using WordOf = std::conditional_t<sizeof(T) <= 2, uint32_t, uint64_t>;
+using WordOf = std::conditional_t<sizeof(T) <= 2, ShortWord, LongWord>;
 
 /** Sets words[i * count + r] to the word of the i-th best of row r, i < k. */
 template <typename T>

@@ -114,21 +114,46 @@ size_t pad_ranks(R* ranks, size_t count) {
 }
 
 /**
- * Words hold a rank in their upper half and an index in their lower half. No
- * two words of a row are equal, so sorting words needs no rule for ties. A rank
- * must fit into half of a word.
+ * A word holds a rank, of up to 32 bits, and below it an index, or a position.
+ * No two words of a row are equal, so sorting words needs no rule for ties.
+ *
+ * Only AVX-512 has an instruction for the minimum of two vectors of 64-bit
+ * integers. All others have one for doubles. So there a long word is a double
+ * whose fraction holds the rank and the index. Its exponent is constant: all
+ * words are normal positive numbers, which compare as their bits do, and which
+ * no mode of the processor takes for zeros.
  */
+#if defined(SELECTION_AVX512)
+using LongWord = uint64_t;
+#else
+using LongWord = double;
+#endif
+
+/** A word of a 16-bit rank. */
+using ShortWord = uint32_t;
+
+/** The bits that all words of type W have in common. */
 template <typename W>
-constexpr int half_of_word = 4 * sizeof(W);
+constexpr auto fixed_bits_of_word = W{};
+template <>
+constexpr auto fixed_bits_of_word<double> = std::bit_cast<uint64_t>(1.0);
+
+/** How many bits of a word of type W hold the index. */
+template <typename W>
+constexpr int index_bits = std::is_same_v<W, double> ? 20 : 4 * sizeof(W);
 
 template <typename W>
-W pack(W rank, uint32_t index) {
-  return (rank << half_of_word<W>) | index;
+W pack(uint32_t rank, uint32_t index) {
+  using Bits = decltype(fixed_bits_of_word<W>);
+  auto bits = static_cast<Bits>(rank) << index_bits<W>;
+  return std::bit_cast<W>(bits | index | fixed_bits_of_word<W>);
 }
 
 template <typename W>
 uint32_t index_of(W word) {
-  return static_cast<uint32_t>(word & (worst<W> >> half_of_word<W>));
+  using Bits = std::remove_const_t<decltype(fixed_bits_of_word<W>)>;
+  auto bits = std::bit_cast<Bits>(word);
+  return static_cast<uint32_t>(bits & ((Bits(1) << index_bits<W>)-1));
 }
 
 } // namespace

@@ -94,30 +94,20 @@ struct Score {
     return descending ? Limits::quiet_NaN() : Limits::infinity();
   }
 
+  /** How many elements group_reaches() compares at a time. */
+  static constexpr size_t group = std::min<size_t>(64, 8 * lanes<Lane>);
+
   /**
-   * Compares four vectors of elements with ``bound``, and returns whether any
-   * lane reaches it. If so, bits[i] has one bit for each lane of vector i.
+   * Compares a group of elements with ``bound``. Returns one bit for each: bit
+   * b is set if the element data[b] reaches the bound.
    */
-  static bool any_reaches(const T* data, V bound, uint64_t (&bits)[4]) {
-#if defined(SELECTION_AVX512)
-    for (int i = 0; i < 4; ++i) {
-      bits[i] = reaching_bits(load_scores(data + i * lanes<Lane>), bound);
+  static uint64_t group_reaches(const T* data, V bound) {
+    uint64_t bits = 0;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < group; i += lanes<Lane>) {
+      bits |= reaching_bits(load_scores(data + i), bound) << i;
     }
-    return (bits[0] | bits[1]) | (bits[2] | bits[3]);
-#else
-    auto m0 = reaches(load_scores(data), bound);
-    auto m1 = reaches(load_scores(data + lanes<Lane>), bound);
-    auto m2 = reaches(load_scores(data + 2 * lanes<Lane>), bound);
-    auto m3 = reaches(load_scores(data + 3 * lanes<Lane>), bound);
-    if (!any_of((m0 | m1) | (m2 | m3))) {
-      return false;
-    }
-    bits[0] = mask_bits(m0);
-    bits[1] = mask_bits(m1);
-    bits[2] = mask_bits(m2);
-    bits[3] = mask_bits(m3);
-    return true;
-#endif
+    return bits;
   }
 
   static constexpr bool has_nan = RankOf<T>::has_nan;
@@ -206,10 +196,10 @@ struct Score {
  private:
   static constexpr Lane zero_key = half ? infinity_bits<T>() : 0;
 
-#if defined(SELECTION_AVX512)
-  // Returns mask_bits(reaches(score, bound)). Uses intrinsics where GCC would
-  // first expand the mask to a vector.
+  // Returns mask_bits(reaches(score, bound)).
   static uint64_t reaching_bits(V score, V bound) {
+#if defined(SELECTION_AVX512)
+    // GCC would first expand the mask to a vector.
     constexpr auto compare = descending ? _CMP_NLE_UQ : _CMP_GE_OQ;
     if constexpr (std::is_same_v<T, float>) {
       return _mm512_cmp_ps_mask((__m512)score, (__m512)bound, compare);
@@ -217,11 +207,10 @@ struct Score {
       return _mm512_cmp_pd_mask((__m512d)score, (__m512d)bound, compare);
     } else if constexpr (sizeof(Lane) == 2 && std::is_unsigned_v<Lane>) {
       return _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound);
-    } else {
-      return mask_bits(reaches(score, bound));
     }
-  }
 #endif
+    return mask_bits(reaches(score, bound));
+  }
 
   // Returns keys that compare as ordered_key does, except that +0 is above -0
   // and NaNs with different payloads differ.

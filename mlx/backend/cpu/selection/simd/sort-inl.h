@@ -61,9 +61,25 @@ struct RankAndIndex {
   uint32_t index;
 };
 
-template <typename R>
-R rank_in(R rank) {
+inline uint32_t rank_in(uint32_t rank) {
   return rank;
+}
+
+inline uint64_t rank_in(uint64_t rank) {
+  return rank;
+}
+
+inline uint32_t rank_in(int32_t key) {
+  return static_cast<uint32_t>(key) ^ (uint32_t(1) << 31);
+}
+
+inline uint64_t rank_in(int64_t key) {
+  return static_cast<uint64_t>(key) ^ (uint64_t(1) << 63);
+}
+
+/** A key that is a double is positive (sort_key-inl.h). */
+inline uint64_t rank_in(double key) {
+  return std::bit_cast<uint64_t>(key);
 }
 
 template <typename R>
@@ -123,13 +139,13 @@ template <typename R, typename Write>
 void sort_candidates(Candidates<R> all, size_t count, size_t k, Write&& write) {
   if constexpr (sizeof(R) == 4) {
     if (count <= network_size) {
-      alignas(64) uint64_t words[network_size];
+      alignas(64) LongWord words[network_size];
       for (size_t i = 0; i < count; ++i) {
-        words[i] = pack<uint64_t>(all.ranks[i], all.indices[i]);
+        words[i] = pack<LongWord>(all.ranks[i], i);
       }
       network_sort(words, count);
       for (size_t i = 0; i < k; ++i) {
-        write(i, index_of(words[i]));
+        write(i, all.indices[index_of(words[i])]);
       }
       return;
     }

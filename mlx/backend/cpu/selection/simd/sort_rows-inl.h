@@ -13,35 +13,15 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_values-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
-
-/**
- * Restores the elements with the rank ``rank_of_ties`` in a sorted row that was
- * rebuilt from ranks. Their bits may differ: zeros have a sign, NaNs a payload.
- * They are in the order that they have in ``row``, as in a stable sort.
- */
-template <typename T>
-void restore_bits(
-    const Row<T>& row,
-    Rank<T> rank_of_ties,
-    const Rank<T>* sorted,
-    T* out,
-    int64_t stride) {
-  auto [begin, end] = std::equal_range(sorted, sorted + row.size, rank_of_ties);
-  auto to = begin - sorted;
-  RankOf<T> rank(Ranking::ascending);
-  for (size_t i = 0; begin != end; ++i) {
-    if (rank(row[i]) == rank_of_ties) {
-      out[to++ * stride] = row[i];
-      ++begin;
-    }
-  }
-}
 
 /** Sorts or partitions the rows [first, last) of a job. */
 template <typename T>
@@ -73,10 +53,14 @@ class SortRows {
     if ((size_ - kth) * elements_per_chosen <= size_) {
       return partition_by_k_best<Ranking::descending>(size_ - kth, Ties::last);
     }
-    if (size_ <= network_size) {
+    if (std::min(kth + 1, size_ - kth) <= TopKTuning::ordered_k) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
-    partition_by_split(kth);
+    if constexpr (quicksort_is_fast) {
+      partition_by_quickselect(kth);
+    } else {
+      partition_by_split(kth);
+    }
   }
 
  private:
@@ -113,6 +97,11 @@ class SortRows {
   // ---- sort ----------------------------------------------------------------
 
   void argsort() {
+    if constexpr (quicksort_is_fast) {
+      if (IndexSort<T>::supports(size_)) {
+        return argsort_by_words();
+      }
+    }
     RankOf<T> rank(Ranking::ascending);
     CandidateBuffer<R> all(size_ <= network_size ? size_ : 0);
     Buffer<RankAndIndex<R>> elements(size_ <= network_size ? 0 : 2 * size_);
@@ -135,6 +124,22 @@ class SortRows {
     });
   }
 
+  void argsort_by_words() {
+    IndexSort<T> indices(size_);
+    each([&](const Row<T>& row, int64_t offset) {
+      indices.sort(row);
+      if (job_.output == SortOutput::indices && stride_ == 1) {
+        indices.copy(static_cast<uint32_t*>(job_.out) + offset);
+        return;
+      }
+      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+        for (size_t i = 0; i < size_; ++i) {
+          write(i, indices[i]);
+        }
+      });
+    });
+  }
+
   // Sorts short rows. A job that asks for a partition gets a sorted row too.
   void sort_in_lanes() {
     constexpr auto count = RowBlock<T>::count;
@@ -154,32 +159,13 @@ class SortRows {
     for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
   }
 
-  // Sorts the ranks of each row without indices, which moves half as much
-  // memory. Then turns the ranks back into elements.
   void sort() {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      RankOf<T> rank(Ranking::ascending);
-      auto padded = network_padded<R>(size_);
-      Buffer<R> ranks(2 * padded);
+      ValueSort<T> values(size_);
       each([&](const Row<T>& row, int64_t offset) {
-        auto from = ranks.get();
-        load_ranks(row, rank, 0, size_, from);
-        auto sorted = from;
-        if (size_ <= network_size) {
-          network_sort(from, size_);
-        } else {
-          sorted = sort_many(from, from + padded, size_);
-        }
-        auto out = static_cast<T*>(job_.out) + offset;
-        for (size_t i = 0; i < size_; ++i) {
-          out[static_cast<int64_t>(i) * stride_] = element_of_key<T>(sorted[i]);
-        }
-        if constexpr (is_floating<T>) {
-          restore_bits<T>(row, ordered_key(T(0.0f)), sorted, out, stride_);
-          restore_bits<T>(row, nan_key<T>(), sorted, out, stride_);
-        }
+        values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
       });
     }
   }
@@ -214,6 +200,32 @@ class SortRows {
         }
       }
       write(kth, index_at_kth);
+    });
+  }
+
+  void partition_by_quickselect(size_t kth) {
+    RowPartition<T> partition(size_, kth);
+    each([&](const Row<T>& row, int64_t offset) {
+      partition.divide(row);
+      auto low = partition.low();
+      auto high = partition.high();
+      auto after = kth + 1;
+      if (job_.output == SortOutput::indices && stride_ == 1) {
+        auto out = static_cast<uint32_t*>(job_.out) + offset;
+        std::copy(low, low + kth, out);
+        out[kth] = partition.at_kth();
+        std::copy(high, high + size_ - after, out + after);
+        return;
+      }
+      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+        for (size_t i = 0; i < kth; ++i) {
+          write(i, low[i]);
+        }
+        write(kth, partition.at_kth());
+        for (size_t i = after; i < size_; ++i) {
+          write(i, high[i - after]);
+        }
+      });
     });
   }
 

@@ -204,12 +204,10 @@ class TopKRows {
         });
       case TopKAlgorithm::lanes:
         if constexpr (sizeof(T) <= 4) {
-          if (is_fast_in_lanes<T>(size_)) {
-            return run_lanes();
-          }
+          return run_lanes();
         }
-        // The lanes would be slower, or T is too wide for them. short_row has
-        // the same result: it also sorts, since k is at most ordered_k.
+        // T is too wide for a lane. short_row has the same result: it also
+        // sorts, since k is at most ordered_k.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();

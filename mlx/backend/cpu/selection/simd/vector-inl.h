@@ -39,6 +39,23 @@ Vector<T> load(const T* from) {
   return v;
 }
 
+/** Returns half a vector of integers, each extended by zeros to 64 bits. */
+inline Vector<uint64_t> widen(const uint32_t* from) {
+#if defined(SELECTION_AVX512)
+  return (Vector<uint64_t>)_mm512_cvtepu32_epi64(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(SELECTION_AVX2)
+  // GCC splits the conversion below in two.
+  return (Vector<uint64_t>)_mm256_cvtepu32_epi64(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#else
+  typedef uint32_t Half __attribute__((vector_size(vector_bytes / 2)));
+  Half half;
+  std::memcpy(&half, from, sizeof(half));
+  return __builtin_convertvector(half, Vector<uint64_t>);
+#endif
+}
+
 template <typename T>
 void store(T* to, const Vector<T>& v) {
   std::memcpy(to, &v, sizeof(v));
@@ -122,6 +139,17 @@ uint64_t mask_bits(M mask) {
   } else {
     return _mm256_movemask_pd(_mm256_castsi256_pd(m));
   }
+#elif defined(__x86_64__)
+  auto m = (__m128i)mask;
+  if constexpr (lane == 1) {
+    return _mm_movemask_epi8(m);
+  } else if constexpr (lane == 2) {
+    return _mm_movemask_epi8(_mm_packs_epi16(m, _mm_setzero_si128()));
+  } else if constexpr (lane == 4) {
+    return _mm_movemask_ps(_mm_castsi128_ps(m));
+  } else {
+    return _mm_movemask_pd(_mm_castsi128_pd(m));
+  }
 #else
   uint64_t bits = 0;
   for (size_t l = 0; l < vector_bytes / lane; ++l) {
@@ -134,7 +162,7 @@ uint64_t mask_bits(M mask) {
 /** Returns whether the result of a comparison is true in any lane. */
 template <typename M>
 bool any_of(M mask) {
-#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
+#if defined(__x86_64__)
   return mask_bits(mask) != 0;
 #else
   auto words = (Vector<uint64_t>)mask;

@@ -1,0 +1,212 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Partitions a row at a position that is far from both of its ends. Selects
+// the rank at that position, then divides the indices of the row by it. Takes
+// O(n) for rows without bad pivots, and O(n log n) at most. Memory: three arrays
+// of ranks.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** A key, and how many keys are less. */
+template <typename E>
+struct Selected {
+  E key;
+  size_t less;
+};
+
+/**
+ * Returns the key that a sort of keys[0 .. count) has at position ``k``.
+ * Reorders the keys, and overwrites as much of ``other``.
+ */
+template <typename E>
+Selected<E> quickselect(E* keys, E* other, size_t count, size_t k) {
+  size_t less = 0;
+  auto most = std::numeric_limits<E>::max();
+  for (auto budget = partition_budget(count);
+       count > block_size<E> && budget > 0;
+       --budget) {
+    auto pivot = pick_pivot(keys, count);
+    if (pivot == most) {
+      auto low = partition_keys<PivotSide::high>(keys, other, count, pivot);
+      if (k >= low) {
+        return {pivot, less + low};
+      }
+      count = low;
+      continue;
+    }
+    auto low = partition_keys<PivotSide::low>(keys, other, count, pivot);
+    if (k < low) {
+      count = low;
+      most = pivot;
+    } else {
+      k -= low;
+      less += low;
+      std::swap(keys, other);
+      keys += low;
+      other += low;
+      count -= low;
+    }
+  }
+  quicksort(keys, other, count);
+  auto key = keys[k];
+  return {key, less + (std::lower_bound(keys, keys + k, key) - keys)};
+}
+
+/**
+ * Returns a bit for each of the keys that a vector of 32-bit lanes has room
+ * for: whether it is on the high side of ``pivot``.
+ */
+template <PivotSide side, typename E>
+[[gnu::always_inline]] inline uint64_t high_keys(
+    const E* keys,
+    Vector<E> pivot) {
+  uint64_t mask = 0;
+#pragma GCC unroll 2
+  for (size_t i = 0; i < lanes<uint32_t>; i += lanes<E>) {
+    mask |= high_lanes<side, E>(load(keys + i), pivot) << i;
+  }
+  return mask;
+}
+
+/** Where the next index goes, for the low and for the high side. */
+struct IndexSides {
+  int32_t* low;
+  int32_t* high;
+};
+
+/**
+ * Appends each index i in [first, last) to the side of ``pivot`` on which
+ * keys[i] is. Reads and writes up to one vector more.
+ */
+template <PivotSide side, typename E>
+[[gnu::noinline]] IndexSides divide_indices(
+    const E* keys,
+    size_t first,
+    size_t last,
+    E pivot,
+    IndexSides to) {
+  constexpr auto width = lanes<int32_t>;
+  constexpr auto all = (uint64_t(1) << width) - 1;
+  auto pivots = broadcast(pivot);
+  auto indices = lane_numbers<int32_t>() + static_cast<int32_t>(first);
+  for (auto i = first; i < last; i += width) {
+    auto mask = high_keys<side>(keys + i, pivots);
+    auto valid = last - i < width ? (uint64_t(1) << (last - i)) - 1 : all;
+    auto low = ~mask & valid;
+    auto high = mask & valid;
+    store(to.low, partition_lanes<int32_t>(indices, ~low & all));
+    store(to.high, partition_lanes<int32_t>(indices, ~high & all));
+    to.low += std::popcount(low);
+    to.high += std::popcount(high);
+    indices += static_cast<int32_t>(width);
+  }
+  return to;
+}
+
+/** Returns the position of the n-th key equal to ``key``, counted from 0. */
+template <typename E>
+[[gnu::noinline]] size_t find_equal(const E* keys, E key, size_t n) {
+  auto pattern = broadcast(key);
+  for (size_t i = 0;; i += lanes<E>) {
+    auto mask = mask_bits(load(keys + i) == pattern);
+    size_t equal = std::popcount(mask);
+    if (n < equal) {
+      for (; n > 0; --n) {
+        mask &= mask - 1;
+      }
+      return i + std::countr_zero(mask);
+    }
+    n -= equal;
+  }
+}
+
+/** Divides the indices of rows of ``size`` elements at the position ``kth``. */
+template <typename T>
+class RowPartition {
+  using R = Rank<T>;
+  // Ranks as signed integers, which are quicker to compare.
+  using Key = std::make_signed_t<R>;
+
+ public:
+  RowPartition(size_t size, size_t kth)
+      : size_(size),
+        kth_(kth),
+        keys_(size + 2 * key_margin<Key>),
+        selected_(size + 2 * key_margin<Key>),
+        other_(size + 2 * key_margin<Key>),
+        indices_(size + 2 * lanes<int32_t>) {}
+
+  /**
+   * Finds low(), at_kth() and high(): the indices that a stable sort has
+   * before, at and after the position ``kth``. The indices of each side are in
+   * ascending order.
+   */
+  void divide(const Row<T>& row) {
+    auto keys = keys_.get() + key_margin<Key>;
+    load_keys(row, keys);
+    auto selected = selected_.get() + key_margin<Key>;
+    std::copy(keys, keys + size_, selected);
+    auto found =
+        quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
+    at_kth_ = find_equal(keys, found.key, kth_ - found.less);
+    // Elements that tie are low before at_kth_, and high after it.
+    IndexSides to{low_indices(), high_indices()};
+    to = divide_indices<PivotSide::low>(keys, 0, at_kth_, found.key, to);
+    divide_indices<PivotSide::high>(keys, at_kth_ + 1, size_, found.key, to);
+  }
+
+  const int32_t* low() const {
+    return low_indices();
+  }
+
+  uint32_t at_kth() const {
+    return at_kth_;
+  }
+
+  const int32_t* high() const {
+    return high_indices();
+  }
+
+ private:
+  int32_t* low_indices() const {
+    return indices_.get();
+  }
+
+  // One vector after the end of the low side, which is written too.
+  int32_t* high_indices() const {
+    return indices_.get() + kth_ + lanes<int32_t>;
+  }
+
+  static void load_keys(const Row<T>& row, Key* keys) {
+    RankOf<T> rank(Ranking::ascending);
+    constexpr auto sign = R(1) << (8 * sizeof(R) - 1);
+    if (row.stride == 1) {
+      for (size_t i = 0; i < row.size; ++i) {
+        keys[i] = static_cast<Key>(rank(row.data[i]) ^ sign);
+      }
+    } else {
+      for (size_t i = 0; i < row.size; ++i) {
+        keys[i] = static_cast<Key>(rank(row[i]) ^ sign);
+      }
+    }
+  }
+
+  size_t size_;
+  size_t kth_;
+  size_t at_kth_{0};
+  Buffer<Key> keys_;
+  Buffer<Key> selected_;
+  Buffer<Key> other_;
+  Buffer<int32_t> indices_;
+};
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,252 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Sorts keys by quicksort, and selects from them by quickselect. Keys are
+// int32_t, int64_t, or positive doubles. Neither is stable, so equal keys must
+// be interchangeable.
+//
+// A partition compares a vector of keys with the pivot, permutes it so that the
+// lower keys come first, and stores it twice: at the front of the lower keys
+// and at the back of the higher ones. The lower keys stay in their array. The
+// higher keys go to a second array of the same size, to the places that they
+// have after the partition. B. Bramas, A novel hybrid quicksort algorithm
+// vectorized using AVX-512, IJACSA 2017, partitions by such stores.
+//
+// The time is O(n log n) whatever the keys are. A row that gets bad pivots is
+// sorted by radix. Many equal keys make a sort faster: see sort_part().
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/sort-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_block-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+// Whether quicksort is the fastest way to sort. Without an instruction that
+// permutes a vector by a variable, networks and radix sorts are faster. With
+// AVX-512 it has not been measured.
+#if defined(SELECTION_AVX2)
+constexpr bool quicksort_is_fast = true;
+#else
+constexpr bool quicksort_is_fast = false;
+#endif
+
+/**
+ * Arrays of keys have room for this many keys before and after the keys, where
+ * sorts and partitions may read, and may write what they read.
+ */
+template <typename E>
+constexpr size_t key_margin = block_size<E>;
+
+// ---- partition -------------------------------------------------------------
+
+#if defined(SELECTION_AVX2)
+
+/**
+ * For each mask of lanes, the permutation of the 32-bit parts of a vector that
+ * moves the lanes whose bit is clear to the front.
+ */
+template <typename E>
+struct PartitionTable {
+  static constexpr size_t masks = size_t(1) << lanes<E>;
+  static constexpr size_t parts = sizeof(E) / sizeof(uint32_t);
+
+  constexpr PartitionTable() : from{} {
+    for (size_t mask = 0; mask < masks; ++mask) {
+      size_t to = 0;
+      for (size_t bit = 0; bit < 2; ++bit) {
+        for (size_t l = 0; l < lanes<E>; ++l) {
+          for (size_t p = 0; p < parts && (mask >> l & 1) == bit; ++p) {
+            from[mask][to++] = l * parts + p;
+          }
+        }
+      }
+    }
+  }
+
+  alignas(32) uint32_t from[masks][lanes<uint32_t>];
+};
+
+template <typename E>
+constexpr PartitionTable<E> partition_table;
+
+#endif
+
+/**
+ * Moves the lanes of ``v`` whose bit in ``mask`` is clear to the front, and the
+ * others to the back. Keeps the order on both sides.
+ */
+template <typename E>
+[[gnu::always_inline]] inline Vector<E> partition_lanes(
+    Vector<E> v,
+    uint64_t mask) {
+#if defined(SELECTION_AVX2)
+  auto from = _mm256_load_si256(
+      reinterpret_cast<const __m256i*>(partition_table<E>.from[mask]));
+  return (Vector<E>)_mm256_permutevar8x32_epi32((__m256i)v, from);
+#else
+  Vector<E> sorted{};
+  size_t to = 0;
+  for (size_t bit = 0; bit < 2; ++bit) {
+    for (size_t l = 0; l < lanes<E>; ++l) {
+      if ((mask >> l & 1) == bit) {
+        sorted[to++] = v[l];
+      }
+    }
+  }
+  return sorted;
+#endif
+}
+
+/** The two sides of a partition: low <= pivot < high, or low < pivot <= high. */
+enum class PivotSide { low, high };
+
+template <PivotSide side, typename E>
+[[gnu::always_inline]] inline uint64_t high_lanes(
+    Vector<E> keys,
+    Vector<E> pivot) {
+  return side == PivotSide::low ? mask_bits(keys > pivot)
+                                : mask_bits(keys >= pivot);
+}
+
+/**
+ * Partitions keys[0 .. count). Leaves the low keys in ``keys``, from 0 on, and
+ * moves the high ones to other[low count .. count). Returns the number of low
+ * keys. ``count`` is at least one vector.
+ */
+template <PivotSide side, typename E>
+size_t partition_keys(E* keys, E* other, size_t count, E pivot) {
+  constexpr auto width = lanes<E>;
+  auto low = keys;
+  auto high = other + count;
+  auto pivots = broadcast(pivot);
+  // The last vector is loaded before its keys can be overwritten. Only its last
+  // ``rest`` lanes are needed.
+  auto rest = count % width;
+  auto last = load(keys + count - width);
+  size_t i = 0;
+  // The stores are to ``keys`` before i + width, and to ``other`` inside the
+  // range that will hold the high keys or has room for the rest.
+#pragma GCC unroll 4
+  for (; i + width <= count; i += width) {
+    auto v = load(keys + i);
+    auto mask = high_lanes<side, E>(v, pivots);
+    auto sorted = partition_lanes<E>(v, mask);
+    auto highs = std::popcount(mask);
+    store(low, sorted);
+    store(high - width, sorted);
+    low += width - highs;
+    high -= highs;
+  }
+  // Counts the lanes that are not needed as high, where they do no harm: only
+  // the needed ones are stored.
+  auto unneeded = (uint64_t(1) << (width - rest)) - 1;
+  auto mask = high_lanes<side, E>(last, pivots);
+  auto sorted = partition_lanes<E>(last, mask | unneeded);
+  size_t highs = std::popcount(mask & ~unneeded);
+  auto lane = lane_numbers<E>();
+  auto is_low = lane < static_cast<E>(rest - highs);
+  store(low, is_low ? sorted : load(low));
+  auto is_high = lane >= static_cast<E>(width - highs);
+  store(high - width, is_high ? sorted : load(high - width));
+  return low - keys + rest - highs;
+}
+
+/** Returns a key that is about the median of at least 8 vectors of keys. */
+template <typename E>
+E pick_pivot(const E* keys, size_t count) {
+  constexpr auto width = lanes<E>;
+  constexpr size_t few = 1024;
+  if (count < few) {
+    // The median of the medians of three lanes.
+    Vector<E> v[3] = {
+        load(keys), load(keys + count / 2), load(keys + count - width)};
+    order(v[0], v[1]);
+    order(v[1], v[2]);
+    order(v[0], v[1]);
+    merge_runs<E, 1, 1>(v + 1);
+    return v[1][width / 2 - 1];
+  }
+  Vector<E> v[block_rows];
+  auto step = (count - width) / (block_rows - 1);
+#pragma GCC unroll 8
+  for (size_t i = 0; i < block_rows; ++i) {
+    v[i] = load(keys + i * step);
+  }
+  sort_vectors_of_keys<E, block_rows>(v);
+  return v[block_rows / 2 - 1][width - 1];
+}
+
+// ---- sort ------------------------------------------------------------------
+
+/**
+ * An array of keys, and a second one of the same size that is overwritten. The
+ * sorted keys go to ``keys`` if ``stays``, otherwise to ``other``.
+ */
+template <typename E>
+struct KeysToSort {
+  E* keys;
+  E* other;
+  size_t count;
+  bool stays;
+
+  E* result() const {
+    return stays ? keys : other;
+  }
+};
+
+template <typename E>
+void sort_by_radix(KeysToSort<E> part) {
+  auto sorted = radix_sort<8>(part.keys, part.other, part.count);
+  if (sorted != part.result()) {
+    std::copy(sorted, sorted + part.count, part.result());
+  }
+}
+
+/**
+ * Sorts a part of an array. No key is greater than ``most``. Takes up to
+ * ``budget`` partitions one after the other.
+ *
+ * A pivot that is equal to ``most`` is the greatest key of the part. Then all
+ * keys equal to it are split off at once. So a key that is frequent enough to
+ * be the pivot takes part in at most two more partitions.
+ */
+template <typename E>
+void sort_part(KeysToSort<E> part, E most, int budget) {
+  while (part.count > leaf_size<E>) {
+    if (--budget < 0) {
+      return sort_by_radix(part);
+    }
+    auto& [keys, other, count, stays] = part;
+    auto pivot = pick_pivot(keys, count);
+    if (pivot == most) {
+      auto low =
+          partition_keys<PivotSide::high>(keys, other, count, pivot);
+      std::fill(part.result() + low, part.result() + count, pivot);
+      count = low;
+    } else {
+      auto low = partition_keys<PivotSide::low>(keys, other, count, pivot);
+      sort_part<E>({other + low, keys + low, count - low, !stays}, most, budget);
+      count = low;
+      most = pivot;
+    }
+  }
+  sort_leaf(part.keys, part.result(), part.count);
+}
+
+/** Returns how many partitions in a row a good sort of ``count`` keys takes. */
+inline int partition_budget(size_t count) {
+  return 2 * std::bit_width(count);
+}
+
+/** Sorts keys[0 .. count). Overwrites as much of ``other``. */
+template <typename E>
+[[gnu::noinline]] void quicksort(E* keys, E* other, size_t count) {
+  KeysToSort<E> all{keys, other, count, true};
+  sort_part(all, std::numeric_limits<E>::max(), partition_budget(count));
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

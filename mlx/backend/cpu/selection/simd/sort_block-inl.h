@@ -1,0 +1,428 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Sorts a block of keys, which fills up to 8 vectors, in registers. Keys are
+// int32_t, int64_t or double (see sort_key-inl.h).
+//
+// First the columns are sorted: lane l of all vectors is column l. This needs
+// no shuffles. Then neighbouring columns are merged to sorted runs of 2, 4, ...
+// columns, until one run is left. Finally the vectors are transposed, which
+// brings each column into consecutive lanes. Merges are bitonic: K. E. Batcher,
+// Sorting networks and their applications, AFIPS 1968.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/vector-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** How many vectors a block has at most. */
+constexpr size_t block_rows = 8;
+
+/** How many keys a block has at most. */
+template <typename E>
+constexpr size_t block_size = block_rows* lanes<E>;
+
+/** Compare-exchange of keys: the lesser of each two lanes goes to ``a``. */
+template <typename V>
+[[gnu::always_inline]] inline void order(V& a, V& b) {
+#if defined(SELECTION_AVX2)
+  if constexpr (std::is_same_v<V, Vector<double>>) {
+    auto least = (V)_mm256_min_pd((__m256d)a, (__m256d)b);
+    b = (V)_mm256_max_pd((__m256d)a, (__m256d)b);
+    a = least;
+    return;
+  }
+  if constexpr (std::is_same_v<V, Vector<int32_t>>) {
+    auto least = (V)_mm256_min_epi32((__m256i)a, (__m256i)b);
+    b = (V)_mm256_max_epi32((__m256i)a, (__m256i)b);
+    a = least;
+    return;
+  }
+#endif
+  auto swapped = a > b;
+  auto least = swapped ? b : a;
+  b = swapped ? a : b;
+  a = least;
+}
+
+// ---- columns ---------------------------------------------------------------
+
+/** Sorts each column of v[first .. first + count), which is bitonic. */
+template <int first, int count, typename V>
+[[gnu::always_inline]] inline void merge_columns(V* v) {
+  if constexpr (count > 1) {
+#pragma GCC unroll 8
+    for (int i = first; i < first + count / 2; ++i) {
+      order(v[i], v[i + count / 2]);
+    }
+    merge_columns<first, count / 2>(v);
+    merge_columns<first + count / 2, count / 2>(v);
+  }
+}
+
+/**
+ * Sorts each column of ``rows`` vectors. Of all networks for up to 8 elements,
+ * these have the fewest compare-exchanges.
+ */
+template <int rows, typename V>
+[[gnu::always_inline]] inline void sort_columns(V* v) {
+  if constexpr (rows == 2) {
+    order(v[0], v[1]);
+  } else if constexpr (rows == 4) {
+    order(v[0], v[1]);
+    order(v[2], v[3]);
+    order(v[0], v[2]);
+    order(v[1], v[3]);
+    order(v[1], v[2]);
+  } else if constexpr (rows == 8) {
+    sort_columns<4>(v);
+    sort_columns<4>(v + 4);
+    order(v[0], v[4]);
+    order(v[1], v[5]);
+    order(v[2], v[6]);
+    order(v[3], v[7]);
+    order(v[2], v[4]);
+    order(v[3], v[5]);
+    order(v[1], v[2]);
+    order(v[3], v[4]);
+    order(v[5], v[6]);
+  }
+}
+
+// ---- runs of columns -------------------------------------------------------
+
+/**
+ * Compare-exchanges lane l with lane l ^ distance, in each vector. The lesser
+ * goes to the lane whose number has the bit ``distance`` clear.
+ */
+template <typename E, size_t distance, int rows>
+[[gnu::always_inline]] inline void order_lanes(Vector<E>* v) {
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    auto least = v[i];
+    auto greatest =
+        shuffle<E>(v[i], v[i], [](size_t l) constexpr { return l ^ distance; });
+    order(least, greatest);
+    v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
+      return l & distance ? l + lanes<E> : l;
+    });
+  }
+}
+
+/** Does order_lanes for the distances ``distance``, ``distance`` / 2, ..., 1. */
+template <typename E, size_t distance, int rows>
+[[gnu::always_inline]] inline void order_lanes_down(Vector<E>* v) {
+  if constexpr (distance > 0) {
+    order_lanes<E, distance, rows>(v);
+    order_lanes_down<E, distance / 2, rows>(v);
+  }
+}
+
+/**
+ * Compare-exchanges each key with the one that mirrors it in its run of
+ * 2 * width columns: row i of lane l with the i-th last row of lane
+ * l ^ (2 * width - 1). The lesser goes to the first half of the run.
+ */
+template <typename E, size_t width, int rows>
+[[gnu::always_inline]] inline void order_mirrored(Vector<E>* v) {
+  constexpr auto mirror = [](size_t l) constexpr {
+    return l ^ (2 * width - 1);
+  };
+  if constexpr (rows == 1) {
+    auto least = v[0];
+    auto greatest = shuffle<E>(v[0], v[0], mirror);
+    order(least, greatest);
+    v[0] = shuffle<E>(least, greatest, [](size_t l) constexpr {
+      return l & width ? l + lanes<E> : l;
+    });
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows / 2; ++i) {
+    auto least = v[i];
+    auto greatest = shuffle<E>(v[rows - 1 - i], v[rows - 1 - i], mirror);
+    order(least, greatest);
+    v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
+      return l & width ? l + lanes<E> : l;
+    });
+    auto other = shuffle<E>(greatest, least, [](size_t l) constexpr {
+      return l & width ? l + lanes<E> : l;
+    });
+    v[rows - 1 - i] = shuffle<E>(other, other, mirror);
+  }
+}
+
+/** Merges sorted runs of ``width`` columns until one run is left. */
+template <typename E, size_t width, int rows>
+[[gnu::always_inline]] inline void merge_runs(Vector<E>* v) {
+  if constexpr (width < lanes<E>) {
+    order_mirrored<E, width, rows>(v);
+    order_lanes_down<E, width / 2, rows>(v);
+    merge_columns<0, rows>(v);
+    merge_runs<E, 2 * width, rows>(v);
+  }
+}
+
+/**
+ * Exchanges two bits in the position of each key: the bit ``row_bit`` of its
+ * row and the bit ``lane_bit`` of its lane.
+ */
+template <typename E, int rows, size_t row_bit, size_t lane_bit>
+[[gnu::always_inline]] inline void exchange_position_bits(Vector<E>* v) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < rows; ++i) {
+    if ((i & row_bit) == 0) {
+      auto a = v[i];
+      auto b = v[i + row_bit];
+      v[i] = shuffle<E>(a, b, [](size_t l) constexpr {
+        return l & lane_bit ? lanes<E> + l - lane_bit : l;
+      });
+      v[i + row_bit] = shuffle<E>(a, b, [](size_t l) constexpr {
+        return l & lane_bit ? lanes<E> + l : l + lane_bit;
+      });
+    }
+  }
+}
+
+/**
+ * Brings each column into consecutive lanes of consecutive vectors, for a block
+ * of ``rows`` vectors.
+ */
+template <typename E, int rows, size_t bit = 1>
+[[gnu::always_inline]] inline void columns_to_rows(Vector<E>* v) {
+  constexpr size_t width = lanes<E>;
+  constexpr size_t columns_per_row = rows < width ? width / rows : 1;
+  if constexpr (bit < rows && bit < width) {
+    exchange_position_bits<E, rows, bit, bit * columns_per_row>(v);
+    columns_to_rows<E, rows, 2 * bit>(v);
+  } else if constexpr (rows < width) {
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      v[i] = shuffle<E>(v[i], v[i], [](size_t l) constexpr {
+        return l % rows * columns_per_row + l / rows;
+      });
+    }
+  } else if constexpr (rows > width) {
+    // Row ``high * width + low`` now holds piece ``high`` of column ``low``.
+    Vector<E> from[rows];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < rows; ++i) {
+      from[i] = v[i];
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < rows; ++i) {
+      constexpr size_t pieces = rows / width;
+      v[i] = from[i % pieces * width + i / pieces];
+    }
+  }
+}
+
+// ---- blocks ----------------------------------------------------------------
+
+/** Sorts the keys of ``rows`` vectors; ``rows`` is a power of two. */
+template <typename E, int rows>
+[[gnu::always_inline]] inline void sort_vectors_of_keys(Vector<E>* v) {
+  sort_columns<rows>(v);
+  merge_runs<E, 1, rows>(v);
+  columns_to_rows<E, rows>(v);
+}
+
+template <typename E>
+[[gnu::always_inline]] inline Vector<E> lane_numbers() {
+  Vector<E> numbers;
+  for (size_t l = 0; l < lanes<E>; ++l) {
+    numbers[l] = static_cast<E>(l);
+  }
+  return numbers;
+}
+
+/**
+ * Sorts ``count`` keys from ``from`` to ``to``. Reads ``rows`` vectors, and may
+ * rewrite what follows the result in its last vector. More than half of the
+ * ``rows`` vectors have a key to sort.
+ */
+template <typename E, int rows>
+[[gnu::noinline]] void sort_block_of(const E* from, E* to, size_t count) {
+  constexpr auto width = lanes<E>;
+  Vector<E> v[rows];
+  auto left = broadcast(static_cast<E>(count));
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    v[i] = load(from + i * width);
+    if (i >= rows / 2) {
+      auto used = lane_numbers<E>() + static_cast<E>(i * width) < left;
+      v[i] = used ? v[i] : broadcast(std::numeric_limits<E>::max());
+    }
+  }
+  sort_vectors_of_keys<E, rows>(v);
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    if (i >= rows / 2) {
+      if (i * width >= count) {
+        return;
+      }
+      auto used = lane_numbers<E>() + static_cast<E>(i * width) < left;
+      v[i] = used ? v[i] : load(to + i * width);
+    }
+    store(to + i * width, v[i]);
+  }
+}
+
+/**
+ * Sorts each run of 2 * distance lanes, which is bitonic, in each of ``rows``
+ * vectors.
+ */
+template <typename E, int rows>
+[[gnu::always_inline]] inline void merge_within_rows(Vector<E>* v) {
+  if constexpr (rows == lanes<E>) {
+    // The transposed block has the lanes in one column.
+    columns_to_rows<E, rows>(v);
+    merge_columns<0, rows>(v);
+    columns_to_rows<E, rows>(v);
+  } else if constexpr (rows > lanes<E>) {
+    merge_within_rows<E, rows / 2>(v);
+    merge_within_rows<E, rows / 2>(v + rows / 2);
+  } else {
+    order_lanes_down<E, lanes<E> / 2, rows>(v);
+  }
+}
+
+template <typename E>
+Vector<E> reversed(Vector<E> v) {
+  return shuffle<E>(v, v, [](size_t l) constexpr { return lanes<E> - 1 - l; });
+}
+
+template <typename E, int rows>
+[[gnu::always_inline]] inline void load_rows(const E* from, Vector<E>* v) {
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    v[i] = load(from + i * lanes<E>);
+  }
+}
+
+template <typename E, int rows>
+[[gnu::always_inline]] inline void store_rows(E* to, const Vector<E>* v) {
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    store(to + i * lanes<E>, v[i]);
+  }
+}
+
+template <typename E, int rows>
+[[gnu::noinline]] void merge_block(E* keys) {
+  Vector<E> v[rows];
+  load_rows<E, rows>(keys, v);
+  merge_columns<0, rows>(v);
+  merge_within_rows<E, rows>(v);
+  store_rows<E, rows>(keys, v);
+}
+
+template <typename E, int rows>
+[[gnu::noinline]] void sort_full_block(E* keys) {
+  Vector<E> v[rows];
+  load_rows<E, rows>(keys, v);
+  sort_vectors_of_keys<E, rows>(v);
+  store_rows<E, rows>(keys, v);
+}
+
+/** Merges the blocks, sorted each, of ``rows`` vectors. */
+template <typename E>
+void merge_blocks(E* keys, size_t rows) {
+  constexpr auto width = lanes<E>;
+  auto at = [&](size_t row) { return keys + row * width; };
+  for (size_t run = block_rows; run < rows; run *= 2) {
+    for (size_t first = 0; first + run < rows; first += 2 * run) {
+      auto end = std::min(first + 2 * run, rows);
+      for (auto b = first + run; b < end; ++b) {
+        auto a = 2 * (first + run) - 1 - b;
+        auto least = load(at(a));
+        auto greatest = reversed<E>(load(at(b)));
+        order(least, greatest);
+        store(at(a), least);
+        store(at(b), reversed<E>(greatest));
+      }
+      for (auto step = run / 2; step >= block_rows; step /= 2) {
+        for (auto a = first; a + step < end; ++a) {
+          if ((a - first) & step) {
+            a += step - 1;
+            continue;
+          }
+          auto least = load(at(a));
+          auto greatest = load(at(a + step));
+          order(least, greatest);
+          store(at(a), least);
+          store(at(a + step), greatest);
+        }
+      }
+      for (auto a = first; a < end; a += block_rows) {
+        if (end - a > 4) {
+          merge_block<E, 8>(at(a));
+        } else if (end - a > 2) {
+          merge_block<E, 4>(at(a));
+        } else if (end - a > 1) {
+          merge_block<E, 2>(at(a));
+        } else {
+          merge_block<E, 1>(at(a));
+        }
+      }
+    }
+  }
+}
+
+/**
+ * Sorts up to block_size keys from ``from`` to ``to``, which may be the same.
+ * Both have room for block_size keys. What follows the result is unchanged.
+ */
+template <typename E>
+void sort_block(const E* from, E* to, size_t count) {
+  constexpr auto width = lanes<E>;
+  if (count > 4 * width) {
+    sort_block_of<E, 8>(from, to, count);
+  } else if (count > 2 * width) {
+    sort_block_of<E, 4>(from, to, count);
+  } else if (count > width) {
+    sort_block_of<E, 2>(from, to, count);
+  } else {
+    sort_block_of<E, 1>(from, to, count);
+  }
+}
+
+#ifndef LEAF
+#define LEAF 4
+#endif
+template <typename E>
+constexpr size_t leaf_size = LEAF * block_size<E>;
+
+template <typename E>
+[[gnu::noinline]] void sort_leaf(const E* from, E* to, size_t count) {
+  constexpr auto width = lanes<E>;
+  if (count <= block_size<E>) {
+    return sort_block(from, to, count);
+  }
+  alignas(64) E keys[leaf_size<E>];
+  auto rows = (count + width - 1) / width;
+  for (size_t i = 0; i < rows; ++i) {
+    store(keys + i * width, load(from + i * width));
+  }
+  // pad
+  for (size_t i = rows; i < round_up(rows, block_rows); ++i) {
+    store(keys + i * width, broadcast(std::numeric_limits<E>::max()));
+  }
+  auto last = keys + (rows - 1) * width;
+  auto used = lane_numbers<E>() < broadcast(static_cast<E>(count - (rows - 1) * width));
+  store(last, used ? load(last) : broadcast(std::numeric_limits<E>::max()));
+  for (size_t row = 0; row < rows; row += block_rows) {
+    sort_full_block<E, 8>(keys + row * width);
+  }
+  merge_blocks(keys, rows);
+  for (size_t i = 0; i + 1 < rows; ++i) {
+    store(to + i * width, load(keys + i * width));
+  }
+  to += (rows - 1) * width;
+  store(to, used ? load(last) : load(to));
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,174 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Sorts the indices of a row by its elements. Sorts words: a word has the bits
+// of a rank, or its upper bits, above those of an index. No two words of a row
+// are equal, so the sort need not be stable. Memory: two arrays of words.
+//
+// A word is stored as a positive double. Those compare as their bits do, and
+// a minimum of doubles takes one instruction on every x86-64 processor, which
+// one of 64-bit integers does not. An offset keeps the doubles normal, because
+// some processor modes take subnormal doubles for 0.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/** How many bits a rank and an index may have together. */
+constexpr int double_word_bits = 62;
+
+/** The bits of the least normal double. */
+constexpr uint64_t double_word_offset = uint64_t(1) << 52;
+
+inline double double_word(uint64_t bits) {
+  return std::bit_cast<double>(bits + double_word_offset);
+}
+
+inline uint64_t bits_of_double_word(double word) {
+  return std::bit_cast<uint64_t>(word) - double_word_offset;
+}
+
+/** Sorts the indices of rows of ``size`` elements. */
+template <typename T>
+class IndexSort {
+  using R = Rank<T>;
+
+ public:
+  explicit IndexSort(size_t size)
+      : size_(size),
+        index_bits_(std::bit_width(size - 1)),
+        words_(size + 2 * key_margin<double>),
+        other_(size + 2 * key_margin<double>) {}
+
+  /** Returns whether rows of this size can be sorted. */
+  static bool supports(size_t size) {
+    return std::bit_width(size - 1) <= (double_word_bits - 2) / 2;
+  }
+
+  /** Sorts the indices of a row. */
+  void sort(const Row<T>& row) {
+    R least = 0;
+    if constexpr (sizeof(R) == 8) {
+      R greatest = 0;
+      find_range(row, least, greatest);
+      auto rank_bits = static_cast<int>(std::bit_width(greatest - least));
+      dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
+    }
+    load_words(row, least);
+    quicksort(words(), other(), size_);
+    if (dropped_bits_ > 0) {
+      sort_ties(row, least);
+    }
+  }
+
+  /** Returns the index at a place of the latest sorted row. */
+  uint32_t operator[](size_t place) const {
+    return index_in(words()[place]);
+  }
+
+  /** Writes the indices of the latest sorted row. */
+  void copy(uint32_t* out) const {
+    auto from = words();
+    auto mask = index_mask();
+    for (size_t i = 0; i < size_; ++i) {
+      auto bits = std::bit_cast<uint64_t>(from[i]);
+      out[i] = static_cast<uint32_t>(bits) & mask;
+    }
+  }
+
+ private:
+  double* words() const {
+    return words_.get() + key_margin<double>;
+  }
+
+  double* other() const {
+    return other_.get() + key_margin<double>;
+  }
+
+  uint32_t index_mask() const {
+    return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
+  }
+
+  uint32_t index_in(double word) const {
+    return static_cast<uint32_t>(std::bit_cast<uint64_t>(word)) & index_mask();
+  }
+
+  static void find_range(const Row<T>& row, R& least, R& greatest) {
+    RankOf<T> rank(Ranking::ascending);
+    least = worst<R>;
+    for (size_t i = 0; i < row.size; ++i) {
+      R r = rank(row[i]);
+      least = std::min(least, r);
+      greatest = std::max(greatest, r);
+    }
+  }
+
+  void load_words(const Row<T>& row, R least) {
+    RankOf<T> rank(Ranking::ascending);
+    auto to = words();
+    auto index_bits = index_bits_;
+    auto dropped_bits = dropped_bits_;
+    auto put = [=](size_t i, T element) {
+      uint64_t kept = static_cast<R>(rank(element) - least) >> dropped_bits;
+      to[i] = double_word((kept << index_bits) | i);
+    };
+    if (row.stride == 1) {
+      for (size_t i = 0; i < size_; ++i) {
+        put(i, row.data[i]);
+      }
+    } else {
+      for (size_t i = 0; i < size_; ++i) {
+        put(i, row[i]);
+      }
+    }
+  }
+
+  // Sorts each run of elements that tie in the bits that words have of their
+  // ranks, by the bits that were dropped.
+  void sort_ties(const Row<T>& row, R least) {
+    auto rank_bits_of = [&](size_t place) {
+      return bits_of_double_word(words()[place]) >> index_bits_;
+    };
+    for (size_t first = 0; first < size_;) {
+      auto last = first + 1;
+      while (last < size_ && rank_bits_of(last) == rank_bits_of(first)) {
+        ++last;
+      }
+      if (last - first > 1) {
+        sort_tie(row, least, first, last);
+      }
+      first = last;
+    }
+  }
+
+  void sort_tie(const Row<T>& row, R least, size_t first, size_t last) {
+    RankOf<T> rank(Ranking::ascending);
+    auto dropped = (R(1) << dropped_bits_) - 1;
+    bool sorted = true;
+    double before = 0;
+    for (auto i = first; i < last; ++i) {
+      auto index = index_in(words()[i]);
+      uint64_t bits = (rank(row[index]) - least) & dropped;
+      auto word = double_word((bits << index_bits_) | index);
+      sorted &= before < word;
+      words()[i] = before = word;
+    }
+    if (!sorted) {
+      quicksort(words() + first, other() + first, last - first);
+    }
+  }
+
+  size_t size_;
+  int index_bits_;
+  int dropped_bits_{0};
+  Buffer<double> words_;
+  Buffer<double> other_;
+};
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -1,0 +1,109 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Converts elements to sort keys and back. A sort key is a signed integer that
+// is quick to compare and has all bits of its element, so a sort of values
+// needs no indices. Keys differ from ranks in two ways: -0 is less than +0, and
+// a NaN whose sign bit is set is less than all numbers. restore_bits() repairs
+// both after the sort.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+template <typename T>
+using SortKey = std::conditional_t<sizeof(T) <= 4, int32_t, int64_t>;
+
+/** The element as a signed integer of its own size. */
+template <typename T>
+using SignedBits = std::make_signed_t<OrderedKey<T>>;
+
+/** Flips all bits but the sign if ``bits`` is negative. Its own inverse. */
+template <typename S>
+S flip_negative(S bits) {
+  constexpr int sign_bit = 8 * sizeof(S) - 1;
+  return bits ^ ((bits >> sign_bit) & std::numeric_limits<S>::max());
+}
+
+/** Has no branches, so loops are vectorised. */
+template <typename T>
+SortKey<T> sort_key(T value) {
+  if constexpr (is_floating<T>) {
+    return flip_negative(std::bit_cast<SignedBits<T>>(value));
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
+    return static_cast<SortKey<T>>(ordered_key(value)) ^
+        std::numeric_limits<SortKey<T>>::min();
+  } else {
+    return value;
+  }
+}
+
+template <typename T>
+T element_of_sort_key(SortKey<T> key) {
+  if constexpr (is_floating<T>) {
+    auto bits = flip_negative(static_cast<SignedBits<T>>(key));
+    return std::bit_cast<T>(bits);
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
+    return static_cast<T>(key ^ std::numeric_limits<SortKey<T>>::min());
+  } else {
+    return static_cast<T>(key);
+  }
+}
+
+/** The key of -0. That of +0 is 0. */
+template <typename T>
+constexpr SortKey<T> negative_zero_key = -1;
+
+/** The key of infinity. Keys of NaN are greater, or less than its complement.
+ */
+template <typename T>
+constexpr SortKey<T> infinity_key =
+    static_cast<SortKey<T>>(infinity_bits<T>());
+
+/**
+ * Writes the sort keys of the elements of ``row``. Returns whether one of them
+ * is -0.
+ */
+template <typename T>
+bool load_sort_keys(const Row<T>& row, SortKey<T>* keys) {
+  SortKey<T> any = 0;
+  if (row.stride == 1) {
+    for (size_t i = 0; i < row.size; ++i) {
+      auto key = sort_key(row.data[i]);
+      any |= -SortKey<T>(key == negative_zero_key<T>);
+      keys[i] = key;
+    }
+  } else {
+    for (size_t i = 0; i < row.size; ++i) {
+      auto key = sort_key(row[i]);
+      any |= -SortKey<T>(key == negative_zero_key<T>);
+      keys[i] = key;
+    }
+  }
+  return is_floating<T> && any != 0;
+}
+
+/** Writes the elements with these keys, ``stride`` apart. */
+template <typename T>
+void store_elements(
+    const SortKey<T>* keys,
+    size_t count,
+    T* out,
+    int64_t stride) {
+  if (stride == 1) {
+    for (size_t i = 0; i < count; ++i) {
+      out[i] = element_of_sort_key<T>(keys[i]);
+    }
+  } else {
+    for (size_t i = 0; i < count; ++i) {
+      out[static_cast<int64_t>(i) * stride] = element_of_sort_key<T>(keys[i]);
+    }
+  }
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE
