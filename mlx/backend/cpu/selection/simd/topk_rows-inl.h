@@ -106,7 +106,7 @@ void write_k_best(
   bool in_order = sorted || k <= TopKTuning::ordered_k;
   // A few more than k are cheaper to sort than to drop.
   if (count > (in_order ? 2 * k + 64 : k)) {
-    CandidateBuffer<R> scratch(count > 1024 ? count : 0);
+    CandidateBuffer<R> scratch(count);
     auto found = split<R>(all.ranks, count, k, scratch.candidates());
     copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
     count = k;
