@@ -83,8 +83,10 @@ inline size_t filter_vectors(
     auto keep = _mm512_cmple_epu32_mask(_mm512_sub_epi32(rank, low), width);
     _mm512_storeu_si512(
         out.ranks + kept, _mm512_maskz_compress_epi32(keep, rank));
-    _mm512_storeu_si512(
-        out.indices + kept, _mm512_maskz_compress_epi32(keep, index));
+    if (out.indices) {
+      _mm512_storeu_si512(
+          out.indices + kept, _mm512_maskz_compress_epi32(keep, index));
+    }
     kept += std::popcount(static_cast<uint32_t>(keep));
     index = _mm512_add_epi32(index, _mm512_set1_epi32(16));
   }
@@ -112,9 +114,11 @@ inline size_t filter_vectors(
     auto keep = _mm512_cmple_epu64_mask(_mm512_sub_epi64(rank, low), width);
     _mm512_storeu_si512(
         out.ranks + kept, _mm512_maskz_compress_epi64(keep, rank));
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(out.indices + kept),
-        _mm256_maskz_compress_epi32(keep, index));
+    if (out.indices) {
+      _mm256_storeu_si256(
+          reinterpret_cast<__m256i*>(out.indices + kept),
+          _mm256_maskz_compress_epi32(keep, index));
+    }
     kept += std::popcount(static_cast<uint32_t>(keep));
     index = _mm256_add_epi32(index, _mm256_set1_epi32(8));
   }
@@ -150,9 +154,11 @@ inline size_t filter_vectors(
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(out.ranks + kept),
         _mm256_permutevar8x32_epi32(rank, lanes_kept));
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(out.indices + kept),
-        _mm256_permutevar8x32_epi32(index, lanes_kept));
+    if (out.indices) {
+      _mm256_storeu_si256(
+          reinterpret_cast<__m256i*>(out.indices + kept),
+          _mm256_permutevar8x32_epi32(index, lanes_kept));
+    }
     kept += std::popcount(static_cast<uint32_t>(keep));
     index = _mm256_add_epi32(index, _mm256_set1_epi32(8));
   }
@@ -192,10 +198,12 @@ inline size_t filter_vectors(
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(out.ranks + kept),
         _mm256_permutevar8x32_epi32(rank, _mm256_or_si256(lower, upper)));
-    _mm_storeu_si128(
-        reinterpret_cast<__m128i*>(out.indices + kept),
-        _mm_castps_si128(
-            _mm_permutevar_ps(_mm_castsi128_ps(index), lanes_kept)));
+    if (out.indices) {
+      _mm_storeu_si128(
+          reinterpret_cast<__m128i*>(out.indices + kept),
+          _mm_castps_si128(
+              _mm_permutevar_ps(_mm_castsi128_ps(index), lanes_kept)));
+    }
     kept += std::popcount(static_cast<uint32_t>(keep));
     index = _mm_add_epi32(index, _mm_set1_epi32(4));
   }
@@ -235,9 +243,11 @@ inline size_t filter_vectors(
     vst1q_u32(
         out.ranks + kept,
         vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(rank), bytes)));
-    vst1q_u32(
-        out.indices + kept,
-        vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(index), bytes)));
+    if (out.indices) {
+      vst1q_u32(
+          out.indices + kept,
+          vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(index), bytes)));
+    }
     kept += std::popcount(mask);
     index = vaddq_u32(index, vdupq_n_u32(4));
   }
@@ -275,7 +285,8 @@ size_t filter_vectors(
 // Copies the elements whose rank is in ``range`` to ``out``, in their order,
 // and returns how many they are. Element i has the index ``indices[i]``, or
 // ``base + i`` if ``indices`` is null. May write up to one vector past the last
-// element copied. ``out`` may alias the input or start before it.
+// element copied. ``out`` may alias the input or start before it. If
+// ``out.indices`` is null, copies the ranks alone.
 template <typename R>
 size_t filter(
     const R* ranks,
@@ -290,7 +301,9 @@ size_t filter(
     auto rank = ranks[i];
     auto index = indices ? indices[i] : static_cast<uint32_t>(base + i);
     out.ranks[kept] = rank;
-    out.indices[kept] = index;
+    if (out.indices) {
+      out.indices[kept] = index;
+    }
     kept += range.contains(rank);
   }
   return kept;

@@ -206,9 +206,12 @@ void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
   }
 }
 
-/** The type of a word that holds a rank of T and an index. */
+/**
+ * The type of a word that holds a rank of T and an index. If T has 8 bytes, the
+ * word holds the index alone.
+ */
 template <typename T>
-using WordOf = std::conditional_t<sizeof(T) <= 2, ShortWord, LongWord>;
+using WordOf = std::conditional_t<sizeof(T) == 4, LongWord, ShortWord>;
 
 /** Sets words[i * count + r] to the word of the i-th best of row r, i < k. */
 template <typename T>

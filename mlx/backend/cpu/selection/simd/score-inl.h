@@ -208,6 +208,11 @@ struct Score {
     } else if constexpr (sizeof(Lane) == 2 && std::is_unsigned_v<Lane>) {
       return _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound);
     }
+#else
+    // GCC would invert the vector, not the bits.
+    if constexpr (native && descending) {
+      return mask_bits(score <= bound) ^ ((uint64_t(1) << lanes<Lane>)-1);
+    }
 #endif
     return mask_bits(reaches(score, bound));
   }

@@ -2,9 +2,9 @@
 
 // Finds the k-th best of many ranks, and copies the k best. Takes linear time
 // whatever the ranks are. As long as a sample of the ranks at least halves the
-// candidates, sampling is repeated. Then the range of ranks is bisected, which
-// takes at most one pass for each bit of a rank. Memory: as many candidates as
-// there are ranks.
+// candidates, sampling is repeated. A few are sorted by a network. If a sample
+// does not help, the range of ranks is bisected, which takes at most one pass
+// for each bit of a rank. Memory: as many ranks as there are.
 //
 // k is from 1 to the number of ranks. Elements that tie have equal ranks; all
 // NaNs have one rank. copy_k_best() decides which of the ties are chosen.
@@ -12,6 +12,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/filter-inl.h"
+#include "mlx/backend/cpu/selection/simd/sorting_network-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -94,25 +95,77 @@ Split<R> split_by_bisection(const R* ranks, size_t count, size_t k) {
   return {kth, better, count_up_to(ranks, count, kth) - better};
 }
 
-/** Returns a range that probably holds the k-th best, from a sorted sample. */
+/** At most this many ranks are sorted to find the k-th best. */
+constexpr size_t split_by_network_size = 128;
+
 template <typename R>
-Range<R> guess_range(const R* ranks, size_t count, size_t k) {
-  constexpr int size = 128;
-  constexpr int margin = 12;
-  R sample[size];
-  for (int i = 0; i < size; ++i) {
-    sample[i] = ranks[count / size * i + i % (count / size)];
+Split<R> split_by_network(const R* ranks, size_t count, size_t k) {
+  alignas(64) R sorted[split_by_network_size];
+  std::copy(ranks, ranks + count, sorted);
+  network_sort(sorted, count);
+  auto kth = sorted[k - 1];
+  size_t better = 0;
+  size_t up_to = 0;
+  for (size_t i = 0; i < count; ++i) {
+    better += sorted[i] < kth;
+    up_to += sorted[i] <= kth;
   }
-  std::sort(sample, sample + size);
-  auto middle = static_cast<int>(k * size / count);
-  R low = middle < margin ? 0 : sample[middle - margin];
-  R high = middle + margin >= size ? worst<R> : sample[middle + margin];
-  return {low, static_cast<R>(high - low)};
+  return {kth, better, up_to - better};
+}
+
+/**
+ * A sorted sample of ``count`` ranks, which are more than
+ * split_by_network_size.
+ */
+template <typename R>
+class RankSample {
+ public:
+  RankSample(const R* ranks, size_t count)
+      : count_(count),
+        size_(
+            count > 4096      ? 256
+                : count > 512 ? 128
+                              : 64) {
+    auto step = count / size_;
+    for (size_t i = 0; i < size_; ++i) {
+      sorted_[i] = ranks[step * i + i % step];
+    }
+    network_sort(sorted_, size_);
+  }
+
+  /** Returns a range that probably holds the k-th best of all ranks. */
+  Range<R> around(size_t k) const {
+    // The standard deviation of the position of the k-th best is at most half
+    // the square root of the size: 4 to 8.
+    size_t margin = size_ == 256 ? 20 : size_ == 128 ? 14 : 10;
+    auto middle = k * size_ / count_;
+    R low = middle < margin ? 0 : sorted_[middle - margin];
+    R high = middle + margin >= size_ ? worst<R> : sorted_[middle + margin];
+    return {low, static_cast<R>(high - low)};
+  }
+
+ private:
+  size_t count_;
+  size_t size_;
+  alignas(64) R sorted_[256];
+};
+
+/** Returns how many ranks are below ``range``, and how many below or in it. */
+template <typename R>
+std::pair<size_t, size_t>
+count_range(const R* ranks, size_t count, Range<R> range) {
+  R below = 0;
+  R up_to = 0;
+  for (size_t i = 0; i < count; ++i) {
+    below += ranks[i] < range.low;
+    up_to += ranks[i] <= static_cast<R>(range.low + range.width);
+  }
+  return {below, up_to};
 }
 
 /**
  * Finds the k-th best of ``count`` ranks in linear time. ``scratch`` has room
- * for ``count`` candidates and one vector more.
+ * for ``count`` ranks and one vector more.
  *
  * Invariant: the result is the k-th best of the ``count`` ranks in ``ranks``.
  * Each round drops ranks and adjusts k. Ranks that were dropped are either
@@ -122,34 +175,33 @@ Range<R> guess_range(const R* ranks, size_t count, size_t k) {
 template <typename R>
 Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
   size_t better = 0;
-  while (count > 1024) {
-    auto range = guess_range(ranks, count, k);
-    R below = range.low == 0 ? 0 : range.low - 1;
-    auto lower = range.low == 0 ? 0 : count_up_to(ranks, count, below);
-    auto upper = count_up_to<R>(ranks, count, range.low + range.width);
+  bool halved = true;
+  while (halved && count > split_by_network_size) {
+    auto range = RankSample<R>(ranks, count).around(k);
+    auto [lower, upper] = count_range(ranks, count, range);
     if (k <= lower) {
-      range = {0, below};
+      range = {0, static_cast<R>(range.low - 1)};
       upper = lower;
       lower = 0;
     } else if (k > upper) {
-      range = {
-          static_cast<R>(range.low + range.width + 1),
-          static_cast<R>(worst<R> - range.low - range.width - 1)};
+      range = from<R>(range.low + range.width + 1);
       lower = upper;
       upper = count;
     }
-    if (range.width == 0 && lower < k && k <= upper) {
+    if (range.width == 0) {
       return {range.low, better + lower, upper - lower};
     }
-    if (upper - lower > count / 2) {
-      break;
+    halved = upper - lower <= count / 2;
+    if (halved) {
+      Candidates<R> kept{scratch.ranks, nullptr};
+      count = filter<R>(ranks, nullptr, 0, count, range, kept);
+      better += lower;
+      k -= lower;
+      ranks = kept.ranks;
     }
-    count = filter(ranks, nullptr, 0, count, range, scratch);
-    better += lower;
-    k -= lower;
-    ranks = scratch.ranks;
   }
-  auto found = split_by_bisection(ranks, count, k);
+  auto found = halved ? split_by_network(ranks, count, k)
+                      : split_by_bisection(ranks, count, k);
   found.better += better;
   return found;
 }

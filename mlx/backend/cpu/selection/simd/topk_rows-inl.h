@@ -10,6 +10,7 @@
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -106,7 +107,7 @@ void write_k_best(
   bool in_order = sorted || k <= TopKTuning::ordered_k;
   // A few more than k are cheaper to sort than to drop.
   if (count > (in_order ? 2 * k + 64 : k)) {
-    CandidateBuffer<R> scratch(count > 1024 ? count : 0);
+    CandidateBuffer<R> scratch(count);
     auto found = split<R>(all.ranks, count, k, scratch.candidates());
     copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
     count = k;
@@ -203,11 +204,11 @@ class TopKRows {
           write_whole_row(row, RankOf<T>(ranking_), out);
         });
       case TopKAlgorithm::lanes:
-        if constexpr (sizeof(T) <= 4) {
+        if (sizeof(T) <= 4 || is_fast_in_wide_lanes(size_, k_)) {
           return run_lanes();
         }
-        // T is too wide for a lane. short_row has the same result: it also
-        // sorts, since k is at most ordered_k.
+        // short_row has the same result: it also sorts, since k is at most
+        // ordered_k.
         [[fallthrough]];
       case TopKAlgorithm::short_row:
         return run_short();
@@ -272,7 +273,11 @@ class TopKRows {
         first_,
         last_,
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          k_best_in_lanes(rows, RankOf<T>(ranking_), k_, words);
+          if constexpr (sizeof(T) <= 4) {
+            k_best_in_lanes(rows, RankOf<T>(ranking_), k_, words);
+          } else {
+            k_best_in_wide_lanes(rows, RankOf<T>(ranking_), k_, words);
+          }
           for (size_t r = 0; r < valid; ++r) {
             Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
             auto to = output(out[r]);
