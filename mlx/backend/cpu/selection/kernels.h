@@ -50,6 +50,7 @@ struct SortJob {
   const void* in;
   // Elements of ``dtype``, or uint32 indices.
   void* out;
+  int64_t threads_per_row{1};
 };
 
 /**

@@ -11,6 +11,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/bucket_sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/row-inl.h"
 
@@ -36,135 +37,171 @@ inline uint64_t bits_of_double_word(double word) {
 template <typename T>
 class IndexSort {
   using R = Rank<T>;
+  static constexpr auto margin = key_margin<double>;
 
  public:
-  explicit IndexSort(size_t size)
+  /** A long row is sorted by up to ``threads`` threads. */
+  IndexSort(size_t size, int64_t threads)
       : size_(size),
+        threads_(size < bucketed_size ? 1 : threads),
         index_bits_(std::bit_width(size - 1)),
-        words_(size + 2 * key_margin<double>),
-        other_(size + 2 * key_margin<double>) {}
+        words_(padded()),
+        other_(padded()) {}
 
   /** Returns whether rows of this size can be sorted. */
   static bool supports(size_t size) {
     return std::bit_width(size - 1) <= (double_word_bits - 2) / 2;
   }
 
-  /** Sorts the indices of a row. */
-  void sort(const Row<T>& row) {
-    R least = 0;
+  /**
+   * Sorts the indices of a row. Calls write(words, count, place) for parts of
+   * the sorted row: index_in() returns the index of a word. Calls for different
+   * parts may run in parallel.
+   */
+  template <typename Write>
+  void sort(const Row<T>& row, Write&& write) {
     if constexpr (sizeof(R) == 8) {
-      R greatest = 0;
-      find_range(row, least, greatest);
-      auto rank_bits = static_cast<int>(std::bit_width(greatest - least));
-      dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
+      find_range(row);
     }
-    load_words(row, least);
-    quicksort(words(), other(), size_);
-    if (dropped_bits_ > 0) {
-      sort_ties(row, least);
+    if (threads_ > 1) {
+      return sort_in_buckets(row, write);
     }
-  }
-
-  /** Returns the index at a place of the latest sorted row. */
-  uint32_t operator[](size_t place) const {
-    return index_in(words()[place]);
-  }
-
-  /** Writes the indices of the latest sorted row. */
-  void copy(uint32_t* out) const {
-    auto from = words();
-    auto mask = index_mask();
-    for (size_t i = 0; i < size_; ++i) {
-      auto bits = std::bit_cast<uint64_t>(from[i]);
-      out[i] = static_cast<uint32_t>(bits) & mask;
-    }
-  }
-
- private:
-  double* words() const {
-    return words_.get() + key_margin<double>;
-  }
-
-  double* other() const {
-    return other_.get() + key_margin<double>;
-  }
-
-  uint32_t index_mask() const {
-    return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
+    auto words = words_.get() + margin;
+    load_words(row, 0, size_, words);
+    sort_words(row, words, other_.get() + margin, size_);
+    write(words, size_, size_t(0));
   }
 
   uint32_t index_in(double word) const {
     return static_cast<uint32_t>(std::bit_cast<uint64_t>(word)) & index_mask();
   }
 
-  static void find_range(const Row<T>& row, R& least, R& greatest) {
+  /** Writes the indices of ``count`` words. */
+  void copy_indices(const double* words, size_t count, uint32_t* out) const {
+    auto mask = index_mask();
+    for (size_t i = 0; i < count; ++i) {
+      auto bits = std::bit_cast<uint64_t>(words[i]);
+      out[i] = static_cast<uint32_t>(bits) & mask;
+    }
+  }
+
+ private:
+  size_t padded() const {
+    return threads_ > 1 ? BucketSort<double>::padded(size_, margin)
+                        : size_ + 2 * margin;
+  }
+
+  uint32_t index_mask() const {
+    return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
+  }
+
+  // Sets how many of the lower bits of ranks do not fit into words.
+  void find_range(const Row<T>& row) {
     RankOf<T> rank(Ranking::ascending);
-    least = worst<R>;
+    R least = worst<R>;
+    R greatest = 0;
     for (size_t i = 0; i < row.size; ++i) {
       R r = rank(row[i]);
       least = std::min(least, r);
       greatest = std::max(greatest, r);
     }
+    least_ = least;
+    auto rank_bits = static_cast<int>(std::bit_width(greatest - least));
+    dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
   }
 
-  void load_words(const Row<T>& row, R least) {
+  void load_words(const Row<T>& row, size_t first, size_t count, double* to)
+      const {
     RankOf<T> rank(Ranking::ascending);
-    auto to = words();
+    auto least = least_;
     auto index_bits = index_bits_;
     auto dropped_bits = dropped_bits_;
-    auto put = [=](size_t i, T element) {
+    auto data = row.data + static_cast<int64_t>(first) * row.stride;
+    auto word = [=](size_t i, T element) {
       uint64_t kept = static_cast<R>(rank(element) - least) >> dropped_bits;
-      to[i] = double_word((kept << index_bits) | i);
+      return double_word((kept << index_bits) | (first + i));
     };
     if (row.stride == 1) {
-      for (size_t i = 0; i < size_; ++i) {
-        put(i, row.data[i]);
+      for (size_t i = 0; i < count; ++i) {
+        to[i] = word(i, data[i]);
       }
     } else {
-      for (size_t i = 0; i < size_; ++i) {
-        put(i, row[i]);
+      for (size_t i = 0; i < count; ++i) {
+        to[i] = word(i, data[static_cast<int64_t>(i) * row.stride]);
       }
     }
   }
 
+  void sort_words(const Row<T>& row, double* words, double* other, size_t count)
+      const {
+    quicksort(words, other, count);
+    if (dropped_bits_ > 0) {
+      sort_ties(row, words, other, count);
+    }
+  }
+
+  template <typename Write>
+  void sort_in_buckets(const Row<T>& row, Write&& write) {
+    BucketSort<double> buckets(size_, threads_);
+    // Words of elements that may tie share a bucket.
+    auto last_of = [&](double word) {
+      return std::bit_cast<double>(
+          std::bit_cast<uint64_t>(word) | index_mask());
+    };
+    auto load = [&](size_t first, size_t count, double* to) {
+      load_words(row, first, count, to);
+    };
+    buckets.divide(words_.get(), margin, load, last_of);
+    buckets.each_bucket([&](Bucket bucket) {
+      auto at = bucket.place + buckets.position_of(bucket.number);
+      auto words = words_.get() + at;
+      sort_words(row, words, other_.get() + at, bucket.count);
+      write(words, bucket.count, bucket.place);
+    });
+  }
+
   // Sorts each run of elements that tie in the bits that words have of their
   // ranks, by the bits that were dropped.
-  void sort_ties(const Row<T>& row, R least) {
+  void sort_ties(const Row<T>& row, double* words, double* other, size_t count)
+      const {
     auto rank_bits_of = [&](size_t place) {
-      return bits_of_double_word(words()[place]) >> index_bits_;
+      return bits_of_double_word(words[place]) >> index_bits_;
     };
-    for (size_t first = 0; first < size_;) {
+    for (size_t first = 0; first < count;) {
       auto last = first + 1;
-      while (last < size_ && rank_bits_of(last) == rank_bits_of(first)) {
+      while (last < count && rank_bits_of(last) == rank_bits_of(first)) {
         ++last;
       }
       if (last - first > 1) {
-        sort_tie(row, least, first, last);
+        sort_tie(row, words + first, other + first, last - first);
       }
       first = last;
     }
   }
 
-  void sort_tie(const Row<T>& row, R least, size_t first, size_t last) {
+  void sort_tie(const Row<T>& row, double* words, double* other, size_t count)
+      const {
     RankOf<T> rank(Ranking::ascending);
     auto dropped = (R(1) << dropped_bits_) - 1;
     bool sorted = true;
     double before = 0;
-    for (auto i = first; i < last; ++i) {
-      auto index = index_in(words()[i]);
-      uint64_t bits = (rank(row[index]) - least) & dropped;
+    for (size_t i = 0; i < count; ++i) {
+      auto index = index_in(words[i]);
+      uint64_t bits = (rank(row[index]) - least_) & dropped;
       auto word = double_word((bits << index_bits_) | index);
       sorted &= before < word;
-      words()[i] = before = word;
+      words[i] = before = word;
     }
     if (!sorted) {
-      quicksort(words() + first, other() + first, last - first);
+      quicksort(words, other, count);
     }
   }
 
   size_t size_;
+  int64_t threads_;
   int index_bits_;
   int dropped_bits_{0};
+  R least_{0};
   Buffer<double> words_;
   Buffer<double> other_;
 };

@@ -28,57 +28,84 @@ S flip_negative(S bits) {
   return bits ^ ((bits >> sign_bit) & std::numeric_limits<S>::max());
 }
 
+/**
+ * The key of 0. Elements of one and two bytes have keys that are not negative,
+ * whose upper bytes are all the same, so that a radix sort can skip these.
+ */
+template <typename T>
+constexpr SortKey<T> zero_key = sizeof(T) < 4 && !std::is_unsigned_v<T>
+    ? -SortKey<T>(std::numeric_limits<SignedBits<T>>::min())
+    : 0;
+
 /** Has no branches, so loops are vectorised. */
 template <typename T>
 SortKey<T> sort_key(T value) {
   if constexpr (is_floating<T>) {
-    return flip_negative(std::bit_cast<SignedBits<T>>(value));
+    return flip_negative(std::bit_cast<SignedBits<T>>(value)) + zero_key<T>;
   } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
     return static_cast<SortKey<T>>(ordered_key(value)) ^
         std::numeric_limits<SortKey<T>>::min();
   } else {
-    return value;
+    return value + zero_key<T>;
   }
 }
 
 template <typename T>
 T element_of_sort_key(SortKey<T> key) {
   if constexpr (is_floating<T>) {
-    auto bits = flip_negative(static_cast<SignedBits<T>>(key));
+    auto bits =
+        flip_negative(static_cast<SignedBits<T>>(key - zero_key<T>));
     return std::bit_cast<T>(bits);
   } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
     return static_cast<T>(key ^ std::numeric_limits<SortKey<T>>::min());
   } else {
-    return static_cast<T>(key);
+    return static_cast<T>(key - zero_key<T>);
   }
 }
 
-/** The key of -0. That of +0 is 0. */
 template <typename T>
-constexpr SortKey<T> negative_zero_key = -1;
+constexpr SortKey<T> negative_zero_key = zero_key<T> - 1;
 
-/** The key of infinity. Keys of NaN are greater, or less than its complement.
- */
 template <typename T>
 constexpr SortKey<T> infinity_key =
-    static_cast<SortKey<T>>(infinity_bits<T>());
+    zero_key<T> + static_cast<SortKey<T>>(infinity_bits<T>());
+
+template <typename T>
+constexpr SortKey<T> negative_infinity_key =
+    zero_key<T> - 1 - static_cast<SortKey<T>>(infinity_bits<T>());
+
+/** Whether the elements with this key tie with 0. */
+template <typename T>
+bool is_zero_key(SortKey<T> key) {
+  return key == zero_key<T> || (is_floating<T> && key == negative_zero_key<T>);
+}
+
+template <typename T>
+bool is_nan_key(SortKey<T> key) {
+  return key > infinity_key<T> || key < negative_infinity_key<T>;
+}
 
 /**
- * Writes the sort keys of the elements of ``row``. Returns whether one of them
- * is -0.
+ * Writes the sort keys of the elements [first, first + count). Returns whether
+ * one of them is -0.
  */
 template <typename T>
-bool load_sort_keys(const Row<T>& row, SortKey<T>* keys) {
+bool load_sort_keys(
+    const Row<T>& row,
+    size_t first,
+    size_t count,
+    SortKey<T>* keys) {
+  auto data = row.data + static_cast<int64_t>(first) * row.stride;
   SortKey<T> any = 0;
   if (row.stride == 1) {
-    for (size_t i = 0; i < row.size; ++i) {
-      auto key = sort_key(row.data[i]);
+    for (size_t i = 0; i < count; ++i) {
+      auto key = sort_key(data[i]);
       any |= -SortKey<T>(key == negative_zero_key<T>);
       keys[i] = key;
     }
   } else {
-    for (size_t i = 0; i < row.size; ++i) {
-      auto key = sort_key(row[i]);
+    for (size_t i = 0; i < count; ++i) {
+      auto key = sort_key(data[static_cast<int64_t>(i) * row.stride]);
       any |= -SortKey<T>(key == negative_zero_key<T>);
       keys[i] = key;
     }

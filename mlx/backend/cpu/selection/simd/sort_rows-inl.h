@@ -125,17 +125,19 @@ class SortRows {
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_);
+    IndexSort<T> indices(size_, job_.threads_per_row);
     each([&](const Row<T>& row, int64_t offset) {
-      indices.sort(row);
-      if (job_.output == SortOutput::indices && stride_ == 1) {
-        indices.copy(static_cast<uint32_t*>(job_.out) + offset);
-        return;
-      }
-      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
-        for (size_t i = 0; i < size_; ++i) {
-          write(i, indices[i]);
+      indices.sort(row, [&](const double* words, size_t count, size_t place) {
+        if (job_.output == SortOutput::indices && stride_ == 1) {
+          auto out = static_cast<uint32_t*>(job_.out) + offset + place;
+          indices.copy_indices(words, count, out);
+          return;
         }
+        with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+          for (size_t i = 0; i < count; ++i) {
+            write(place + i, indices.index_in(words[i]));
+          }
+        });
       });
     });
   }
@@ -163,7 +165,7 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_);
+      ValueSort<T> values(size_, job_.threads_per_row);
       each([&](const Row<T>& row, int64_t offset) {
         values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
       });

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/bucket_sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_key-inl.h"
 
@@ -54,86 +55,141 @@ void sort_by_counting(const Row<T>& row, T* out, int64_t stride) {
 template <typename T>
 class ValueSort {
   using Key = SortKey<T>;
+  static constexpr auto margin = key_margin<Key>;
 
  public:
-  explicit ValueSort(size_t size)
-      : size_(size), keys_(padded()), other_(padded()) {}
+  /** A long row is sorted by up to ``threads`` threads. */
+  ValueSort(size_t size, int64_t threads)
+      : size_(size),
+        threads_(size < bucketed_size ? 1 : threads),
+        keys_(padded()),
+        other_(padded()) {}
 
   /** Writes the sorted row to ``out``. Its elements are ``stride`` apart. */
   void sort(const Row<T>& row, T* out, int64_t stride) {
-    if constexpr (sizeof(T) == 1) {
-      if (size_ > counted_size) {
+    if (is_counted()) {
+      if constexpr (sizeof(T) == 1) {
         return sort_by_counting(row, out, stride);
       }
     }
-    auto keys = keys_.get() + key_margin<Key>;
-    bool negative_zero = load_sort_keys(row, keys);
-    keys = sort_keys(keys);
-    if constexpr (is_floating<T>) {
-      write_floats(row, keys, negative_zero, out, stride);
-    } else {
-      store_elements(keys, size_, out, stride);
+    if (threads_ > 1) {
+      return sort_in_buckets(row, out, stride);
     }
+    bool negative_zero = load_sort_keys(row, 0, size_, keys());
+    auto sorted = sort_keys(keys(), other(), size_);
+    write_all(row, sorted, negative_zero, out, stride);
   }
 
  private:
+  bool is_counted() const {
+    return sizeof(T) == 1 && size_ > counted_size;
+  }
+
   size_t padded() const {
-    if (sizeof(T) == 1 && size_ > counted_size) {
+    if (is_counted()) {
       return 0;
     }
-    return network_padded<Key>(size_) + 2 * key_margin<Key>;
+    auto keys = network_padded<Key>(size_);
+    return threads_ > 1 ? BucketSort<Key>::padded(keys, margin)
+                        : keys + 2 * margin;
+  }
+
+  Key* keys() const {
+    return keys_.get() + margin;
+  }
+
+  Key* other() const {
+    return other_.get() + margin;
   }
 
   // Returns the array that holds the sorted keys.
-  Key* sort_keys(Key* keys) {
-    auto other = other_.get() + key_margin<Key>;
+  static Key* sort_keys(Key* keys, Key* other, size_t count) {
     if constexpr (quicksort_is_fast) {
-      quicksort(keys, other, size_);
-    } else if (size_ <= network_size) {
-      network_sort(keys, size_);
+      quicksort(keys, other, count);
+    } else if (count <= network_size) {
+      network_sort(keys, count);
     } else {
-      return sort_many(keys, other, size_);
+      return sort_many(keys, other, count);
     }
     return keys;
   }
 
+  void sort_in_buckets(const Row<T>& row, T* out, int64_t stride) {
+    BucketSort<Key> buckets(size_, threads_);
+    std::atomic<bool> negative_zero{false};
+    buckets.divide(
+        keys_.get(),
+        margin,
+        [&](size_t first, size_t count, Key* to) {
+          if (load_sort_keys(row, first, count, to)) {
+            negative_zero = true;
+          }
+        },
+        [](Key key) { return key; });
+    std::atomic<bool> nan{false};
+    buckets.each_bucket([&](Bucket bucket) {
+      auto at = bucket.place + buckets.position_of(bucket.number);
+      auto keys = keys_.get() + at;
+      auto count = bucket.count;
+      auto sorted = sort_keys(keys, other_.get() + at, count);
+      if (sorted != keys) {
+        std::copy(sorted, sorted + count, keys);
+      }
+      if (is_nan_key<T>(keys[0]) || is_nan_key<T>(keys[count - 1])) {
+        nan = true;
+      }
+      auto to = out + static_cast<int64_t>(bucket.place) * stride;
+      store_elements(keys, count, to, stride);
+    });
+    if (is_floating<T> && (negative_zero || nan)) {
+      auto to = other_.get();
+      for (size_t b = 0; b < buckets.count(); ++b) {
+        auto bucket = buckets.bucket(b);
+        auto from = keys_.get() + bucket.place + buckets.position_of(b);
+        std::copy(from, from + bucket.count, to + bucket.place);
+      }
+      write_all(row, to, negative_zero, out, stride);
+    }
+  }
+
   // Writes the elements with these sorted keys. Puts all NaNs last, and both
   // NaNs and zeros in the order that they have in the row.
-  void write_floats(
+  void write_all(
       const Row<T>& row,
       Key* keys,
       bool negative_zero,
       T* out,
       int64_t stride) {
-    constexpr auto infinity = infinity_key<T>;
     auto count = size_;
-    if (keys[0] < ~infinity || keys[size_ - 1] > infinity) {
-      auto first = std::lower_bound(keys, keys + size_, ~infinity);
-      auto last = std::upper_bound(first, keys + size_, infinity);
-      count = std::copy(first, last, keys) - keys;
-      // A place is written again until it has a NaN.
-      for (size_t i = 0, place = count; place < size_; ++i) {
-        auto key = sort_key(row[i]);
-        out[static_cast<int64_t>(place) * stride] = row[i];
-        place += key > infinity || key < ~infinity;
+    if constexpr (is_floating<T>) {
+      if (is_nan_key<T>(keys[0]) || is_nan_key<T>(keys[size_ - 1])) {
+        auto end = keys + size_;
+        auto first = std::lower_bound(keys, end, negative_infinity_key<T>);
+        auto last = std::upper_bound(first, end, infinity_key<T>);
+        count = std::copy(first, last, keys) - keys;
+        // A place is written again until it has a NaN.
+        for (size_t i = 0, place = count; place < size_; ++i) {
+          out[static_cast<int64_t>(place) * stride] = row[i];
+          place += is_nan_key<T>(sort_key(row[i]));
+        }
       }
     }
     store_elements(keys, count, out, stride);
     if (negative_zero) {
       auto end = keys + count;
       auto first = std::lower_bound(keys, end, negative_zero_key<T>);
-      auto last = std::upper_bound(first, end, Key(0));
+      auto last = std::upper_bound(first, end, zero_key<T>);
       size_t place = first - keys;
       size_t end_of_zeros = last - keys;
       for (size_t i = 0; place < end_of_zeros; ++i) {
-        auto key = sort_key(row[i]);
         out[static_cast<int64_t>(place) * stride] = row[i];
-        place += key == negative_zero_key<T> || key == 0;
+        place += is_zero_key<T>(sort_key(row[i]));
       }
     }
   }
 
   size_t size_;
+  int64_t threads_;
   Buffer<Key> keys_;
   Buffer<Key> other_;
 };
