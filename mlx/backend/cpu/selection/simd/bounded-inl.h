@@ -19,7 +19,8 @@
 // eighth of the size. Memory: a bit more than 4 k candidates; 4 k to 8 k scores
 // for each part into which the first pass is divided; 4 k to 8 k ranks; a
 // vector of scores for each chunk. The vectors of all chunks together have 1/64
-// to 1/8 as many scores as the row has elements. docs/topk.md gives the sum.
+// as many scores as the row has elements if k is small, and at most 1/8 as
+// many. docs/topk.md gives the sum.
 
 #pragma once
 

@@ -42,8 +42,9 @@ Vector<T> load(const T* from) {
 /** Returns half a vector of integers, each extended by zeros to 64 bits. */
 inline Vector<uint64_t> widen(const uint32_t* from) {
 #if defined(SELECTION_AVX512)
-  return (Vector<uint64_t>)_mm512_cvtepu32_epi64(
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  // GCC 12 warns of an uninitialised variable in _mm512_cvtepu32_epi64.
+  return (Vector<uint64_t>)_mm512_maskz_cvtepu32_epi64(
+      0xff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 #elif defined(SELECTION_AVX2)
   // GCC splits the conversion below in two.
   return (Vector<uint64_t>)_mm256_cvtepu32_epi64(
