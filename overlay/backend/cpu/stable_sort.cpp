@@ -15,11 +15,6 @@ namespace mlx::core {
 // The smallest task worth giving to a helper thread, in elements.
 constexpr int64_t elements_per_part = 1 << 15;
 
-/** Returns whether to do one row after the other, each on several threads. */
-static bool splits_each_row(const RowPlan& rows, int64_t threads) {
-  return rows.rows < threads && rows.axis_size > 2 * elements_per_part;
-}
-
 void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
   out.set_data(allocator::malloc(out.nbytes()));
@@ -43,15 +38,8 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
       return;
     }
     cpu::SortJob job{
-        &rows, kth, output, in.dtype(), in.data<void>(), out.data<void>(), 1};
+        &rows, kth, output, in.dtype(), in.data<void>(), out.data<void>()};
     auto& kernels = cpu::selection_kernels();
-    auto threads = selection::threads();
-    if (splits_each_row(rows, threads)) {
-      job.threads_per_row = threads;
-      cpu::BusyThread busy;
-      kernels.sort(job, 0, rows.rows);
-      return;
-    }
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
       kernels.sort(job, first, last);
     });

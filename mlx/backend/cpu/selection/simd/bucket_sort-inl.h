@@ -39,8 +39,7 @@ class BucketSort {
   BucketSort(size_t size, int64_t threads)
       : size_(size),
         threads_(threads),
-        buckets_(
-            std::min(most_buckets, std::bit_ceil<size_t>(4 * threads))),
+        buckets_(std::min(most_buckets, std::bit_ceil<size_t>(4 * threads))),
         chunks_(4 * threads),
         limits_(buckets_),
         starts_(chunks_ * buckets_) {}
@@ -53,8 +52,8 @@ class BucketSort {
   /**
    * Copies the keys of a row to ``to``, ordered by buckets. Before each bucket
    * are ``margin`` places that are not used. load(first, count, keys) writes
-   * the keys [first, first + count) of the row to ``keys``. last_of(key) returns
-   * the greatest key that must share a bucket with ``key``.
+   * the keys [first, first + count) of the row to ``keys``. last_of(key)
+   * returns the greatest key that must share a bucket with ``key``.
    */
   template <typename Load, typename LastOf>
   void divide(E* to, size_t margin, Load&& load, LastOf&& last_of) {

@@ -30,9 +30,11 @@
 // - lane: one element of a vector.
 //
 // The headers, from the lowest layer up: vector, buffer; rank, score, row;
-// filter, sorting_network, split, sort; lanes, wide_lanes, short_row, bounded
-// and k_best, which find the k best of a row; rows; topk_rows, sort_rows (with
-// row_writer) and arg_reduce_rows, which do all rows of a job; and this one.
+// filter, sorting_network, split, sort; sort_key, sort_block, sort_leaf,
+// quicksort and bucket_sort, and sort_values, sort_indices and partition_row,
+// which use them for one row; lanes, wide_lanes, short_row, bounded and k_best,
+// which find the k best of a row; rows; topk_rows, sort_rows (with row_writer)
+// and arg_reduce_rows, which do all rows of a job; and this one.
 
 #pragma once
 

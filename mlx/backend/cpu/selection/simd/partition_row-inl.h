@@ -2,8 +2,8 @@
 
 // Partitions a row at a position that is far from both of its ends. Selects
 // the rank at that position, then divides the indices of the row by it. Takes
-// O(n) for rows without bad pivots, and O(n log n) at most. Memory: three arrays
-// of ranks.
+// O(n) for rows without bad pivots, and O(n log n) at most. Memory: three
+// arrays of ranks.
 
 #pragma once
 

@@ -17,7 +17,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/sort-inl.h"
-#include "mlx/backend/cpu/selection/simd/sort_block-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_leaf-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -99,7 +99,8 @@ template <typename E>
 #endif
 }
 
-/** The two sides of a partition: low <= pivot < high, or low < pivot <= high. */
+/** The two sides of a partition: low <= pivot < high, or low < pivot <= high.
+ */
 enum class PivotSide { low, high };
 
 template <PivotSide side, typename E>
@@ -221,13 +222,13 @@ void sort_part(KeysToSort<E> part, E most, int budget) {
     auto& [keys, other, count, stays] = part;
     auto pivot = pick_pivot(keys, count);
     if (pivot == most) {
-      auto low =
-          partition_keys<PivotSide::high>(keys, other, count, pivot);
+      auto low = partition_keys<PivotSide::high>(keys, other, count, pivot);
       std::fill(part.result() + low, part.result() + count, pivot);
       count = low;
     } else {
       auto low = partition_keys<PivotSide::low>(keys, other, count, pivot);
-      sort_part<E>({other + low, keys + low, count - low, !stays}, most, budget);
+      sort_part<E>(
+          {other + low, keys + low, count - low, !stays}, most, budget);
       count = low;
       most = pivot;
     }

@@ -53,8 +53,7 @@ SortKey<T> sort_key(T value) {
 template <typename T>
 T element_of_sort_key(SortKey<T> key) {
   if constexpr (is_floating<T>) {
-    auto bits =
-        flip_negative(static_cast<SignedBits<T>>(key - zero_key<T>));
+    auto bits = flip_negative(static_cast<SignedBits<T>>(key - zero_key<T>));
     return std::bit_cast<T>(bits);
   } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
     return static_cast<T>(key ^ std::numeric_limits<SortKey<T>>::min());

@@ -4,11 +4,15 @@
 // the element with the lower index comes first, as in a stable sort. NaN comes
 // last. Rows have at least one element.
 //
-// A sort takes linear time (radix), or O(n log(n)^2) in a network for up to
-// network_size elements. A partition takes linear time. Memory for one row of n
-// elements: an argsort takes up to 2 n candidates, and so does a partition
-// whose ``kth`` is far from both ends of the row. A sort takes 2 n ranks. A
-// partition whose ``kth`` is near an end takes what k_best-inl.h says.
+// With AVX2 a sort is a quicksort, which takes O(n log n), and a partition
+// whose
+// ``kth`` is far from both ends is a quickselect, which takes O(n) for rows
+// without bad pivots and O(n log n) at most. Without AVX2 a sort is a network
+// for up to network_size elements and a radix sort for more, and a partition
+// takes linear time. Memory for one row of n elements: an argsort takes two
+// arrays of words or candidates, a sort two arrays of sort keys, and a
+// partition up to four arrays of ranks or indices. A partition whose ``kth`` is
+// near an end takes what k_best-inl.h says.
 
 #pragma once
 
