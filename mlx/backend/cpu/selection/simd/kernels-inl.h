@@ -29,10 +29,11 @@
 // - place: a position in a row of the output;
 // - lane: one element of a vector.
 //
-// The headers, from the lowest layer up: vector, buffer; rank, score, row;
-// filter, sorting_network, split, sort; lanes, short_row, bounded and k_best,
-// which find the k best of a row; rows; topk_rows, sort_rows (with row_writer)
-// and arg_reduce_rows, which do all rows of a job; and this one.
+// The headers, from the lowest layer up: vector, buffer; rank, score,
+// exact_score, row; filter, sorting_network, split, sort; lanes, short_row,
+// bounded and k_best, which find the k best of a row; best_of_rows; rows;
+// topk_rows, sort_rows (with row_writer) and arg_reduce_rows, which do all rows
+// of a job; and this one.
 
 #pragma once
 
@@ -56,6 +57,7 @@ void clear_upper_halves() {
 }
 
 void topk(const TopKJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     topk_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
@@ -63,6 +65,7 @@ void topk(const TopKJob& job, int64_t first, int64_t last) {
 }
 
 void sort(const SortJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     sort_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
@@ -70,6 +73,7 @@ void sort(const SortJob& job, int64_t first, int64_t last) {
 }
 
 void arg_reduce(const ArgReduceJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     arg_reduce_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
