@@ -8,6 +8,7 @@
 # make route   compare nine ways of training a router; takes under two minutes
 # make bench   measure against stock MLX, torch and NumPy; writes docs/data and
 #              docs/performance.md. The machine must be idle
+# make never-worse  look for cases slower than stock MLX; writes docs/never-worse.md
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
 # make gpu-check  test and measure the GPU of this machine, in at most ten minutes
@@ -56,7 +57,8 @@ INSTALLED_EXTRA := $(EXTRA)
 # indices.
 OLDER_MLX_LM := 0.31.3
 
-.PHONY: demo hooks test test-all check lint smoke bench clients clients-bench \
+.PHONY: demo hooks test test-all check lint smoke bench never-worse clients \
+  clients-bench \
   route referees sanitize core-suite gpu-check testing-module wheel wheel-macos \
   format clean
 
@@ -124,6 +126,10 @@ bench: $(VENV)/.installed $(VENV)/.bench
 	[ $$(nproc) = 1 ] || $(BIN)/python benchmarks/run.py --out docs/data \
 	  --threads $$(nproc) --sets table,argpartition,sorts,argmax
 	$(BIN)/python benchmarks/page.py
+
+# CASES is --all, --cases NUMBER or another option of the file.
+never-worse: $(VENV)/.installed
+	$(BIN)/python benchmarks/never_worse.py $(CASES)
 
 sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Tests the keys by which kernels compare elements, and that kernels leave no
-// upper halves of vector registers in use. op_tests.cpp tests the results of
+// Tests the keys by which kernels compare elements, that denormals are ordered
+// in every mode of the processor, and that kernels leave no upper halves of
+// vector registers in use. op_tests.cpp tests the results of
 // the kernels.
 
 #include <algorithm>
@@ -9,6 +10,10 @@
 #include <limits>
 #include <optional>
 #include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "mlx/backend/common/ordered_key.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -120,9 +125,49 @@ void test_kernels_leave_no_upper_halves_in_use() {
 void test_kernels_leave_no_upper_halves_in_use() {}
 #endif
 
+// ---- denormals -------------------------------------------------------------
+
+#if defined(__x86_64__)
+// A library that was compiled with -ffast-math may make the processor take
+// denormals for zero.
+void test_denormals_are_ordered_when_they_count_as_zero() {
+  auto saved = _mm_getcsr();
+  auto least = std::numeric_limits<float>::denorm_min();
+  for (auto kernels : cpu::available_selection_kernels()) {
+    for (int n : {3, 8, 50, 1000, 5000}) {
+      std::vector<float> in(n), values(n);
+      std::vector<uint32_t> indices(n);
+      in[n - 1] = least;
+      auto topk = plan_topk({n}, {1}, 0, 1, TopKOrder::sorted);
+      auto rows = plan_rows({n}, {1}, 0, n);
+      auto one = plan_rows({n}, {1}, 0, 1);
+      auto largest = TopKMode::largest;
+      auto output = cpu::SortOutput::indices;
+      uint32_t best = 0, of_topk = 0;
+      _mm_setcsr(saved | 0x8040);
+      kernels->arg_reduce({&one, largest, float32, in.data(), &best}, 0, 1);
+      kernels->topk(
+          {&topk, largest, true, 1, float32, in.data(), &values[0], &of_topk},
+          0,
+          1);
+      kernels->sort({&rows, {}, output, float32, in.data(), &indices[0]}, 0, 1);
+      auto left = _mm_getcsr();
+      _mm_setcsr(saved);
+      CHECK((left & 0x8040) == 0x8040);
+      CHECK(best == n - 1u);
+      CHECK(of_topk == n - 1u);
+      CHECK(indices[n - 1] == n - 1u);
+    }
+  }
+}
+#else
+void test_denormals_are_ordered_when_they_count_as_zero() {}
+#endif
+
 } // namespace
 
 void run_kernel_tests() {
+  test_denormals_are_ordered_when_they_count_as_zero();
   test_keys_compare_as_the_contract_orders_elements();
   test_kernels_leave_no_upper_halves_in_use();
 }

@@ -60,6 +60,16 @@ class RowCursor {
     }
   }
 
+  /** Moves on by ``count`` rows, which is at most left_of_inner(). */
+  void advance(int64_t count) {
+    if (count > 0 && !position_.empty()) {
+      in_offset += (count - 1) * plan_.in_strides.back();
+      out_offset += (count - 1) * plan_.out_strides.back();
+      position_.back() += count - 1;
+      next();
+    }
+  }
+
   /**
    * Returns how many rows are left, with the current one, along the innermost
    * axis of the plan's ``shape``.

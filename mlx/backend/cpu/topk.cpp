@@ -5,8 +5,8 @@
 
 #include <optional>
 
-#include "mlx/allocator.h"
 #include "mlx/backend/common/topk_plan.h"
+#include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/threads.h"
@@ -50,7 +50,7 @@ void TopK::eval_cpu(
     std::vector<array>& outputs) {
   auto& in = inputs[0];
   for (auto& output : outputs) {
-    output.set_data(allocator::malloc(output.nbytes()));
+    cpu::allocate_distinct_rows(output, in, axis_);
   }
   // TopKValues has no indices.
   std::optional<array> indices;
@@ -63,27 +63,31 @@ void TopK::eval_cpu(
   for (auto& output : outputs) {
     encoder.set_output_array(output);
   }
-  encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       values = array::unsafe_weak_copy(outputs[0]),
-       indices,
-       plan = plan_topk(in.shape(), in.strides(), axis_, k_, order_),
-       mode = mode_,
-       sorted = order_ == TopKOrder::sorted]() mutable {
-        if (plan.k == 0 || plan.rows.rows == 0) {
-          return;
-        }
-        cpu::TopKJob job{
-            &plan,
-            mode,
-            sorted,
-            1,
-            in.dtype(),
-            in.data<void>(),
-            values.data<void>(),
-            indices ? indices->data<uint32_t>() : nullptr};
-        run_job(job);
-      });
+  encoder.dispatch([in = array::unsafe_weak_copy(in),
+                    values = array::unsafe_weak_copy(outputs[0]),
+                    indices,
+                    plan = plan_topk(
+                        cpu::shape_of_distinct_rows(in, axis_),
+                        in.strides(),
+                        axis_,
+                        k_,
+                        order_),
+                    mode = mode_,
+                    sorted = order_ == TopKOrder::sorted]() mutable {
+    if (plan.k == 0 || plan.rows.rows == 0) {
+      return;
+    }
+    cpu::TopKJob job{
+        &plan,
+        mode,
+        sorted,
+        1,
+        in.dtype(),
+        in.data<void>(),
+        values.data<void>(),
+        indices ? indices->data<uint32_t>() : nullptr};
+    run_job(job);
+  });
 }
 
 } // namespace mlx::core

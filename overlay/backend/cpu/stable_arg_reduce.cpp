@@ -5,7 +5,7 @@
 
 #include "overlay/stable_arg_reduce.h"
 
-#include "mlx/allocator.h"
+#include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/split_rows.h"
@@ -17,22 +17,24 @@ constexpr int64_t elements_per_part = 1 << 18;
 
 void StableArgReduce::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
-  out.set_data(allocator::malloc(out.nbytes()));
+  cpu::allocate_distinct_rows(out, in, axis_);
 
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  encoder.dispatch([in = array::unsafe_weak_copy(in),
-                    out = array::unsafe_weak_copy(out),
-                    rows = plan_rows(in.shape(), in.strides(), axis_, 1),
-                    mode = mode_]() mutable {
-    cpu::ArgReduceJob job{
-        &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
-    auto& kernels = cpu::selection_kernels();
-    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-      kernels.arg_reduce(job, first, last);
-    });
-  });
+  encoder.dispatch(
+      [in = array::unsafe_weak_copy(in),
+       out = array::unsafe_weak_copy(out),
+       rows = plan_rows(
+           cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, 1),
+       mode = mode_]() mutable {
+        cpu::ArgReduceJob job{
+            &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
+        auto& kernels = cpu::selection_kernels();
+        cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+          kernels.arg_reduce(job, first, last);
+        });
+      });
 }
 
 } // namespace mlx::core

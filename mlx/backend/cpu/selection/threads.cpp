@@ -18,6 +18,7 @@
 #include <sched.h>
 #endif
 
+#include "mlx/backend/cpu/selection/float_mode.h"
 #include "mlx/environment.h"
 #include "mlx/threadpool.h"
 #include "mlx/topk_threads.h"
@@ -151,6 +152,8 @@ void run_parts(
   try {
     pool().start(helpers, [shared] {
       BusyThread busy;
+      // As in the calling thread: kernels turn these modes off.
+      ExactDenormals exact;
       shared->work();
     });
   } catch (...) {

@@ -7,15 +7,12 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/best_of_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
-#include "mlx/backend/cpu/selection/simd/score-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
-
-/** The size of the longest rows for which k_best_in_lanes() is the fastest. */
-constexpr size_t arg_reduce_lanes_size = vector_bytes == 64 ? 32 : 8;
 
 /**
  * Finds the best element of rows of at least one vector. Finds the best score
@@ -144,26 +141,6 @@ class ArgReduceOfRow {
 };
 
 template <typename T>
-void arg_reduce_in_lanes(
-    const ArgReduceJob& job,
-    Ranking ranking,
-    int64_t first,
-    int64_t last) {
-  WordOf<T> words[RowBlock<T>::count];
-  for_each_block<T>(
-      *job.rows,
-      job.in,
-      first,
-      last,
-      [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-        k_best_in_lanes(rows, RankOf<T>(ranking), 1, words);
-        for (size_t r = 0; r < valid; ++r) {
-          job.out[out[r]] = index_of(words[r]);
-        }
-      });
-}
-
-template <typename T>
 uint32_t arg_reduce_one_by_one(const Row<T>& row, RankOf<T> rank) {
   uint32_t best = 0;
   for (size_t i = 1; i < row.size; ++i) {
@@ -172,26 +149,152 @@ uint32_t arg_reduce_one_by_one(const Row<T>& row, RankOf<T> rank) {
   return best;
 }
 
-template <typename T>
-void arg_reduce_rows(const ArgReduceJob& job, int64_t first, int64_t last) {
-  bool largest = job.mode == TopKMode::largest;
-  auto ranking = largest ? Ranking::descending : Ranking::nan_then_ascending;
-  auto size = static_cast<size_t>(job.rows->axis_size);
-  if constexpr (sizeof(T) <= 4) {
-    if (size <= arg_reduce_lanes_size) {
-      return arg_reduce_in_lanes<T>(job, ranking, first, last);
+/** Finds the best element of the rows [first, last) of a job. */
+template <typename T, Ranking ranking>
+class ArgReduceRows {
+ public:
+  ArgReduceRows(const ArgReduceJob& job, int64_t first, int64_t last)
+      : rows_(*job.rows),
+        data_(static_cast<const T*>(job.in)),
+        out_(job.out),
+        first_(first),
+        last_(last) {}
+
+  void run() {
+    auto size = rows_.axis_size;
+    auto stride = rows_.in_axis_stride;
+    if (size == 1 || stride == 0) {
+      std::fill(out_ + first_, out_ + last_, 0);
+      return;
+    }
+    if constexpr (has_exact_scores) {
+      using Narrow = ExactScore<T, ranking, typename ExactLaneOf<T>::type>;
+      using Wide = ExactScore<T, ranking, WideLane<T>>;
+      auto row_stride = rows_.shape.empty() ? 0 : rows_.in_strides.back();
+      if (row_stride == 1 && stride != 1 &&
+          rows_.shape.back() >= static_cast<int64_t>(Narrow::width)) {
+        return run_adjacent<Narrow, Wide>();
+      }
+      constexpr int64_t short_size = Narrow::width > 32 ? Narrow::width : 32;
+      bool several = last_ - first_ >= 4 ||
+          (last_ > first_ + 1 && std::abs(row_stride) < std::abs(stride));
+      if (size < short_size || (stride != 1 && several)) {
+        return run_in_lanes<Wide>();
+      }
+      // Vectors of 16 bytes have no quick shuffle of single bytes.
+      constexpr bool shuffles = vector_bytes > 16 || sizeof(T) > 1;
+      if (shuffles && stride == 1 &&
+          size <= static_cast<int64_t>(BestOfRow<Narrow>::max_size)) {
+        return run_each<BestOfRow<Narrow>>();
+      }
+    }
+    run_long();
+  }
+
+ private:
+  // Two lanes of 8 bytes are slower than one element after the other.
+  static constexpr bool has_exact_scores =
+      !std::is_same_v<T, complex64_t> && (vector_bytes > 16 || sizeof(T) < 8);
+
+  // Does rows whose neighbours are adjacent, in groups of whole vectors. The
+  // few that are left at the end of a group go to run_in_lanes().
+  template <typename S, typename Wide>
+  void run_adjacent() {
+    constexpr int64_t width = S::width;
+    auto size = static_cast<size_t>(rows_.axis_size);
+    auto stride = rows_.in_axis_stride;
+    RowCursor at(rows_, first_);
+    for (auto row = first_; row < last_;) {
+      auto count = std::min(last_ - row, at.left_of_inner());
+      auto from = data_ + at.in_offset;
+      int64_t done = 0;
+      for (; done + 4 * width <= count; done += 4 * width) {
+        best_of_adjacent_rows<S, 4>(
+            from + done, stride, size, out_ + row + done);
+      }
+      for (; done + width <= count; done += width) {
+        best_of_adjacent_rows<S, 1>(
+            from + done, stride, size, out_ + row + done);
+      }
+      if (done < count && count >= width) {
+        // Repeats rows of the vector before.
+        done = count - width;
+        best_of_adjacent_rows<S, 1>(
+            from + done, stride, size, out_ + row + done);
+      } else if (done < count) {
+        ArgReduceRows rest(*this);
+        rest.first_ = row;
+        rest.last_ = row + count;
+        rest.template run_in_lanes<Wide>();
+      }
+      at.advance(count);
+      row += count;
     }
   }
-  for_each_row<T>(
-      *job.rows, job.in, first, last, [&](const Row<T>& row, int64_t out) {
-        if (size < lanes<T>) {
-          job.out[out] = arg_reduce_one_by_one(row, RankOf<T>(ranking));
-        } else if (largest) {
-          job.out[out] = ArgReduceOfRow<T, Ranking::descending>::find(row);
-        } else {
-          job.out[out] = ArgReduceOfRow<T, Ranking::ascending>::find(row);
-        }
-      });
+
+  template <typename S>
+  void run_in_lanes() {
+    constexpr int64_t count = S::width;
+    int64_t in[count];
+    RowCursor at(rows_, first_);
+    for (auto row = first_; row < last_; row += count) {
+      auto valid = next_offsets(rows_, at, last_ - row, count, in, nullptr);
+      BestOfRowsInLanes<S>::find(
+          {data_,
+           in,
+           static_cast<size_t>(valid),
+           rows_.in_axis_stride,
+           static_cast<size_t>(rows_.axis_size),
+           rows_.last_in_offset},
+          out_ + row);
+    }
+  }
+
+  // Does contiguous rows one by one.
+  template <typename Find>
+  void run_each() {
+    auto size = static_cast<size_t>(rows_.axis_size);
+    RowCursor at(rows_, first_);
+    auto step = rows_.shape.empty() ? 0 : rows_.in_strides.back();
+    for (auto row = first_; row < last_;) {
+      auto count = std::min(last_ - row, at.left_of_inner());
+      for (int64_t i = 0; i < count; ++i) {
+        out_[row + i] = Find::find(data_ + at.in_offset + i * step, size);
+      }
+      at.advance(count);
+      row += count;
+    }
+  }
+
+  void run_long() {
+    bool by_vectors = rows_.axis_size >= static_cast<int64_t>(lanes<T>);
+    for_each_row<T>(
+        rows_, data_, first_, last_, [&](const Row<T>& row, int64_t out) {
+          // NaN comes first in both directions, so the ranking for ranks
+          // differs from that for scores.
+          constexpr auto by_rank = ranking == Ranking::descending
+              ? Ranking::descending
+              : Ranking::nan_then_ascending;
+          out_[out] = by_vectors
+              ? ArgReduceOfRow<T, ranking>::find(row)
+              : arg_reduce_one_by_one(row, RankOf<T>(by_rank));
+        });
+  }
+
+  const RowPlan& rows_;
+  const T* data_;
+  uint32_t* out_;
+  int64_t first_;
+  int64_t last_;
+};
+
+template <typename T>
+void arg_reduce_rows(const ArgReduceJob& job, int64_t first, int64_t last) {
+  if (job.mode == TopKMode::largest) {
+    ArgReduceRows<T, Ranking::descending>(job, first, last).run();
+  } else {
+    ArgReduceRows<T, Ranking::ascending>(job, first, last).run();
+  }
 }
 
 } // namespace

@@ -20,6 +20,7 @@
 
 #include "mlx/backend/common/ordered_key.h"
 #include "mlx/backend/common/topk_plan.h"
+#include "mlx/backend/cpu/selection/float_mode.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/cpu/selection/scratch.h"
 #include "mlx/backend/cpu/selection/threads.h"

@@ -29,12 +29,12 @@
 // - place: a position in a row of the output;
 // - lane: one element of a vector.
 //
-// The headers, from the lowest layer up: vector, buffer; rank, score, row;
-// filter, sorting_network, split, sort; sort_key, sort_block, sort_leaf,
-// quicksort and bucket_sort, and sort_values, sort_indices and partition_row,
+// The headers, from the lowest layer up: vector, buffer; rank, score,
+// exact_score, row; filter, sorting_network, split, sort; sort_key, sort_block,
+// sort_leaf and quicksort, and sort_values, sort_indices and partition_row,
 // which use them for one row; lanes, wide_lanes, short_row, bounded and k_best,
-// which find the k best of a row; rows; topk_rows, sort_rows (with row_writer)
-// and arg_reduce_rows, which do all rows of a job; and this one.
+// which find the k best of a row; best_of_rows; rows; topk_rows, sort_rows (with
+// row_writer) and arg_reduce_rows, which do all rows of a job; and this one.
 
 #pragma once
 
@@ -58,6 +58,7 @@ void clear_upper_halves() {
 }
 
 void topk(const TopKJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     topk_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
@@ -65,6 +66,7 @@ void topk(const TopKJob& job, int64_t first, int64_t last) {
 }
 
 void sort(const SortJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     sort_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
@@ -72,6 +74,7 @@ void sort(const SortJob& job, int64_t first, int64_t last) {
 }
 
 void arg_reduce(const ArgReduceJob& job, int64_t first, int64_t last) {
+  ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     arg_reduce_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });

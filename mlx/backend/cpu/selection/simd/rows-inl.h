@@ -107,6 +107,43 @@ void for_each_row(
 }
 
 /**
+ * Sets in[i] and, unless ``out`` is null, out[i] to the offsets of the first
+ * elements of the next rows: ``count`` rows, or ``left`` if that is less. Moves
+ * ``at`` on by as many rows. Returns how many they are.
+ */
+inline int64_t next_offsets(
+    const RowPlan& rows,
+    RowCursor& at,
+    int64_t left,
+    int64_t count,
+    int64_t* in,
+    int64_t* out) {
+  auto valid = std::min(count, left);
+  if (valid <= at.left_of_inner()) {
+    // The rows are equally far apart.
+    auto step = rows.shape.empty() ? 0 : rows.in_strides.back();
+    for (int64_t i = 0; i < valid; ++i) {
+      in[i] = at.in_offset + i * step;
+    }
+    if (out) {
+      step = rows.shape.empty() ? 0 : rows.out_strides.back();
+      for (int64_t i = 0; i < valid; ++i) {
+        out[i] = at.out_offset + i * step;
+      }
+    }
+    at.advance(valid);
+    return valid;
+  }
+  for (int64_t i = 0; i < valid; ++i, at.next()) {
+    in[i] = at.in_offset;
+    if (out) {
+      out[i] = at.out_offset;
+    }
+  }
+  return valid;
+}
+
+/**
  * Calls use(block, offsets, valid) for the rows [first, last), in blocks of as
  * many rows as there are lanes. ``offsets`` are those of the rows' first
  * elements in the output. Only the first ``valid`` rows of a block are rows of
@@ -128,11 +165,7 @@ void for_each_block(
   int64_t out[count];
   RowCursor at(rows, first);
   for (auto r = first; r < last; r += count) {
-    auto valid = std::min(count, last - r);
-    for (int64_t i = 0; i < valid; ++i, at.next()) {
-      block.offset[i] = at.in_offset;
-      out[i] = at.out_offset;
-    }
+    auto valid = next_offsets(rows, at, last - r, count, block.offset, out);
     for (auto i = valid; i < count; ++i) {
       block.offset[i] = block.offset[0];
     }

@@ -1,0 +1,61 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Rows that repeat because a stride is 0, as mx.broadcast_to makes them. They
+// are selected from once, and the outputs repeat them in the same way.
+
+#pragma once
+
+#include <utility>
+
+#include "mlx/allocator.h"
+#include "mlx/array.h"
+
+namespace mlx::core::cpu {
+
+/** Returns whether the rows of ``in`` repeat along axis ``i``. */
+inline bool rows_repeat(const array& in, int axis, int i) {
+  return i != axis && in.shape(i) > 1 && in.strides()[i] == 0;
+}
+
+/** Returns the shape of ``in`` with size 1 along axes on which rows repeat. */
+inline Shape shape_of_distinct_rows(const array& in, int axis) {
+  auto shape = in.shape();
+  for (int i = 0; i < static_cast<int>(shape.size()); ++i) {
+    if (rows_repeat(in, axis, i)) {
+      shape[i] = 1;
+    }
+  }
+  return shape;
+}
+
+/**
+ * Allocates an output that has the shape of ``in`` but for its size along
+ * ``axis``. Its distinct rows are row-contiguous. Where the rows of ``in``
+ * repeat, those of the output repeat too, with stride 0.
+ */
+inline void allocate_distinct_rows(array& out, const array& in, int axis) {
+  Strides strides(out.ndim(), 0);
+  int64_t size = 1;
+  bool repeats = false;
+  for (int i = static_cast<int>(out.ndim()) - 1; i >= 0; --i) {
+    if (rows_repeat(in, axis, i)) {
+      repeats = true;
+    } else {
+      strides[i] = size;
+      size *= out.shape(i);
+    }
+  }
+  if (!repeats || size == 0) {
+    out.set_data(allocator::malloc(out.nbytes()));
+    return;
+  }
+  array::Flags flags{};
+  flags.contiguous = true;
+  out.set_data(
+      allocator::malloc(size * out.itemsize()),
+      size,
+      std::move(strides),
+      flags);
+}
+
+} // namespace mlx::core::cpu
