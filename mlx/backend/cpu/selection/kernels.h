@@ -50,7 +50,6 @@ struct SortJob {
   const void* in;
   // Elements of ``dtype``, or uint32 indices.
   void* out;
-  int64_t threads_per_row{1};
 };
 
 /**

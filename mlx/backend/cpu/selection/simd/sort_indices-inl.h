@@ -11,7 +11,6 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/bucket_sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/row-inl.h"
 
@@ -40,13 +39,11 @@ class IndexSort {
   static constexpr auto margin = key_margin<double>;
 
  public:
-  /** A long row is sorted by up to ``threads`` threads. */
-  IndexSort(size_t size, int64_t threads)
+  explicit IndexSort(size_t size)
       : size_(size),
-        threads_(size < bucketed_size ? 1 : threads),
         index_bits_(std::bit_width(size - 1)),
-        words_(padded()),
-        other_(padded()) {}
+        words_(size + 2 * margin),
+        other_(size + 2 * margin) {}
 
   /** Returns whether rows of this size can be sorted. */
   static bool supports(size_t size) {
@@ -54,22 +51,17 @@ class IndexSort {
   }
 
   /**
-   * Sorts the indices of a row. Calls write(words, count, place) for parts of
-   * the sorted row: index_in() returns the index of a word. Calls for different
-   * parts may run in parallel.
+   * Sorts the indices of a row. Returns the sorted words, which are valid until
+   * the next call: index_in() returns the index of a word.
    */
-  template <typename Write>
-  void sort(const Row<T>& row, Write&& write) {
+  const double* sort(const Row<T>& row) {
     if constexpr (sizeof(R) == 8) {
       find_range(row);
     }
-    if (threads_ > 1) {
-      return sort_in_buckets(row, write);
-    }
     auto words = words_.get() + margin;
-    load_words(row, 0, size_, words);
+    load_words(row, words);
     sort_words(row, words, other_.get() + margin, size_);
-    write(words, size_, size_t(0));
+    return words;
   }
 
   uint32_t index_in(double word) const {
@@ -86,11 +78,6 @@ class IndexSort {
   }
 
  private:
-  size_t padded() const {
-    return threads_ > 1 ? BucketSort<double>::padded(size_, margin)
-                        : size_ + 2 * margin;
-  }
-
   uint32_t index_mask() const {
     return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
   }
@@ -110,16 +97,16 @@ class IndexSort {
     dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
   }
 
-  void load_words(const Row<T>& row, size_t first, size_t count, double* to)
-      const {
+  void load_words(const Row<T>& row, double* to) const {
     RankOf<T> rank(Ranking::ascending);
     auto least = least_;
     auto index_bits = index_bits_;
     auto dropped_bits = dropped_bits_;
-    auto data = row.data + static_cast<int64_t>(first) * row.stride;
+    auto data = row.data;
+    auto count = row.size;
     auto word = [=](size_t i, T element) {
       uint64_t kept = static_cast<R>(rank(element) - least) >> dropped_bits;
-      return double_word((kept << index_bits) | (first + i));
+      return double_word((kept << index_bits) | i);
     };
     if (row.stride == 1) {
       for (size_t i = 0; i < count; ++i) {
@@ -138,26 +125,6 @@ class IndexSort {
     if (dropped_bits_ > 0) {
       sort_ties(row, words, other, count);
     }
-  }
-
-  template <typename Write>
-  void sort_in_buckets(const Row<T>& row, Write&& write) {
-    BucketSort<double> buckets(size_, threads_);
-    // Words of elements that may tie share a bucket.
-    auto last_of = [&](double word) {
-      return std::bit_cast<double>(
-          std::bit_cast<uint64_t>(word) | index_mask());
-    };
-    auto load = [&](size_t first, size_t count, double* to) {
-      load_words(row, first, count, to);
-    };
-    buckets.divide(words_.get(), margin, load, last_of);
-    buckets.each_bucket([&](Bucket bucket) {
-      auto at = bucket.place + buckets.position_of(bucket.number);
-      auto words = words_.get() + at;
-      sort_words(row, words, other_.get() + at, bucket.count);
-      write(words, bucket.count, bucket.place);
-    });
   }
 
   // Sorts each run of elements that tie in the bits that words have of their
@@ -198,7 +165,6 @@ class IndexSort {
   }
 
   size_t size_;
-  int64_t threads_;
   int index_bits_;
   int dropped_bits_{0};
   R least_{0};

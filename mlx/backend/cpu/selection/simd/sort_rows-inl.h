@@ -129,19 +129,18 @@ class SortRows {
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_, job_.threads_per_row);
+    IndexSort<T> indices(size_);
     each([&](const Row<T>& row, int64_t offset) {
-      indices.sort(row, [&](const double* words, size_t count, size_t place) {
-        if (job_.output == SortOutput::indices && stride_ == 1) {
-          auto out = static_cast<uint32_t*>(job_.out) + offset + place;
-          indices.copy_indices(words, count, out);
-          return;
+      auto words = indices.sort(row);
+      if (job_.output == SortOutput::indices && stride_ == 1) {
+        auto out = static_cast<uint32_t*>(job_.out) + offset;
+        indices.copy_indices(words, size_, out);
+        return;
+      }
+      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+        for (size_t i = 0; i < size_; ++i) {
+          write(i, indices.index_in(words[i]));
         }
-        with_writer(row, offset, [&](const Row<T>&, auto&& write) {
-          for (size_t i = 0; i < count; ++i) {
-            write(place + i, indices.index_in(words[i]));
-          }
-        });
       });
     });
   }
@@ -169,7 +168,7 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_, job_.threads_per_row);
+      ValueSort<T> values(size_);
       each([&](const Row<T>& row, int64_t offset) {
         values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
       });

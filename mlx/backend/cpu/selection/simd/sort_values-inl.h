@@ -7,7 +7,6 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/bucket_sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_key-inl.h"
 
@@ -58,12 +57,8 @@ class ValueSort {
   static constexpr auto margin = key_margin<Key>;
 
  public:
-  /** A long row is sorted by up to ``threads`` threads. */
-  ValueSort(size_t size, int64_t threads)
-      : size_(size),
-        threads_(size < bucketed_size ? 1 : threads),
-        keys_(padded()),
-        other_(padded()) {}
+  explicit ValueSort(size_t size)
+      : size_(size), keys_(padded()), other_(padded()) {}
 
   /** Writes the sorted row to ``out``. Its elements are ``stride`` apart. */
   void sort(const Row<T>& row, T* out, int64_t stride) {
@@ -71,9 +66,6 @@ class ValueSort {
       if constexpr (sizeof(T) == 1) {
         return sort_by_counting(row, out, stride);
       }
-    }
-    if (threads_ > 1) {
-      return sort_in_buckets(row, out, stride);
     }
     bool negative_zero = load_sort_keys(row, 0, size_, keys());
     auto sorted = sort_keys(keys(), other(), size_);
@@ -86,12 +78,7 @@ class ValueSort {
   }
 
   size_t padded() const {
-    if (is_counted()) {
-      return 0;
-    }
-    auto keys = network_padded<Key>(size_);
-    return threads_ > 1 ? BucketSort<Key>::padded(keys, margin)
-                        : keys + 2 * margin;
+    return is_counted() ? 0 : network_padded<Key>(size_) + 2 * margin;
   }
 
   Key* keys() const {
@@ -112,44 +99,6 @@ class ValueSort {
       return sort_many(keys, other, count);
     }
     return keys;
-  }
-
-  void sort_in_buckets(const Row<T>& row, T* out, int64_t stride) {
-    BucketSort<Key> buckets(size_, threads_);
-    std::atomic<bool> negative_zero{false};
-    buckets.divide(
-        keys_.get(),
-        margin,
-        [&](size_t first, size_t count, Key* to) {
-          if (load_sort_keys(row, first, count, to)) {
-            negative_zero = true;
-          }
-        },
-        [](Key key) { return key; });
-    std::atomic<bool> nan{false};
-    buckets.each_bucket([&](Bucket bucket) {
-      auto at = bucket.place + buckets.position_of(bucket.number);
-      auto keys = keys_.get() + at;
-      auto count = bucket.count;
-      auto sorted = sort_keys(keys, other_.get() + at, count);
-      if (sorted != keys) {
-        std::copy(sorted, sorted + count, keys);
-      }
-      if (is_nan_key<T>(keys[0]) || is_nan_key<T>(keys[count - 1])) {
-        nan = true;
-      }
-      auto to = out + static_cast<int64_t>(bucket.place) * stride;
-      store_elements(keys, count, to, stride);
-    });
-    if (is_floating<T> && (negative_zero || nan)) {
-      auto to = other_.get();
-      for (size_t b = 0; b < buckets.count(); ++b) {
-        auto bucket = buckets.bucket(b);
-        auto from = keys_.get() + bucket.place + buckets.position_of(b);
-        std::copy(from, from + bucket.count, to + bucket.place);
-      }
-      write_all(row, to, negative_zero, out, stride);
-    }
   }
 
   // Writes the elements with these sorted keys. Puts all NaNs last, and both
@@ -189,7 +138,6 @@ class ValueSort {
   }
 
   size_t size_;
-  int64_t threads_;
   Buffer<Key> keys_;
   Buffer<Key> other_;
 };
