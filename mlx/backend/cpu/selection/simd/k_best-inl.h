@@ -39,7 +39,9 @@ class KBestOfRow {
     auto count = is_short_
         ? short_row_candidates(row, RankOf<T>(ranking), k_, kept)
         : bounded_->find(row, 1);
-    if (sizeof(R) == 4 && count <= network_size) {
+    // Ties may make the candidates many. A split takes linear time then.
+    bool few = count <= std::min(network_size, 2 * k_ + 64);
+    if (sizeof(R) == 4 && few) {
       keep_by_words(kept, count);
     } else {
       keep_by_split(kept, count);
