@@ -70,6 +70,12 @@ Vector<T> broadcast(T value) {
 /** Returns the lesser of each two lanes. */
 template <typename V>
 V min_of(V a, V b) {
+#if defined(__aarch64__)
+  // Compilers make several instructions of the comparison below.
+  if constexpr (std::is_same_v<V, Vector<double>>) {
+    return (V)vminnmq_f64((float64x2_t)a, (float64x2_t)b);
+  }
+#endif
   return a < b ? a : b;
 }
 
@@ -79,6 +85,11 @@ V min_of(V a, V b) {
  */
 template <typename V>
 V max_of(V a, V b) {
+#if defined(__aarch64__)
+  if constexpr (std::is_same_v<V, Vector<double>>) {
+    return (V)vmaxnmq_f64((float64x2_t)a, (float64x2_t)b);
+  }
+#endif
   return a > b ? a : b;
 }
 
