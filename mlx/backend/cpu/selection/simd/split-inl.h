@@ -144,6 +144,11 @@ class RankSample {
     return {low, static_cast<R>(high - low)};
   }
 
+  /** Returns a rank that many ranks near the k-th best are likely to equal. */
+  R near(size_t k) const {
+    return sorted_[k * size_ / (count_ + 1)];
+  }
+
  private:
   size_t count_;
   size_t size_;
@@ -177,8 +182,17 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
   size_t better = 0;
   bool halved = true;
   while (halved && count > split_by_network_size) {
-    auto range = RankSample<R>(ranks, count).around(k);
+    RankSample<R> sample(ranks, count);
+    auto range = sample.around(k);
     auto [lower, upper] = count_range(ranks, count, range);
+    if (upper - lower > count / 2) {
+      // Few different ranks, each of which many elements share.
+      auto tied = sample.near(k);
+      auto [less, up_to] = count_range<R>(ranks, count, {tied, 0});
+      if (less < k && k <= up_to) {
+        return {tied, better + less, up_to - less};
+      }
+    }
     if (k <= lower) {
       range = {0, static_cast<R>(range.low - 1)};
       upper = lower;
