@@ -135,21 +135,41 @@ class RankSample {
 
   /** Returns a range that probably holds the k-th best of all ranks. */
   Range<R> around(size_t k) const {
+    auto [first, last] = window(k);
+    R low = first == 0 ? 0 : sorted_[first];
+    R high = last == size_ ? worst<R> : sorted_[last];
+    return {low, static_cast<R>(high - low)};
+  }
+
+  /** Returns the rank that is most frequent in the sample of that range. */
+  R most_frequent(size_t k) const {
+    auto [first, last] = window(k);
+    last = std::min(last, size_ - 1);
+    auto most = sorted_[first];
+    size_t longest = 0;
+    for (auto run = first; first <= last; ++first) {
+      run = sorted_[first] == sorted_[run] ? run : first;
+      if (first - run + 1 > longest) {
+        longest = first - run + 1;
+        most = sorted_[first];
+      }
+    }
+    return most;
+  }
+
+ private:
+  // Returns the positions in the sample between which the k-th best of all
+  // ranks probably is. The first is at least 0, the last at most size_.
+  std::pair<size_t, size_t> window(size_t k) const {
     // The standard deviation of the position of the k-th best is at most half
     // the square root of the size: 4 to 8.
     size_t margin = size_ == 256 ? 20 : size_ == 128 ? 14 : 10;
     auto middle = k * size_ / count_;
-    R low = middle < margin ? 0 : sorted_[middle - margin];
-    R high = middle + margin >= size_ ? worst<R> : sorted_[middle + margin];
-    return {low, static_cast<R>(high - low)};
+    return {
+        middle < margin ? 0 : middle - margin,
+        std::min(middle + margin, size_)};
   }
 
-  /** Returns a rank that many ranks near the k-th best are likely to equal. */
-  R near(size_t k) const {
-    return sorted_[k * size_ / (count_ + 1)];
-  }
-
- private:
   size_t count_;
   size_t size_;
   alignas(64) R sorted_[256];
@@ -186,11 +206,20 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
     auto range = sample.around(k);
     auto [lower, upper] = count_range(ranks, count, range);
     if (upper - lower > count / 2) {
-      // Few different ranks, each of which many elements share.
-      auto tied = sample.near(k);
+      // Many ranks in the range are equal. Leave them out of it, unless the
+      // k-th best is one of them.
+      auto tied = sample.most_frequent(k);
       auto [less, up_to] = count_range<R>(ranks, count, {tied, 0});
       if (less < k && k <= up_to) {
         return {tied, better + less, up_to - less};
+      }
+      if (lower < k && k <= less) {
+        range.width = tied - 1 - range.low;
+        upper = less;
+      } else if (up_to < k && k <= upper) {
+        range.width -= tied + 1 - range.low;
+        range.low = tied + 1;
+        lower = up_to;
       }
     }
     if (k <= lower) {
