@@ -54,7 +54,10 @@ def about():
 
 
 def count(instructions, case):
-    """Returns how many instructions one call of a kernel executes."""
+    """Returns how many instructions one call of a kernel executes.
+
+    ``case`` has the arguments of selection_work after the first.
+    """
     done = subprocess.run(
         [
             shutil.which("valgrind"),

@@ -1,10 +1,11 @@
 """Looks for cases in which an op of this build is slower than stock MLX.
 
-    python benchmarks/never_worse.py [--cases N | --all] [--seed S] [--ops sort,topk]
+    python benchmarks/never_worse.py [--cases N | --all] [--seed S] [--op sort,argsort]
 
 Draws a random sample of the cases of never_cases.py. Times each with one thread, ours
 and stock's in turns, and compares the peak of the memory that MLX allocates. Prints a
 summary and writes it to docs/never-worse.md. That page says how a case is judged.
+The variable MLX_TOPK_CPU chooses the instruction set of the kernels.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import math
 import pathlib
 import random
 import statistics
-import sys
 import time
 
 import mlx.core as mx
@@ -243,20 +243,11 @@ def parse(words):
     parser.add_argument("--cases", type=int, default=10000, help="how many to draw")
     parser.add_argument("--all", action="store_true", help="measure every case")
     parser.add_argument("--seed", type=int, default=16)
-    parser.add_argument("--instructions", help="the instruction set to force")
     parser.add_argument("--slower", type=pathlib.Path, help="a file for slower cases")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
     for field in never_cases.FIELDS:
         parser.add_argument(f"--{field}", help="only these, separated by commas")
     return parser.parse_args(words)
-
-
-def force(instructions):
-    """Makes all kernels those of one instruction set."""
-    sys.path.append(str(ROOT / "tests"))
-    import hooks
-
-    hooks.use_kernels(instructions)
 
 
 def write_slower(file, results):
@@ -275,9 +266,6 @@ def main(words=None):
     mx.set_default_device(mx.cpu)
     mx.set_selection_threads(1)
     environment = machine.describe()
-    if arguments.instructions:
-        force(arguments.instructions)
-        environment["instructions"] = arguments.instructions
     cases, drawn = sample(arguments)
     results = []
     for i, case in enumerate(cases, 1):

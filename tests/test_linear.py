@@ -2,13 +2,15 @@
 
 import functools
 import pathlib
-import re
 import shutil
-import subprocess
+import sys
 
 import pytest
 
-WORK = pathlib.Path(__file__).parents[1] / "build/tests/selection_work"
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+
+import instruction_counts
+from instruction_counts import WORK
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,19 +48,7 @@ LIMITS = {
 
 @functools.cache
 def instructions(work, row, n, k):
-    done = subprocess.run(
-        [
-            "valgrind",
-            "--tool=callgrind",
-            "--callgrind-out-file=/dev/null",
-            "--toggle-collect=void counted*",
-            *(WORK, "baseline", work, row, str(n), str(k)),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(re.search(r"Collected : (\d+)", done.stderr).group(1))
+    return instruction_counts.count("baseline", f"{work} {row} {n} {k}")
 
 
 @pytest.mark.parametrize("row", ROWS)

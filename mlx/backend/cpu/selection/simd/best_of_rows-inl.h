@@ -106,29 +106,6 @@ struct RowsInLanes {
   int64_t last;
 };
 
-/** Transposes a square matrix of lanes, given as one vector for each row. */
-template <typename L, size_t step = 1>
-[[gnu::always_inline]] inline void transpose_square(Vector<L> (&v)[lanes<L>]) {
-  if constexpr (step < lanes<L>) {
-    constexpr auto first = [](size_t l) constexpr {
-      return l & step ? lanes<L> + l - step : l;
-    };
-    constexpr auto second = [](size_t l) constexpr {
-      return l & step ? lanes<L> + l : l + step;
-    };
-#pragma GCC unroll 16
-    for (size_t i = 0; i < lanes<L>; ++i) {
-      if ((i & step) == 0) {
-        auto a = v[i];
-        auto b = v[i + step];
-        v[i] = shuffle<L>(a, b, first);
-        v[i + step] = shuffle<L>(a, b, second);
-      }
-    }
-    transpose_square<L, 2 * step>(v);
-  }
-}
-
 /** Finds the best of rows in lanes. Reads them in blocks of columns. */
 template <typename S>
 class BestOfRowsInLanes {
@@ -227,7 +204,7 @@ class BestOfRowsInLanes {
         square[r] = load_readable(rows, std::min(r, rows.valid - 1), first);
       }
     }
-    transpose_square<Lane>(square);
+    transpose<Lane, width>(square);
 #pragma GCC unroll 16
     for (size_t i = 0; i < width; ++i) {
       store(columns + i * width, square[i]);
@@ -262,10 +239,7 @@ class BestOfRow {
   static constexpr size_t max_size = sizeof(Index) == 1 ? 256 : 64 * width;
 
   static uint32_t find(const typename S::Element* data, size_t size) {
-    I at;
-    for (size_t l = 0; l < width; ++l) {
-      at[l] = static_cast<Index>(l);
-    }
+    auto at = lane_numbers<Index>();
     BestInLanes<S> best[2]{};
     best[0] = best[1] = {S::load_scores(data), at};
     size_t i = width;

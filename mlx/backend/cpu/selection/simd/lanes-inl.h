@@ -44,30 +44,6 @@ struct RowBlock {
   }
 };
 
-/** Transposes ``count`` vectors, as one or more square matrices side by side.
- */
-template <size_t step = 1, typename V, size_t count>
-[[gnu::always_inline]] inline void transpose(V (&v)[count]) {
-  if constexpr (step < count) {
-    constexpr auto first = [](size_t l) constexpr {
-      return l & step ? lanes<uint32_t> + l - step : l;
-    };
-    constexpr auto second = [](size_t l) constexpr {
-      return l & step ? lanes<uint32_t> + l : l + step;
-    };
-#pragma GCC unroll 16
-    for (size_t i = 0; i < count; ++i) {
-      if ((i & step) == 0) {
-        auto a = v[i];
-        auto b = v[i + step];
-        v[i] = shuffle<uint32_t>(a, b, first);
-        v[i + step] = shuffle<uint32_t>(a, b, second);
-      }
-    }
-    transpose<2 * step>(v);
-  }
-}
-
 /**
  * Loads the elements [first, first + size) of row r, which is contiguous. If
  * they are not ``all_readable``, those beyond the end of the array are 0.
@@ -112,7 +88,7 @@ void load_transposed(
       block[r] = rank_vector<T>(pieces, rank);
     }
   }
-  transpose(block);
+  transpose<uint32_t, size>(block);
 #pragma GCC unroll 16
   for (size_t i = 0; i < size; ++i) {
     store(columns + (first + i) * count, block[i]);

@@ -16,6 +16,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/partition_lanes-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_leaf-inl.h"
 
@@ -40,64 +41,6 @@ template <typename E>
 constexpr size_t key_margin = block_size<E>;
 
 // ---- partition -------------------------------------------------------------
-
-#if defined(SELECTION_AVX2)
-
-/**
- * For each mask of lanes, the permutation of the 32-bit parts of a vector that
- * moves the lanes whose bit is clear to the front.
- */
-template <typename E>
-struct PartitionTable {
-  static constexpr size_t masks = size_t(1) << lanes<E>;
-  static constexpr size_t parts = sizeof(E) / sizeof(uint32_t);
-
-  constexpr PartitionTable() : from{} {
-    for (size_t mask = 0; mask < masks; ++mask) {
-      size_t to = 0;
-      for (size_t bit = 0; bit < 2; ++bit) {
-        for (size_t l = 0; l < lanes<E>; ++l) {
-          for (size_t p = 0; p < parts && (mask >> l & 1) == bit; ++p) {
-            from[mask][to++] = l * parts + p;
-          }
-        }
-      }
-    }
-  }
-
-  alignas(32) uint32_t from[masks][lanes<uint32_t>];
-};
-
-template <typename E>
-constexpr PartitionTable<E> partition_table;
-
-#endif
-
-/**
- * Moves the lanes of ``v`` whose bit in ``mask`` is clear to the front, and the
- * others to the back. Keeps the order on both sides.
- */
-template <typename E>
-[[gnu::always_inline]] inline Vector<E> partition_lanes(
-    Vector<E> v,
-    uint64_t mask) {
-#if defined(SELECTION_AVX2)
-  auto from = _mm256_load_si256(
-      reinterpret_cast<const __m256i*>(partition_table<E>.from[mask]));
-  return (Vector<E>)_mm256_permutevar8x32_epi32((__m256i)v, from);
-#else
-  Vector<E> sorted{};
-  size_t to = 0;
-  for (size_t bit = 0; bit < 2; ++bit) {
-    for (size_t l = 0; l < lanes<E>; ++l) {
-      if ((mask >> l & 1) == bit) {
-        sorted[to++] = v[l];
-      }
-    }
-  }
-  return sorted;
-#endif
-}
 
 /** The two sides of a partition: low <= pivot < high, or low < pivot <= high.
  */
@@ -163,9 +106,9 @@ E pick_pivot(const E* keys, size_t count) {
     // The median of the medians of three lanes.
     Vector<E> v[3] = {
         load(keys), load(keys + count / 2), load(keys + count - width)};
-    order(v[0], v[1]);
-    order(v[1], v[2]);
-    order(v[0], v[1]);
+    exchange(v[0], v[1]);
+    exchange(v[1], v[2]);
+    exchange(v[0], v[1]);
     merge_runs<E, 1, 1>(v + 1);
     return v[1][width / 2 - 1];
   }

@@ -70,10 +70,7 @@ class IndexWriter {
       uint32_t* to) const {
     constexpr auto width = lanes<uint32_t>;
     uint32_t others[max_branchless_size + width];
-    Vector<uint32_t> places;
-    for (size_t l = 0; l < width; ++l) {
-      places[l] = l;
-    }
+    auto places = lane_numbers<uint32_t>();
     for (size_t i = 0; i < size_ - count; i += width) {
       auto indices = places;
       for (size_t c = 0; c < count; ++c) {

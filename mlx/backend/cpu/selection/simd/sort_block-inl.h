@@ -11,7 +11,7 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/vector-inl.h"
+#include "mlx/backend/cpu/selection/simd/sorting_network-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -24,43 +24,7 @@ constexpr size_t block_rows = 8;
 template <typename E>
 constexpr size_t block_size = block_rows * lanes<E>;
 
-/** Compare-exchange of keys: the lesser of each two lanes goes to ``a``. */
-template <typename V>
-[[gnu::always_inline]] inline void order(V& a, V& b) {
-#if defined(SELECTION_AVX2)
-  if constexpr (std::is_same_v<V, Vector<double>>) {
-    auto least = (V)_mm256_min_pd((__m256d)a, (__m256d)b);
-    b = (V)_mm256_max_pd((__m256d)a, (__m256d)b);
-    a = least;
-    return;
-  }
-  if constexpr (std::is_same_v<V, Vector<int32_t>>) {
-    auto least = (V)_mm256_min_epi32((__m256i)a, (__m256i)b);
-    b = (V)_mm256_max_epi32((__m256i)a, (__m256i)b);
-    a = least;
-    return;
-  }
-#endif
-  auto swapped = a > b;
-  auto least = swapped ? b : a;
-  b = swapped ? a : b;
-  a = least;
-}
-
 // ---- columns ---------------------------------------------------------------
-
-/** Sorts each column of v[first .. first + count), which is bitonic. */
-template <int first, int count, typename V>
-[[gnu::always_inline]] inline void merge_columns(V* v) {
-  if constexpr (count > 1) {
-#pragma GCC unroll 8
-    for (int i = first; i < first + count / 2; ++i) {
-      order(v[i], v[i + count / 2]);
-    }
-    merge_columns<first, count / 2>(v);
-    merge_columns<first + count / 2, count / 2>(v);
-  }
-}
 
 /**
  * Sorts each column of ``rows`` vectors. Of all networks for up to 8 elements,
@@ -69,25 +33,25 @@ template <int first, int count, typename V>
 template <int rows, typename V>
 [[gnu::always_inline]] inline void sort_columns(V* v) {
   if constexpr (rows == 2) {
-    order(v[0], v[1]);
+    exchange(v[0], v[1]);
   } else if constexpr (rows == 4) {
-    order(v[0], v[1]);
-    order(v[2], v[3]);
-    order(v[0], v[2]);
-    order(v[1], v[3]);
-    order(v[1], v[2]);
+    exchange(v[0], v[1]);
+    exchange(v[2], v[3]);
+    exchange(v[0], v[2]);
+    exchange(v[1], v[3]);
+    exchange(v[1], v[2]);
   } else if constexpr (rows == 8) {
     sort_columns<4>(v);
     sort_columns<4>(v + 4);
-    order(v[0], v[4]);
-    order(v[1], v[5]);
-    order(v[2], v[6]);
-    order(v[3], v[7]);
-    order(v[2], v[4]);
-    order(v[3], v[5]);
-    order(v[1], v[2]);
-    order(v[3], v[4]);
-    order(v[5], v[6]);
+    exchange(v[0], v[4]);
+    exchange(v[1], v[5]);
+    exchange(v[2], v[6]);
+    exchange(v[3], v[7]);
+    exchange(v[2], v[4]);
+    exchange(v[3], v[5]);
+    exchange(v[1], v[2]);
+    exchange(v[3], v[4]);
+    exchange(v[5], v[6]);
   }
 }
 
@@ -104,7 +68,7 @@ template <typename E, size_t distance, int rows>
     auto least = v[i];
     auto greatest =
         shuffle<E>(v[i], v[i], [](size_t l) constexpr { return l ^ distance; });
-    order(least, greatest);
+    exchange(least, greatest);
     v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & distance ? l + lanes<E> : l;
     });
@@ -134,7 +98,7 @@ template <typename E, size_t width, int rows>
   if constexpr (rows == 1) {
     auto least = v[0];
     auto greatest = shuffle<E>(v[0], v[0], mirror);
-    order(least, greatest);
+    exchange(least, greatest);
     v[0] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & width ? l + lanes<E> : l;
     });
@@ -143,7 +107,7 @@ template <typename E, size_t width, int rows>
   for (int i = 0; i < rows / 2; ++i) {
     auto least = v[i];
     auto greatest = shuffle<E>(v[rows - 1 - i], v[rows - 1 - i], mirror);
-    order(least, greatest);
+    exchange(least, greatest);
     v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & width ? l + lanes<E> : l;
     });
@@ -160,29 +124,8 @@ template <typename E, size_t width, int rows>
   if constexpr (width < lanes<E>) {
     order_mirrored<E, width, rows>(v);
     order_lanes_down<E, width / 2, rows>(v);
-    merge_columns<0, rows>(v);
+    bitonic_merge_lanes<0, rows>(v);
     merge_runs<E, 2 * width, rows>(v);
-  }
-}
-
-/**
- * Exchanges two bits in the position of each key: the bit ``row_bit`` of its
- * row and the bit ``lane_bit`` of its lane.
- */
-template <typename E, int rows, size_t row_bit, size_t lane_bit>
-[[gnu::always_inline]] inline void exchange_position_bits(Vector<E>* v) {
-#pragma GCC unroll 8
-  for (size_t i = 0; i < rows; ++i) {
-    if ((i & row_bit) == 0) {
-      auto a = v[i];
-      auto b = v[i + row_bit];
-      v[i] = shuffle<E>(a, b, [](size_t l) constexpr {
-        return l & lane_bit ? lanes<E> + l - lane_bit : l;
-      });
-      v[i + row_bit] = shuffle<E>(a, b, [](size_t l) constexpr {
-        return l & lane_bit ? lanes<E> + l : l + lane_bit;
-      });
-    }
   }
 }
 
@@ -227,15 +170,6 @@ template <typename E, int rows>
   sort_columns<rows>(v);
   merge_runs<E, 1, rows>(v);
   columns_to_rows<E, rows>(v);
-}
-
-template <typename E>
-[[gnu::always_inline]] inline Vector<E> lane_numbers() {
-  Vector<E> numbers;
-  for (size_t l = 0; l < lanes<E>; ++l) {
-    numbers[l] = static_cast<E>(l);
-  }
-  return numbers;
 }
 
 /**

@@ -3,8 +3,8 @@
 // Converts elements to sort keys and back. A sort key is a signed integer that
 // is quick to compare and has all bits of its element, so a sort of values
 // needs no indices. Keys differ from ranks in two ways: -0 is less than +0, and
-// a NaN whose sign bit is set is less than all numbers. restore_bits() repairs
-// both after the sort.
+// a NaN whose sign bit is set is less than all numbers. ValueSort repairs both
+// after the sort.
 
 #pragma once
 
@@ -84,17 +84,11 @@ bool is_nan_key(SortKey<T> key) {
   return key > infinity_key<T> || key < negative_infinity_key<T>;
 }
 
-/**
- * Writes the sort keys of the elements [first, first + count). Returns whether
- * one of them is -0.
- */
+/** Writes the sort keys of a row. Returns whether one of its elements is -0. */
 template <typename T>
-bool load_sort_keys(
-    const Row<T>& row,
-    size_t first,
-    size_t count,
-    SortKey<T>* keys) {
-  auto data = row.data + static_cast<int64_t>(first) * row.stride;
+bool load_sort_keys(const Row<T>& row, SortKey<T>* keys) {
+  auto data = row.data;
+  auto count = row.size;
   SortKey<T> any = 0;
   if (row.stride == 1) {
     for (size_t i = 0; i < count; ++i) {

@@ -19,7 +19,7 @@ template <typename E, int rows>
   if constexpr (rows == lanes<E>) {
     // The transposed block has the lanes in one column.
     columns_to_rows<E, rows>(v);
-    merge_columns<0, rows>(v);
+    bitonic_merge_lanes<0, rows>(v);
     columns_to_rows<E, rows>(v);
   } else if constexpr (rows > lanes<E>) {
     merge_within_rows<E, rows / 2>(v);
@@ -27,11 +27,6 @@ template <typename E, int rows>
   } else {
     order_lanes_down<E, lanes<E> / 2, rows>(v);
   }
-}
-
-template <typename E>
-Vector<E> reversed(Vector<E> v) {
-  return shuffle<E>(v, v, [](size_t l) constexpr { return lanes<E> - 1 - l; });
 }
 
 template <typename E, int rows>
@@ -55,7 +50,7 @@ template <typename E, int rows>
 [[gnu::noinline]] void merge_block(E* keys) {
   Vector<E> v[rows];
   load_rows<E, rows>(keys, v);
-  merge_columns<0, rows>(v);
+  bitonic_merge_lanes<0, rows>(v);
   merge_within_rows<E, rows>(v);
   store_rows<E, rows>(keys, v);
 }
@@ -82,11 +77,7 @@ void merge_blocks(E* keys, size_t rows) {
       auto end = std::min(first + 2 * run, rows);
       for (auto b = first + run; b < end; ++b) {
         auto a = 2 * (first + run) - 1 - b;
-        auto least = load(at(a));
-        auto greatest = reversed<E>(load(at(b)));
-        order(least, greatest);
-        store(at(a), least);
-        store(at(b), reversed<E>(greatest));
+        exchange_reversed_in_memory(at(a), at(b));
       }
       for (auto step = run / 2; step >= block_rows; step /= 2) {
         for (auto a = first; a + step < end; ++a) {
@@ -94,11 +85,7 @@ void merge_blocks(E* keys, size_t rows) {
             a += step - 1;
             continue;
           }
-          auto least = load(at(a));
-          auto greatest = load(at(a + step));
-          order(least, greatest);
-          store(at(a), least);
-          store(at(a + step), greatest);
+          exchange_in_memory(at(a), at(a + step));
         }
       }
       for (auto a = first; a < end; a += block_rows) {

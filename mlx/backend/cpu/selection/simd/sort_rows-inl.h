@@ -4,10 +4,9 @@
 // the element with the lower index comes first, as in a stable sort. NaN comes
 // last. Rows have at least one element.
 //
-// With AVX2 a sort is a quicksort, which takes O(n log n), and a partition
-// whose
-// ``kth`` is far from both ends is a quickselect, which takes O(n) for rows
-// without bad pivots and O(n log n) at most. Without AVX2 a sort is a network
+// With AVX2 a sort is a quicksort, which takes O(n log n). A partition whose
+// ``kth`` is far from both ends is a quickselect. It takes O(n) for rows
+// without bad pivots, and O(n log n) at most. Without AVX2 a sort is a network
 // for up to network_size elements and a radix sort for more, and a partition
 // takes linear time. Memory for one row of n elements: an argsort takes two
 // arrays of words or candidates, a sort two arrays of sort keys, and a

@@ -67,7 +67,7 @@ class ValueSort {
         return sort_by_counting(row, out, stride);
       }
     }
-    bool negative_zero = load_sort_keys(row, 0, size_, keys());
+    bool negative_zero = load_sort_keys(row, keys());
     auto sorted = sort_keys(keys(), other(), size_);
     write_all(row, sorted, negative_zero, out, stride);
   }

@@ -20,6 +20,16 @@ namespace {
 /** Compare-exchange: the lesser of each two lanes goes to ``a``. */
 template <typename V>
 [[gnu::always_inline]] inline void exchange(V& a, V& b) {
+#if !defined(SELECTION_AVX512)
+  // There is no instruction for a minimum, so the lanes are compared once.
+  if constexpr (std::is_same_v<V, Vector<int64_t>>) {
+    auto swapped = a > b;
+    auto lesser = swapped ? b : a;
+    b = swapped ? a : b;
+    a = lesser;
+    return;
+  }
+#endif
   auto lesser = min_of(a, b);
   b = max_of(a, b);
   a = lesser;

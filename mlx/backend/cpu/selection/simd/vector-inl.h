@@ -57,6 +57,21 @@ inline Vector<uint64_t> widen(const uint32_t* from) {
 #endif
 }
 
+/** Stores the lower 32 bits of each lane. */
+inline void narrow(uint32_t* to, Vector<uint64_t> v) {
+#if defined(SELECTION_AVX2)
+  // GCC splits the conversion below in two.
+  auto lower = _mm256_permutevar8x32_epi32(
+      (__m256i)v, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(lower));
+#else
+  typedef uint32_t Half __attribute__((vector_size(vector_bytes / 2)));
+  auto lower = __builtin_convertvector(v, Half);
+  std::memcpy(to, &lower, sizeof(lower));
+#endif
+}
+
 template <typename T>
 void store(T* to, const Vector<T>& v) {
   std::memcpy(to, &v, sizeof(v));
@@ -65,6 +80,16 @@ void store(T* to, const Vector<T>& v) {
 template <typename T>
 Vector<T> broadcast(T value) {
   return Vector<T>{} + value;
+}
+
+/** Returns a vector whose lane l is l. */
+template <typename E>
+[[gnu::always_inline]] inline Vector<E> lane_numbers() {
+  Vector<E> numbers;
+  for (size_t l = 0; l < lanes<E>; ++l) {
+    numbers[l] = static_cast<E>(l);
+  }
+  return numbers;
 }
 
 /** Returns the lesser of each two lanes. */
@@ -110,6 +135,36 @@ V shuffle(V a, V b, From from, std::index_sequence<l...>) {
 template <typename T, typename From>
 Vector<T> shuffle(Vector<T> a, Vector<T> b, From from) {
   return shuffle(a, b, from, std::make_index_sequence<lanes<T>>());
+}
+
+/**
+ * Exchanges two bits in the position of each key: the bit ``row_bit`` of its
+ * row and the bit ``lane_bit`` of its lane.
+ */
+template <typename E, int rows, size_t row_bit, size_t lane_bit>
+[[gnu::always_inline]] inline void exchange_position_bits(Vector<E>* v) {
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+    if ((i & row_bit) == 0) {
+      auto a = v[i];
+      auto b = v[i + row_bit];
+      v[i] = shuffle<E>(a, b, [](size_t l) constexpr {
+        return l & lane_bit ? lanes<E> + l - lane_bit : l;
+      });
+      v[i + row_bit] = shuffle<E>(a, b, [](size_t l) constexpr {
+        return l & lane_bit ? lanes<E> + l : l + lane_bit;
+      });
+    }
+  }
+}
+
+/** Transposes ``rows`` vectors, as one or more square matrices side by side. */
+template <typename E, int rows, size_t bit = 1>
+[[gnu::always_inline]] inline void transpose(Vector<E>* v) {
+  if constexpr (bit < rows) {
+    exchange_position_bits<E, rows, bit, bit>(v);
+    transpose<E, rows, 2 * bit>(v);
+  }
 }
 
 /** Returns a vector made of two halves, ``a`` in the lower lanes. */
@@ -162,6 +217,24 @@ uint64_t mask_bits(M mask) {
   } else {
     return _mm_movemask_pd(_mm_castsi128_pd(m));
   }
+#elif defined(__aarch64__)
+  // Keeps one bit of each lane, and adds these bits.
+  auto m = (uint8x16_t)mask;
+  if constexpr (lane == 1) {
+    constexpr uint8_t bits[16] = {
+        1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    auto kept = vandq_u8(m, vld1q_u8(bits));
+    return vaddv_u8(vget_low_u8(kept)) | vaddv_u8(vget_high_u8(kept)) << 8;
+  } else if constexpr (lane == 2) {
+    constexpr uint16_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vaddvq_u16(vandq_u16((uint16x8_t)m, vld1q_u16(bits)));
+  } else if constexpr (lane == 4) {
+    constexpr uint32_t bits[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32((uint32x4_t)m, vld1q_u32(bits)));
+  } else {
+    constexpr uint64_t bits[2] = {1, 2};
+    return vaddvq_u64(vandq_u64((uint64x2_t)m, vld1q_u64(bits)));
+  }
 #else
   uint64_t bits = 0;
   for (size_t l = 0; l < vector_bytes / lane; ++l) {
@@ -169,6 +242,20 @@ uint64_t mask_bits(M mask) {
   }
   return bits;
 #endif
+}
+
+/** Returns one bit for each lane: whether ``a`` is greater than ``b`` there. */
+template <typename V>
+uint64_t greater_lanes(V a, V b) {
+#if defined(SELECTION_AVX512)
+  // GCC would first expand the mask to a vector.
+  if constexpr (std::is_same_v<V, Vector<uint32_t>>) {
+    return _mm512_cmpgt_epu32_mask((__m512i)a, (__m512i)b);
+  } else if constexpr (std::is_same_v<V, Vector<uint64_t>>) {
+    return _mm512_cmpgt_epu64_mask((__m512i)a, (__m512i)b);
+  }
+#endif
+  return mask_bits(a > b);
 }
 
 /** Returns whether the result of a comparison is true in any lane. */
