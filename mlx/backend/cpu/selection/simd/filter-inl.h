@@ -77,12 +77,12 @@ size_t filter_vectors(
     if (indices) {
       index = load_index_lanes<R>(indices + i);
     }
-    auto drop = greater_lanes(rank - low, reach);
-    store(out.ranks + kept, front_lanes<R>(rank, drop));
+    auto keep = lanes_up_to(rank - low, reach);
+    store(out.ranks + kept, front_lanes<R>(rank, keep));
     if (out.indices) {
-      store_index_lanes<R>(out.indices + kept, front_lanes<R>(index, drop));
+      store_index_lanes<R>(out.indices + kept, front_lanes<R>(index, keep));
     }
-    kept += width - std::popcount(drop);
+    kept += std::popcount(keep);
     index += static_cast<R>(width);
   }
   return i;

@@ -14,10 +14,10 @@ namespace {
 
 /**
  * For each mask of lanes, the permutation of the parts of a vector that moves
- * the lanes whose bit is clear to the front, and the others behind them. A part
- * is what the instruction moves: 4 bytes with AVX2, 1 byte with NEON.
+ * the lanes whose bit is ``front`` to the front, and the others behind them. A
+ * part is what the instruction moves: 4 bytes with AVX2, 1 byte with NEON.
  */
-template <typename E, typename Part>
+template <typename E, typename Part, size_t front>
 struct PartitionTable {
   static constexpr size_t masks = size_t(1) << lanes<E>;
   static constexpr size_t parts = sizeof(E) / sizeof(Part);
@@ -25,7 +25,7 @@ struct PartitionTable {
   constexpr PartitionTable() : from{} {
     for (size_t mask = 0; mask < masks; ++mask) {
       size_t to = 0;
-      for (size_t bit = 0; bit < 2; ++bit) {
+      for (size_t bit : {front, 1 - front}) {
         for (size_t l = 0; l < lanes<E>; ++l) {
           for (size_t p = 0; p < parts && (mask >> l & 1) == bit; ++p) {
             from[mask][to++] = static_cast<Part>(l * parts + p);
@@ -38,31 +38,31 @@ struct PartitionTable {
   alignas(vector_bytes) Part from[masks][lanes<Part>];
 };
 
-template <typename E, typename Part>
-constexpr PartitionTable<E, Part> partition_table;
+template <typename E, typename Part, size_t front>
+constexpr PartitionTable<E, Part, front> partition_table;
 
 #endif
 
 /**
- * Moves the lanes of ``v`` whose bit in ``mask`` is clear to the front, and the
- * others to the back. Keeps the order on both sides.
+ * Moves the lanes of ``v`` whose bit in ``mask`` is ``front``, 0 or 1, to the
+ * front, and the others to the back. Keeps the order on both sides.
  */
-template <typename E>
+template <typename E, size_t front = 0>
 [[gnu::always_inline]] inline Vector<E> partition_lanes(
     Vector<E> v,
     uint64_t mask) {
 #if defined(SELECTION_AVX2)
   auto from = _mm256_load_si256(
       reinterpret_cast<const __m256i*>(
-          partition_table<E, uint32_t>.from[mask]));
+          partition_table<E, uint32_t, front>.from[mask]));
   return (Vector<E>)_mm256_permutevar8x32_epi32((__m256i)v, from);
 #elif defined(__aarch64__)
-  auto from = vld1q_u8(partition_table<E, uint8_t>.from[mask]);
+  auto from = vld1q_u8(partition_table<E, uint8_t, front>.from[mask]);
   return (Vector<E>)vqtbl1q_u8((uint8x16_t)v, from);
 #else
   Vector<E> sorted{};
   size_t to = 0;
-  for (size_t bit = 0; bit < 2; ++bit) {
+  for (size_t bit : {front, 1 - front}) {
     for (size_t l = 0; l < lanes<E>; ++l) {
       if ((mask >> l & 1) == bit) {
         sorted[to++] = v[l];
@@ -81,8 +81,8 @@ constexpr bool front_lanes_is_fast = false;
 #endif
 
 /**
- * Moves the lanes of ``v`` whose bit in ``mask`` is clear to the front, in
- * their order. What is behind them is unspecified.
+ * Moves the lanes of ``v`` whose bit in ``mask`` is set to the front, in their
+ * order. What is behind them is unspecified.
  */
 template <typename E>
 [[gnu::always_inline]] inline Vector<E> front_lanes(
@@ -90,12 +90,12 @@ template <typename E>
     uint64_t mask) {
 #if defined(SELECTION_AVX512)
   if constexpr (sizeof(E) == 4) {
-    return (Vector<E>)_mm512_maskz_compress_epi32(~mask, (__m512i)v);
+    return (Vector<E>)_mm512_maskz_compress_epi32(mask, (__m512i)v);
   } else {
-    return (Vector<E>)_mm512_maskz_compress_epi64(~mask, (__m512i)v);
+    return (Vector<E>)_mm512_maskz_compress_epi64(mask, (__m512i)v);
   }
 #else
-  return partition_lanes<E>(v, mask);
+  return partition_lanes<E, 1>(v, mask);
 #endif
 }
 

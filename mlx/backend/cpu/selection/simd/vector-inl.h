@@ -244,18 +244,18 @@ uint64_t mask_bits(M mask) {
 #endif
 }
 
-/** Returns one bit for each lane: whether ``a`` is greater than ``b`` there. */
+/** Returns one bit for each lane: whether ``a`` is at most ``b`` there. */
 template <typename V>
-uint64_t greater_lanes(V a, V b) {
+uint64_t lanes_up_to(V a, V b) {
 #if defined(SELECTION_AVX512)
   // GCC would first expand the mask to a vector.
   if constexpr (std::is_same_v<V, Vector<uint32_t>>) {
-    return _mm512_cmpgt_epu32_mask((__m512i)a, (__m512i)b);
+    return _mm512_cmple_epu32_mask((__m512i)a, (__m512i)b);
   } else if constexpr (std::is_same_v<V, Vector<uint64_t>>) {
-    return _mm512_cmpgt_epu64_mask((__m512i)a, (__m512i)b);
+    return _mm512_cmple_epu64_mask((__m512i)a, (__m512i)b);
   }
 #endif
-  return mask_bits(a > b);
+  return mask_bits(a <= b);
 }
 
 /** Returns whether the result of a comparison is true in any lane. */
