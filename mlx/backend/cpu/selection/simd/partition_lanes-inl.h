@@ -57,7 +57,9 @@ template <typename E, size_t front = 0>
           partition_table<E, uint32_t, front>.from[mask]));
   return (Vector<E>)_mm256_permutevar8x32_epi32((__m256i)v, from);
 #elif defined(__aarch64__)
-  auto from = vld1q_u8(partition_table<E, uint8_t, front>.from[mask]);
+  // In Clang vld1q_u8 is a macro, whose argument may have no comma.
+  auto& table = partition_table<E, uint8_t, front>;
+  auto from = vld1q_u8(table.from[mask]);
   return (Vector<E>)vqtbl1q_u8((uint8x16_t)v, from);
 #else
   Vector<E> sorted{};
