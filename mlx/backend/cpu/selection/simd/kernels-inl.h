@@ -30,12 +30,12 @@
 // - lane: one element of a vector.
 //
 // The headers, from the lowest layer up: vector, buffer; rank, score,
-// exact_score, row; partition_lanes, filter, sorting_network, split, sort;
-// sort_key, sort_block, sort_leaf and quicksort, and sort_values, sort_indices
-// and partition_row, which use them for one row; lanes, wide_lanes, short_row,
-// bounded and k_best, which find the k best of a row; best_of_rows; rows;
-// topk_rows, sort_rows (with row_writer) and arg_reduce_rows, which do all rows
-// of a job; and this one.
+// exact_score, row, row_order; partition_lanes, filter, sorting_network, split,
+// sort; sort_key, sort_block, sort_leaf and quicksort, and sort_values,
+// sort_indices and partition_row, which use them for one row; lanes,
+// wide_lanes, short_row, bounded and k_best, which find the k best of a row;
+// best_of_rows; rows; topk_rows (with topk_output), sort_rows (with row_writer)
+// and arg_reduce_rows, which do all rows of a job; and this one.
 
 #pragma once
 

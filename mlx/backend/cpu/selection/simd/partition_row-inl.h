@@ -135,18 +135,19 @@ class RowPartition {
   using Key = std::make_signed_t<R>;
 
  public:
-  RowPartition(size_t size, size_t kth)
+  RowPartition(size_t size, size_t kth, Ranking ranking)
       : size_(size),
         kth_(kth),
+        rank_(ranking),
         keys_(size + 2 * key_margin<Key>),
         selected_(size + 2 * key_margin<Key>),
         other_(size + 2 * key_margin<Key>),
         indices_(size + 2 * lanes<int32_t>) {}
 
   /**
-   * Finds low(), at_kth() and high(): the indices that a stable sort has
-   * before, at and after the position ``kth``. The indices of each side are in
-   * ascending order.
+   * Finds low(), at_kth() and high(): the indices that a stable sort, the best
+   * element first, has before, at and after the position ``kth``. The indices
+   * of each side are in ascending order.
    */
   void divide(const Row<T>& row) {
     auto keys = keys_.get() + key_margin<Key>;
@@ -174,7 +175,49 @@ class RowPartition {
     return high_indices();
   }
 
+  /**
+   * Returns the elements of low() and the one at ``kth``, in ascending order of
+   * index. They replace low(), and are valid until the next call of divide().
+   */
+  Candidates<R> up_to_kth() {
+    auto indices = reinterpret_cast<uint32_t*>(low_indices());
+    auto end = indices + kth_;
+    auto place = std::lower_bound(indices, end, at_kth_);
+    std::copy_backward(place, end, end + 1);
+    *place = at_kth_;
+    auto ranks = reinterpret_cast<R*>(selected_.get());
+    for (size_t i = 0; i <= kth_; ++i) {
+      ranks[i] = rank_of(indices[i]);
+    }
+    return {ranks, indices};
+  }
+
+  /** Brings low() into the order of a stable sort. It has few indices. */
+  void order_low() {
+    order(low_indices(), kth_);
+  }
+
+  /** Brings high() into the order of a stable sort. It has few indices. */
+  void order_high() {
+    order(high_indices(), size_ - kth_ - 1);
+  }
+
  private:
+  R rank_of(size_t index) const {
+    return rank_in(keys_.get()[key_margin<Key> + index]);
+  }
+
+  void order(int32_t* indices, size_t count) {
+    alignas(64) R ranks[TopKTuning::ordered_k];
+    alignas(64) uint32_t unordered[TopKTuning::ordered_k];
+    for (size_t i = 0; i < count; ++i) {
+      unordered[i] = indices[i];
+      ranks[i] = rank_of(unordered[i]);
+    }
+    auto write = [&](size_t place, uint32_t index) { indices[place] = index; };
+    sort_candidates<R>({ranks, unordered}, count, count, write);
+  }
+
   int32_t* low_indices() const {
     return indices_.get();
   }
@@ -184,8 +227,8 @@ class RowPartition {
     return indices_.get() + kth_ + lanes<int32_t>;
   }
 
-  static void load_keys(const Row<T>& row, Key* keys) {
-    RankOf<T> rank(Ranking::ascending);
+  void load_keys(const Row<T>& row, Key* keys) const {
+    auto rank = rank_;
     constexpr auto sign = R(1) << (8 * sizeof(R) - 1);
     if (row.stride == 1) {
       for (size_t i = 0; i < row.size; ++i) {
@@ -200,6 +243,7 @@ class RowPartition {
 
   size_t size_;
   size_t kth_;
+  RankOf<T> rank_;
   size_t at_kth_{0};
   Buffer<Key> keys_;
   Buffer<Key> selected_;

@@ -39,20 +39,24 @@ class IndexSort {
   static constexpr auto margin = key_margin<double>;
 
  public:
-  explicit IndexSort(size_t size)
+  IndexSort(size_t size, Ranking ranking)
       : size_(size),
+        rank_(ranking),
         index_bits_(std::bit_width(size - 1)),
         words_(size + 2 * margin),
         other_(size + 2 * margin) {}
 
-  /** Returns whether rows of this size can be sorted. */
+  /** Returns whether rows of this size are sorted fast. */
   static bool supports(size_t size) {
-    return std::bit_width(size - 1) <= (double_word_bits - 2) / 2;
+    return quicksort_is_fast
+        ? std::bit_width(size - 1) <= (double_word_bits - 2) / 2
+        : size <= network_size;
   }
 
   /**
-   * Sorts the indices of a row. Returns the sorted words, which are valid until
-   * the next call: index_in() returns the index of a word.
+   * Sorts the indices of a row, that of the best element first. Returns the
+   * sorted words, which are valid until the next call: index_in() returns the
+   * index of a word.
    */
   const double* sort(const Row<T>& row) {
     if constexpr (sizeof(R) == 8) {
@@ -84,7 +88,7 @@ class IndexSort {
 
   // Sets how many of the lower bits of ranks do not fit into words.
   void find_range(const Row<T>& row) {
-    RankOf<T> rank(Ranking::ascending);
+    auto rank = rank_;
     R least = worst<R>;
     R greatest = 0;
     for (size_t i = 0; i < row.size; ++i) {
@@ -98,7 +102,7 @@ class IndexSort {
   }
 
   void load_words(const Row<T>& row, double* to) const {
-    RankOf<T> rank(Ranking::ascending);
+    auto rank = rank_;
     auto least = least_;
     auto index_bits = index_bits_;
     auto dropped_bits = dropped_bits_;
@@ -121,7 +125,7 @@ class IndexSort {
 
   void sort_words(const Row<T>& row, double* words, double* other, size_t count)
       const {
-    quicksort(words, other, count);
+    sort_distinct(words, other, count);
     if (dropped_bits_ > 0) {
       sort_ties(row, words, other, count);
     }
@@ -148,7 +152,7 @@ class IndexSort {
 
   void sort_tie(const Row<T>& row, double* words, double* other, size_t count)
       const {
-    RankOf<T> rank(Ranking::ascending);
+    auto rank = rank_;
     auto dropped = (R(1) << dropped_bits_) - 1;
     bool sorted = true;
     double before = 0;
@@ -160,11 +164,23 @@ class IndexSort {
       words[i] = before = word;
     }
     if (!sorted) {
+      sort_distinct(words, other, count);
+    }
+  }
+
+  // Leaves what follows the words as it is.
+  static void sort_distinct(double* words, double* other, size_t count) {
+    if constexpr (quicksort_is_fast) {
       quicksort(words, other, count);
+    } else {
+      std::copy(words, words + count, other);
+      network_sort(other, count);
+      std::copy(other, other + count, words);
     }
   }
 
   size_t size_;
+  RankOf<T> rank_;
   int index_bits_;
   int dropped_bits_{0};
   R least_{0};

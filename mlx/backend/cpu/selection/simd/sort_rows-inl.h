@@ -4,19 +4,24 @@
 // the element with the lower index comes first, as in a stable sort. NaN comes
 // last. Rows have at least one element.
 //
-// With AVX2 a sort is a quicksort, which takes O(n log n). A partition whose
-// ``kth`` is far from both ends is a quickselect. It takes O(n) for rows
-// without bad pivots, and O(n log n) at most. Without AVX2 a sort is a network
-// for up to network_size elements and a radix sort for more, and a partition
-// takes linear time. Memory for one row of n elements: an argsort takes two
-// arrays of words or candidates, a sort two arrays of sort keys, and a
-// partition up to four arrays of ranks or indices. A partition whose ``kth`` is
-// near an end takes what k_best-inl.h says.
+// A row that is in order already is copied. Any other is sorted if it has at
+// most sorted_size elements. For longer rows:
+//
+// - With AVX2 a sort is a quicksort, which takes O(n log n), and a partition is
+//   a quickselect, which takes O(n) without bad pivots, and O(n log n) at most.
+// - Without AVX2 a sort is a network for up to network_size elements and a
+//   radix sort for more, and a partition takes linear time.
+// - A partition whose ``kth`` is near an end is that of k_best-inl.h.
+//
+// Memory for one row of n elements: an argsort takes two arrays of words or
+// candidates, a sort two arrays of sort keys, and a partition up to four arrays
+// of ranks or indices, or what k_best-inl.h says.
 
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_order-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
@@ -45,19 +50,17 @@ class SortRows {
         return sort_in_lanes();
       }
     }
-    if (!job_.kth) {
+    if (!job_.kth || size_ <= sorted_size) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
     // If one side of ``kth`` is small, only that side has to be found.
     auto kth = *job_.kth;
-    if ((kth + 1) * elements_per_chosen <= size_) {
-      return partition_by_k_best<Ranking::ascending>(kth + 1, Ties::first);
-    }
-    if ((size_ - kth) * elements_per_chosen <= size_) {
-      return partition_by_k_best<Ranking::descending>(size_ - kth, Ties::last);
-    }
-    if (std::min(kth + 1, size_ - kth) <= TopKTuning::ordered_k) {
-      return job_.output == SortOutput::indices ? argsort() : sort();
+    auto before = kth + 1;
+    auto from = size_ - kth;
+    if (is_small_side(std::min(before, from))) {
+      return before <= from
+          ? partition_by_k_best<Ranking::ascending>(before, Ties::first)
+          : partition_by_k_best<Ranking::descending>(from, Ties::last);
     }
     if constexpr (quicksort_is_fast) {
       partition_by_quickselect(kth);
@@ -67,14 +70,46 @@ class SortRows {
   }
 
  private:
-  // A side of ``kth`` is small if it has at most 1 / elements_per_chosen of the
-  // elements of the row.
-  static constexpr size_t elements_per_chosen = 8;
+  // Rows of at most this size are sorted also if a partition is asked for. This
+  // is the same for all instruction sets, so that their results are the same.
+  static constexpr size_t sorted_size = 64;
+
+  // Returns whether partition_by_k_best is the fastest for ``count`` elements,
+  // which are ``kth`` and those on one side of it.
+  bool is_small_side(size_t count) const {
+    if (quicksort_is_fast) {
+      return 32 * count <= size_;
+    }
+    return count <= TopKTuning::ordered_k || 8 * count <= size_;
+  }
 
   // Calls use(row, offset in the output) for each row of the range.
   template <typename Use>
   void each(Use&& use) {
     for_each_row<T>(*job_.rows, job_.in, first_, last_, use);
+  }
+
+  // As each(), but copies rows that are in order already, and does not call
+  // ``use`` for them.
+  template <typename Use>
+  void each_unordered(Use&& use) {
+    RankOf<T> rank(Ranking::ascending);
+    auto use_or_copy = [&](const Row<T>& row, int64_t offset) {
+      auto order = order_of(row, rank);
+      if (order == RowOrder::neither) {
+        return use(row, offset);
+      }
+      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+        // Integers that tie are the same, so any of them can be written.
+        bool any_tie =
+            std::is_integral_v<T> && job_.output == SortOutput::values;
+        if (order == RowOrder::best_last_with_ties && !any_tie) {
+          return write_from_last(row, rank, size_, write);
+        }
+        write.write_all(order == RowOrder::best_first);
+      });
+    };
+    each(use_or_copy);
   }
 
   // Calls use(row, write). write(place, index) writes ``index``, or the element
@@ -92,7 +127,7 @@ class SortRows {
 
   template <typename Use>
   void each_with_writer(Use&& use) {
-    each([&](const Row<T>& row, int64_t offset) {
+    each_unordered([&](const Row<T>& row, int64_t offset) {
       with_writer(row, offset, use);
     });
   }
@@ -100,22 +135,12 @@ class SortRows {
   // ---- sort ----------------------------------------------------------------
 
   void argsort() {
-    if constexpr (quicksort_is_fast) {
-      if (IndexSort<T>::supports(size_)) {
-        return argsort_by_words();
-      }
+    if (IndexSort<T>::supports(size_)) {
+      return argsort_by_words();
     }
     RankOf<T> rank(Ranking::ascending);
-    CandidateBuffer<R> all(size_ <= network_size ? size_ : 0);
-    Buffer<RankAndIndex<R>> elements(size_ <= network_size ? 0 : 2 * size_);
+    Buffer<RankAndIndex<R>> elements(2 * size_);
     each_with_writer([&](const Row<T>& row, auto&& write) {
-      if (size_ <= network_size) {
-        auto kept = all.candidates();
-        load_ranks(row, rank, 0, size_, kept.ranks);
-        std::iota(kept.indices, kept.indices + size_, 0);
-        sort_candidates(kept, size_, size_, write);
-        return;
-      }
       auto to = elements.get();
       for (size_t i = 0; i < size_; ++i) {
         to[i] = {rank(row[i]), static_cast<uint32_t>(i)};
@@ -128,8 +153,8 @@ class SortRows {
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_);
-    each([&](const Row<T>& row, int64_t offset) {
+    IndexSort<T> indices(size_, Ranking::ascending);
+    each_unordered([&](const Row<T>& row, int64_t offset) {
       auto words = indices.sort(row);
       if (job_.output == SortOutput::indices && stride_ == 1) {
         auto out = static_cast<uint32_t*>(job_.out) + offset;
@@ -168,9 +193,12 @@ class SortRows {
       argsort();
     } else {
       ValueSort<T> values(size_);
-      each([&](const Row<T>& row, int64_t offset) {
+      auto sort_row = [&](const Row<T>& row, int64_t offset) {
         values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
-      });
+      };
+      // To sort one block takes no longer than to look whether it is in order.
+      size_ <= block_size<SortKey<T>> ? each(sort_row)
+                                      : each_unordered(sort_row);
     }
   }
 
@@ -208,9 +236,15 @@ class SortRows {
   }
 
   void partition_by_quickselect(size_t kth) {
-    RowPartition<T> partition(size_, kth);
-    each([&](const Row<T>& row, int64_t offset) {
+    RowPartition<T> partition(size_, kth, Ranking::ascending);
+    auto before = kth + 1;
+    auto from = size_ - kth;
+    bool orders = std::min(before, from) <= TopKTuning::ordered_k;
+    each_unordered([&](const Row<T>& row, int64_t offset) {
       partition.divide(row);
+      if (orders) {
+        before <= from ? partition.order_low() : partition.order_high();
+      }
       auto low = partition.low();
       auto high = partition.high();
       auto after = kth + 1;

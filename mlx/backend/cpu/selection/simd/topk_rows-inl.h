@@ -9,122 +9,16 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_order-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
+#include "mlx/backend/cpu/selection/simd/topk_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
-
-/**
- * The outputs of one row, whose elements are ``stride`` apart. ``indices`` may
- * be null.
- */
-template <typename T>
-struct TopKOutput {
-  T* values;
-  uint32_t* indices;
-  int64_t stride;
-
-  void write(size_t place, uint32_t index, const Row<T>& row) const {
-    auto to = static_cast<int64_t>(place) * stride;
-    values[to] = row[index];
-    if (indices) {
-      indices[to] = index;
-    }
-  }
-
-  /** Returns the same k places, counted from the last to the first. */
-  TopKOutput reversed(size_t k) const {
-    auto last = static_cast<int64_t>(k - 1) * stride;
-    return {values + last, indices ? indices + last : nullptr, -stride};
-  }
-};
-
-/**
- * Finds the positions of the best and the worst of many ranks, which are added
- * in blocks. Among equal ranks, the first is better.
- */
-template <typename R>
-class EndsOfRanks {
- public:
-  static constexpr size_t block = 512;
-
-  /** Adds up to ``block`` ranks, the first of which is at ``position``. */
-  void add(const R* ranks, size_t count, size_t position) {
-    auto [low, width] = range_of(ranks, count);
-    R high = low + width;
-    if (position == 0 || low < best_rank_) {
-      best_rank_ = low;
-      best = position + (std::find(ranks, ranks + count, low) - ranks);
-    }
-    if (position == 0 || high >= worst_rank_) {
-      worst_rank_ = high;
-      auto last = count - 1;
-      while (ranks[last] != high) {
-        --last;
-      }
-      worst = position + last;
-    }
-  }
-
-  size_t best{0};
-  size_t worst{0};
-
- private:
-  R best_rank_{0};
-  R worst_rank_{0};
-};
-
-/**
- * Puts the index of the worst of k candidates first and that of the best last.
- * Does not move the ranks.
- */
-template <typename R>
-void put_ends(Candidates<R> chosen, size_t k) {
-  EndsOfRanks<R> ends;
-  for (size_t i = 0; i < k; i += ends.block) {
-    ends.add(chosen.ranks + i, std::min(ends.block, k - i), i);
-  }
-  std::swap(chosen.indices[0], chosen.indices[ends.worst]);
-  auto best = ends.best == 0 ? ends.worst : ends.best;
-  std::swap(chosen.indices[k - 1], chosen.indices[best]);
-}
-
-/**
- * Writes the k best of ``count`` candidates, which hold the k best of the row
- * and perhaps others. Overwrites the candidates.
- */
-template <typename T>
-void write_k_best(
-    Candidates<Rank<T>> all,
-    size_t count,
-    size_t k,
-    bool sorted,
-    const Row<T>& row,
-    const TopKOutput<T>& out) {
-  using R = Rank<T>;
-  bool in_order = sorted || k <= TopKTuning::ordered_k;
-  // A few more than k are cheaper to sort than to drop.
-  if (count > (in_order ? 2 * k + 64 : k)) {
-    CandidateBuffer<R> scratch(count);
-    auto found = split<R>(all.ranks, count, k, scratch.candidates());
-    copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
-    count = k;
-  }
-  if (in_order) {
-    auto best_first = sorted ? out : out.reversed(k);
-    auto write = [&](size_t place, uint32_t index) {
-      best_first.write(place, index, row);
-    };
-    sort_candidates(all, count, k, write);
-  } else {
-    put_ends(all, k);
-    for (size_t i = 0; i < k; ++i) {
-      out.write(i, all.indices[i], row);
-    }
-  }
-}
 
 /**
  * Writes the k best of a row, for large k. Converts the whole row to ranks and
@@ -153,34 +47,6 @@ void split_row(
   write_k_best(kept, k, k, sorted, row, out);
 }
 
-/**
- * Writes every element of a row in the order of the row, then exchanges the
- * first with the worst and the last with the best.
- */
-template <typename T>
-void write_whole_row(
-    const Row<T>& row,
-    RankOf<T> rank,
-    const TopKOutput<T>& out) {
-  EndsOfRanks<Rank<T>> ends;
-  Rank<T> ranks[ends.block];
-  for (size_t first = 0; first < row.size; first += ends.block) {
-    auto count = std::min(ends.block, row.size - first);
-    load_ranks(row, rank, first, count, ranks);
-    ends.add(ranks, count, first);
-    for (auto i = first; i < first + count; ++i) {
-      out.write(i, i, row);
-    }
-  }
-  auto last = row.size - 1;
-  out.write(ends.worst, 0, row);
-  auto at_last = ends.worst == last ? 0 : last;
-  auto place_of_best = ends.best == 0 ? ends.worst : ends.best;
-  out.write(place_of_best, at_last, row);
-  out.write(last, ends.best, row);
-  out.write(0, ends.worst, row);
-}
-
 /** Writes the k best of each of the rows [first, last) of a job. */
 template <typename T>
 class TopKRows {
@@ -198,35 +64,73 @@ class TopKRows {
                                           : Ranking::ascending) {}
 
   void run() {
-    switch (job_.plan->algorithm) {
+    switch (algorithm()) {
       case TopKAlgorithm::whole_row:
         return each([&](const auto& row, const auto& out) {
           write_whole_row(row, RankOf<T>(ranking_), out);
         });
       case TopKAlgorithm::lanes:
-        if (sizeof(T) <= 4 || is_fast_in_wide_lanes(size_, k_)) {
-          return run_lanes();
-        }
-        // short_row has the same result: it also sorts, since k is at most
-        // ordered_k.
-        [[fallthrough]];
+        return run_lanes();
       case TopKAlgorithm::short_row:
         return run_short();
       case TopKAlgorithm::bounded:
         return ranking_ == Ranking::descending
             ? run_bounded<Ranking::descending>()
             : run_bounded<Ranking::ascending>();
-      case TopKAlgorithm::select: {
-        CandidateBuffer<R> all(size_), scratch(size_);
-        return each([&](const auto& row, const auto& out) {
-          split_row(
-              row, RankOf<T>(ranking_), k_, job_.sorted, all, scratch, out);
-        });
-      }
+      case TopKAlgorithm::select:
+        return run_select();
     }
   }
 
  private:
+  // Returns the algorithm of the plan, or one that has the same results and is
+  // faster with this instruction set or this type.
+  TopKAlgorithm algorithm() const {
+    using enum TopKAlgorithm;
+    auto planned = job_.plan->algorithm;
+    if (planned == lanes && sizeof(T) > 4 &&
+        !is_fast_in_wide_lanes(size_, k_)) {
+      planned = short_row;
+    }
+    if (planned == short_row || planned == bounded) {
+      bool many = 8 * k_ > size_;
+      if (many && (sorts_whole_row() || quicksort_is_fast)) {
+        return select;
+      }
+    }
+    return planned;
+  }
+
+  // Whether it is the fastest to sort a row and to drop what is not chosen.
+  bool sorts_whole_row() const {
+    return size_ <= 128 && k_ <= TopKTuning::ordered_k &&
+        IndexSort<T>::supports(size_);
+  }
+
+  void run_select() {
+    if (sorts_whole_row()) {
+      IndexSort<T> indices(size_, ranking_);
+      return each_unordered([&](const auto& row, const auto& out) {
+        auto words = indices.sort(row);
+        auto best_first = job_.sorted ? out : out.reversed(k_);
+        for (size_t i = 0; i < k_; ++i) {
+          best_first.write(i, indices.index_in(words[i]), row);
+        }
+      });
+    }
+    if constexpr (quicksort_is_fast) {
+      RowPartition<T> partition(size_, k_ - 1, ranking_);
+      return each_unordered([&](const auto& row, const auto& out) {
+        partition.divide(row);
+        write_k_best(partition.up_to_kth(), k_, k_, job_.sorted, row, out);
+      });
+    }
+    CandidateBuffer<R> all(size_), scratch(size_);
+    each_unordered([&](const auto& row, const auto& out) {
+      split_row(row, RankOf<T>(ranking_), k_, job_.sorted, all, scratch, out);
+    });
+  }
+
   TopKOutput<T> output(int64_t offset) const {
     return {
         static_cast<T*>(job_.values) + offset,
@@ -245,11 +149,38 @@ class TopKRows {
         [&](const auto& row, auto offset) { use(row, output(offset)); });
   }
 
+  // Whether elements that tie are the same, so that any of them can be written.
+  static bool any_tie(const TopKOutput<T>& out) {
+    return std::is_integral_v<T> && !out.indices;
+  }
+
+  // As each(), but copies rows that are in order already, and does not call
+  // ``use`` for them. If k is very small, ``use`` takes less time than to find
+  // out whether a row is in order.
+  template <typename Use>
+  void each_unordered(Use&& use) {
+    RankOf<T> rank(ranking_);
+    bool copies = k_ * 64 >= size_;
+    each([&](const auto& row, const auto& out) {
+      auto order = copies ? order_of(row, rank) : RowOrder::neither;
+      if (order == RowOrder::neither) {
+        return use(row, out);
+      }
+      auto best_first = job_.sorted ? out : out.reversed(k_);
+      if (order == RowOrder::best_last_with_ties && !any_tie(out)) {
+        return write_from_last(row, rank, k_, [&](size_t place, size_t index) {
+          best_first.write(place, index, row);
+        });
+      }
+      best_first.write_end(row, k_, order == RowOrder::best_first);
+    });
+  }
+
   void run_short() {
     alignas(64) R ranks[TopKTuning::short_row_size + 2 * lanes<R>];
     alignas(64) uint32_t indices[TopKTuning::short_row_size + 2 * lanes<R>];
     Candidates<R> kept{ranks, indices};
-    each([&](const auto& row, const auto& out) {
+    each_unordered([&](const auto& row, const auto& out) {
       auto count = short_row_candidates(row, RankOf<T>(ranking_), k_, kept);
       write_k_best(kept, count, k_, job_.sorted, row, out);
     });
@@ -258,7 +189,7 @@ class TopKRows {
   template <Ranking ranking>
   void run_bounded() {
     BoundedTopK<T, ranking> bounded(size_, k_, Ties::first);
-    each([&](const auto& row, const auto& out) {
+    each_unordered([&](const auto& row, const auto& out) {
       auto count = bounded.find(row, job_.threads_per_row);
       write_k_best(bounded.candidates(), count, k_, job_.sorted, row, out);
     });

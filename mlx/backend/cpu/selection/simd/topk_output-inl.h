@@ -1,0 +1,179 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Writes the outputs of one row of a TopKJob: the values and the indices of the
+// k best elements, in the order that the job asks for.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort-inl.h"
+#include "mlx/backend/cpu/selection/simd/split-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * The outputs of one row, whose elements are ``stride`` apart. ``indices`` may
+ * be null.
+ */
+template <typename T>
+struct TopKOutput {
+  T* values;
+  uint32_t* indices;
+  int64_t stride;
+
+  void write(size_t place, uint32_t index, const Row<T>& row) const {
+    auto to = static_cast<int64_t>(place) * stride;
+    values[to] = row[index];
+    if (indices) {
+      indices[to] = index;
+    }
+  }
+
+  /**
+   * Writes ``k`` elements from one end of the row: the first ones, forwards, or
+   * the last ones, backwards.
+   */
+  void write_end(const Row<T>& row, size_t k, bool forwards) const {
+    if (row.stride != 1 || std::abs(stride) != 1) {
+      for (size_t i = 0; i < k; ++i) {
+        write(i, forwards ? i : row.size - 1 - i, row);
+      }
+      return;
+    }
+    auto first = forwards ? 0 : row.size - k;
+    auto from = row.data + first;
+    // The place with the lowest address.
+    auto to = stride == 1 ? 0 : -static_cast<int64_t>(k - 1);
+    bool same_order = forwards == (stride == 1);
+    same_order ? std::copy(from, from + k, values + to)
+               : std::reverse_copy(from, from + k, values + to);
+    for (size_t i = 0; indices && i < k; ++i) {
+      indices[to + i] = first + (same_order ? i : k - 1 - i);
+    }
+  }
+
+  /** Returns the same k places, counted from the last to the first. */
+  TopKOutput reversed(size_t k) const {
+    auto last = static_cast<int64_t>(k - 1) * stride;
+    return {values + last, indices ? indices + last : nullptr, -stride};
+  }
+};
+
+/**
+ * Finds the positions of the best and the worst of many ranks, which are added
+ * in blocks. Among equal ranks, the first is better.
+ */
+template <typename R>
+class EndsOfRanks {
+ public:
+  static constexpr size_t block = 512;
+
+  /** Adds up to ``block`` ranks, the first of which is at ``position``. */
+  void add(const R* ranks, size_t count, size_t position) {
+    auto [low, width] = range_of(ranks, count);
+    R high = low + width;
+    if (position == 0 || low < best_rank_) {
+      best_rank_ = low;
+      best = position + (std::find(ranks, ranks + count, low) - ranks);
+    }
+    if (position == 0 || high >= worst_rank_) {
+      worst_rank_ = high;
+      auto last = count - 1;
+      while (ranks[last] != high) {
+        --last;
+      }
+      worst = position + last;
+    }
+  }
+
+  size_t best{0};
+  size_t worst{0};
+
+ private:
+  R best_rank_{0};
+  R worst_rank_{0};
+};
+
+/**
+ * Puts the index of the worst of k candidates first and that of the best last.
+ * Does not move the ranks.
+ */
+template <typename R>
+void put_ends(Candidates<R> chosen, size_t k) {
+  EndsOfRanks<R> ends;
+  for (size_t i = 0; i < k; i += ends.block) {
+    ends.add(chosen.ranks + i, std::min(ends.block, k - i), i);
+  }
+  std::swap(chosen.indices[0], chosen.indices[ends.worst]);
+  auto best = ends.best == 0 ? ends.worst : ends.best;
+  std::swap(chosen.indices[k - 1], chosen.indices[best]);
+}
+
+/**
+ * Writes the k best of ``count`` candidates, which hold the k best of the row
+ * and perhaps others. Overwrites the candidates.
+ */
+template <typename T>
+void write_k_best(
+    Candidates<Rank<T>> all,
+    size_t count,
+    size_t k,
+    bool sorted,
+    const Row<T>& row,
+    const TopKOutput<T>& out) {
+  using R = Rank<T>;
+  bool in_order = sorted || k <= TopKTuning::ordered_k;
+  // A few more than k are cheaper to sort than to drop.
+  if (count > (in_order ? 2 * k + 64 : k)) {
+    CandidateBuffer<R> scratch(count);
+    auto found = split<R>(all.ranks, count, k, scratch.candidates());
+    copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
+    count = k;
+  }
+  if (in_order) {
+    auto best_first = sorted ? out : out.reversed(k);
+    auto write = [&](size_t place, uint32_t index) {
+      best_first.write(place, index, row);
+    };
+    sort_candidates(all, count, k, write);
+  } else {
+    put_ends(all, k);
+    for (size_t i = 0; i < k; ++i) {
+      out.write(i, all.indices[i], row);
+    }
+  }
+}
+
+/**
+ * Writes every element of a row in the order of the row, then exchanges the
+ * first with the worst and the last with the best.
+ */
+template <typename T>
+void write_whole_row(
+    const Row<T>& row,
+    RankOf<T> rank,
+    const TopKOutput<T>& out) {
+  EndsOfRanks<Rank<T>> ends;
+  Rank<T> ranks[ends.block];
+  for (size_t first = 0; first < row.size; first += ends.block) {
+    auto count = std::min(ends.block, row.size - first);
+    load_ranks(row, rank, first, count, ranks);
+    ends.add(ranks, count, first);
+    for (auto i = first; i < first + count; ++i) {
+      out.write(i, i, row);
+    }
+  }
+  auto last = row.size - 1;
+  out.write(ends.worst, 0, row);
+  auto at_last = ends.worst == last ? 0 : last;
+  auto place_of_best = ends.best == 0 ? ends.worst : ends.best;
+  out.write(place_of_best, at_last, row);
+  out.write(last, ends.best, row);
+  out.write(0, ends.worst, row);
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE
