@@ -11,6 +11,9 @@
 # make never-worse  look for cases slower than stock MLX; writes docs/never-worse.md
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
+# make wheel-aarch64  build the wheel for Linux on aarch64, into dist/aarch64. The
+#              machine must run Debian on x86-64
+# make test-aarch64  test that wheel in QEMU
 # make gpu-check  test and measure the GPU of this machine, in at most ten minutes
 # make next-mlx VERSION=...  list what breaks with another version of MLX
 
@@ -36,11 +39,21 @@ STOCK_VERSION := $(shell sed -n 's/^STOCK_VERSION = "\(.*\)"/\1/p' python/mlx/_v
 WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
   'import sys; print(sys.implementation.cache_tag)')
 
+# What both cross builds use.
+CROSS := $(wildcard tools/cross_*)
+
 # The macOS wheel is built for the Python version of this interpreter.
 MACOS_PYTHON ?= $(PYTHON)
 MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
   'import sys; print("%d.%d" % sys.version_info[:2])')
 MACOS := build/macos-$(MACOS_VERSION)
+
+# The same for the aarch64 wheel.
+AARCH64_PYTHON ?= $(PYTHON)
+AARCH64_VERSION := $(shell $(AARCH64_PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])')
+AARCH64 := build/aarch64-$(AARCH64_VERSION)
+AARCH64_BUILD := build/cmake-wheel-cpython-$(subst .,,$(AARCH64_VERSION))-aarch64-linux-gnu
 
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
@@ -82,7 +95,7 @@ test: hooks
 
 test-all: export HYPOTHESIS_PROFILE ?= ci
 test-all: export MLX_TOPK_NEEDS_MACOS_WHEEL := $(if $(MACOS_WHEEL),1)
-test-all: hooks $(MACOS_WHEEL) $(CUDA)
+test-all: hooks $(MACOS_WHEEL) $(CUDA) aarch64-if-available
 	build/tests/selection_tests
 	$(PYTEST) $(TESTS)
 
@@ -95,6 +108,24 @@ testing-module: $(VENV)/.installed
 	$(BIN)/cmake --build $(WHEEL_BUILD)
 	[ -h build/tests ] || rm -rf build/tests
 	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
+
+# The tests of the aarch64 wheel, in QEMU. They need Debian's packages: aarch64/guest.py
+# ends with status 3 if these cannot be had, and then tests/test_aarch64.py skips its
+# tests and says why.
+.PHONY: test-aarch64 aarch64-if-available aarch64-hooks
+test-aarch64: export HYPOTHESIS_PROFILE ?= quick
+test-aarch64: $(VENV)/.tools
+	python=$$($(BIN)/python -m aarch64.guest $(AARCH64_PYTHON)) && \
+	  $(MAKE) aarch64-hooks AARCH64_PYTHON=$$python
+	$(BIN)/python -m aarch64.run_tests -n $(WORKERS)
+
+aarch64-if-available: $(VENV)/.tools
+	if python=$$($(BIN)/python -m aarch64.guest $(AARCH64_PYTHON)); then \
+	  $(MAKE) aarch64-hooks AARCH64_PYTHON=$$python; else [ $$? = 3 ]; fi
+
+aarch64-hooks: $(AARCH64)/site/.installed
+	$(BIN)/cmake -S . -B $(AARCH64_BUILD) -DMLX_TOPK_TESTS=ON >/dev/null
+	$(BIN)/cmake --build $(AARCH64_BUILD) --target selection_tests _selection_testing
 
 # Prints one line and does nothing if there is no GPU. Make exits with status 2 for
 # every failure. To tell a failure from a missing GPU, run the script: docs/cuda.md.
@@ -147,6 +178,9 @@ next-mlx: build/stock/.installed
 wheel: build/.wheel
 
 wheel-macos: $(MACOS)/.wheel
+
+.PHONY: wheel-aarch64
+wheel-aarch64: $(AARCH64)/.wheel
 
 # Runs lint first, because it needs no build.
 check: lint
@@ -224,14 +258,41 @@ $(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
 
 # The wheel reaches dist/macos only if the checks pass.
 $(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
-    $(MACOS)/.installed $(VENV)/.macos
+    $(CROSS) $(MACOS)/.installed $(VENV)/.macos
 	rm -rf $(MACOS)/dist
 	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
 	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
 	  --no-build-isolation --no-deps -w $(MACOS)/dist
-	$(BIN)/python macos/check.py $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
+	$(BIN)/python -m macos.check $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
 	  $(MACOS_PYTHON)
 	$(MACOS_PYTHON) -c 'import sys; print(sys.executable)' >$(MACOS)/python
 	mkdir -p dist/macos
 	mv $(MACOS)/dist/mlx-*.whl dist/macos
+	touch $@
+
+# MLX for aarch64: what the aarch64 wheel is built from.
+$(AARCH64)/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf $(AARCH64)
+	$(BIN)/pip install -q --target $(AARCH64)/stock --no-deps --only-binary=:all: \
+	  --platform manylinux_2_35_aarch64 --python-version $(AARCH64_VERSION) \
+	  "mlx==$(STOCK_VERSION)" "mlx-cpu==$(STOCK_VERSION)"
+	touch $@
+
+$(AARCH64)/.wheel: $(SOURCES) $(CROSS) $(addprefix aarch64/,cross.py toolchain.py \
+    toolchain.cmake) $(AARCH64)/.installed
+	rm -f dist/aarch64/mlx-*-cp$(subst .,,$(AARCH64_VERSION))-*.whl
+	MLX_TOPK_AARCH64_PYTHON=$(AARCH64_PYTHON) PYTHONPATH=$(AARCH64)/stock \
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
+	  --no-build-isolation --no-deps -w dist/aarch64
+	touch $@
+
+# What the tests of the aarch64 wheel import.
+AARCH64_PLATFORMS := linux manylinux_2_35 manylinux_2_28 manylinux_2_17 manylinux2014
+$(AARCH64)/site/.installed: requirements.txt $(AARCH64)/.wheel
+	rm -rf $(@D)
+	grep -E '^(hypothesis|numpy|pytest)' requirements.txt >$(AARCH64)/requirements.txt
+	$(BIN)/pip install -q --target $(@D) --only-binary=:all: \
+	  --python-version $(AARCH64_VERSION) $(AARCH64_PLATFORMS:%=--platform %_aarch64) \
+	  -r $(AARCH64)/requirements.txt \
+	  "$$(ls dist/aarch64/mlx-*-cp$(subst .,,$(AARCH64_VERSION))-*.whl)[cpu]"
 	touch $@

@@ -6,6 +6,7 @@ Debian 12 or a later one, for x86-64, but no rights of an administrator.
 
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,19 @@ SYSTEM = BUILD / "root"
 # What aarch64 programs find as / : Debian's cross compiler has it in this folder.
 TARGET = SYSTEM / "usr/aarch64-linux-gnu"
 MLX = BUILD / "mlx"
+# Scripts that run programs of SYSTEM with the libraries that they need.
+PROGRAMS = BUILD / "programs"
 PACKAGES = ["g++-aarch64-linux-gnu", "qemu-user"]
+LIBRARIES = SYSTEM / "usr/lib/x86_64-linux-gnu"
+
+
+class Unavailable(SystemExit):
+    """Debian's packages cannot be had on this machine. The argument says why."""
 
 
 def run(*command, **options):
     """Runs a program of the unpacked packages, with their shared libraries."""
-    libraries = str(SYSTEM / "usr/lib/x86_64-linux-gnu")
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)}
     return subprocess.run(command, env=environment, text=True, **options)
 
 
@@ -36,31 +43,86 @@ def emulator(*options):
     return [SYSTEM / "usr/bin/qemu-aarch64", "-L", TARGET, *options]
 
 
-def packages():
-    """Returns the packages to download: ``PACKAGES`` and what they need.
-
-    Those that are installed on this machine are left out.
-    """
-    command = ["apt-get", "--simulate", "--no-install-recommends", "install"]
-    done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
+def apt_get(*arguments, **options):
+    """Runs apt-get and returns what it prints."""
+    if platform.machine() != "x86_64" or not shutil.which("apt-get"):
+        raise Unavailable("this needs Debian for x86-64")
+    command = ["apt-get", "-q", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
-        sys.exit(f"{done.stderr}Try apt-get update first.")
-    lines = done.stdout.splitlines()
-    return [line.split()[1] for line in lines if line.startswith("Inst ")]
+        errors = " ".join(done.stderr.split())
+        raise Unavailable(f"{' '.join(command[-2:])} fails: {errors}")
+    return done.stdout
 
 
-def unpack_packages():
+def apt_options(architecture, status):
+    """Returns options with which apt-get needs no rights of an administrator.
+
+    It uses this machine's list of mirrors, but keeps in ``BUILD`` what it reads there.
+    status: the file with the list of the packages that are installed already.
+    """
+    state = BUILD / f"apt-{architecture}"
+    for folder in ("lists/partial", "archives/partial"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    settings = {
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "Dir::State": state,
+        "Dir::State::status": status,
+        "Dir::Cache": state,
+    }
+    return [f"-o{name}={value}" for name, value in settings.items()]
+
+
+def unpack(names, folder, architecture, status):
+    """Unpacks Debian's packages, and those that they need, into the folder.
+
+    Those that are installed are left out.
+    """
+    archives = folder.with_name(f"{folder.name}-packages")
+    for new in (archives, folder):
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+    options = apt_options(architecture, status)
+    apt_get(*options, "update")
+    install = ["--simulate", "--no-install-recommends", "install"]
+    lines = apt_get(*options, *install, *names).splitlines()
+    needed = [line.split()[1] for line in lines if line.startswith("Inst ")]
+    apt_get(*options, "download", *needed, cwd=archives)
+    for archive in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", archive, folder], check=True)
+    shutil.rmtree(archives)
+
+
+def write_programs():
+    """Writes a script for each program of the cross compiler. Returns their folder.
+
+    CMake and others can call the scripts as if the packages were installed.
+    """
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    for program in (SYSTEM / "usr/bin").glob("aarch64-linux-gnu-*"):
+        compiles = program.name.endswith(("-g++", "-gcc"))
+        sysroot = f" '--sysroot={SYSTEM}'" if compiles else ""
+        write_script(
+            PROGRAMS / program.name,
+            f"export LD_LIBRARY_PATH='{LIBRARIES}'\nexec '{program}'{sysroot} \"$@\"\n",
+        )
+    return PROGRAMS
+
+
+def write_script(path, text):
+    """Writes a shell script, unless it is there already: ccache minds its time."""
+    text = f"#!/bin/sh\n{text}"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+        path.chmod(0o755)
+
+
+def unpack_compiler():
+    """Unpacks ``PACKAGES`` into ``SYSTEM``, unless that has been done."""
     if (SYSTEM / ".unpacked").exists():
         return
-    if not shutil.which("apt-get"):
-        sys.exit("Only on Debian: this needs apt-get.")
-    archives = BUILD / "packages"
-    for folder in (archives, SYSTEM):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    subprocess.run(["apt-get", "-q", "download", *packages()], cwd=archives, check=True)
-    for archive in sorted(archives.glob("*.deb")):
-        subprocess.run(["dpkg", "-x", archive, SYSTEM], check=True)
+    unpack(PACKAGES, SYSTEM, "amd64", "/var/lib/dpkg/status")
     (SYSTEM / ".unpacked").touch()
 
 
@@ -78,5 +140,5 @@ def unpack_mlx(version):
 
 def prepare(version):
     """Makes the compiler, the emulator and stock MLX ``version`` available."""
-    unpack_packages()
+    unpack_compiler()
     unpack_mlx(version)
