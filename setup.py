@@ -25,10 +25,27 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent.resolve()
+sys.path.insert(0, str(ROOT))
+
+from tools import parts  # noqa: E402
+
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
 # The platform tag of MLX's own wheel. The tag of the building interpreter may differ.
 MACOS_PLATFORM = "macosx_14_0_arm64"
+
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Science/Research",
+    "Operating System :: MacOS",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: C++",
+    "Programming Language :: Python :: 3 :: Only",
+    "Programming Language :: Python :: Implementation :: CPython",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Typing :: Typed",
+]
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
 
@@ -70,38 +87,6 @@ def requirements(distribution):
             plain = requirement.replace(extra.group(), "").strip().rstrip(";").strip()
             extras[extra.group(1)].append(plain)
     return required, extras
-
-
-def licences(stock, nanobind):
-    """Returns the licence files of everything that is in the wheel.
-
-    The licences of MLX and of nanobind are copied into build/licences, because
-    setuptools accepts only files below the folder of setup.py.
-    """
-    texts = {
-        f"{distribution.name}/{file.name}": file.locate().read_text()
-        for distribution in (stock, nanobind)
-        for file in distribution.files
-        if "licenses" in file.parts
-    }
-    # nanobind compiles the library robin_map into the bindings. The licence of that
-    # library is only in its header.
-    (header,) = (file for file in nanobind.files if file.name == "robin_map.h")
-    texts["robin_map/LICENSE"] = leading_comment(header.locate().read_text())
-    names = ["LICENSE"]
-    for name, text in texts.items():
-        copy = pathlib.Path("build", "licences", name)
-        (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / copy).write_text(text)
-        names.append(copy.as_posix())
-    return names
-
-
-def leading_comment(source):
-    """Returns the text of the block comment that C++ source begins with."""
-    comment = re.match(r"/\*\*?(.*?)\*/", source, re.DOTALL).group(1)
-    lines = [line.strip().removeprefix("*").strip() for line in comment.splitlines()]
-    return "\n".join(lines).strip() + "\n"
 
 
 def spliced_stubs(stock, additions):
@@ -188,9 +173,19 @@ class Wheel(bdist_wheel):
             platform = MACOS_PLATFORM
         return python, abi, platform
 
+    def write_wheelfile(self, folder, *arguments, **options):
+        super().write_wheelfile(folder, *arguments, **options)
+        path = pathlib.Path(folder, parts.SBOM)
+        path.parent.mkdir()
+        path.write_text(parts.sbom(version["VERSION"], contents))
+
 
 stock = stock_distribution()
 required, extras = requirements(stock)
+# The source distribution has no other project's work.
+contents = []
+if "sdist" not in sys.argv:
+    contents = parts.parts(stock, importlib.metadata.distribution("nanobind"))
 entry_points = {}
 for point in stock.entry_points:
     entry_points.setdefault(point.group, []).append(f"{point.name} = {point.value}")
@@ -201,8 +196,11 @@ setup(
     description="MLX with differentiable, exact top-k selection.",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
-    license="MIT",
-    license_files=licences(stock, importlib.metadata.distribution("nanobind")),
+    license_expression=parts.licence_expression(contents),
+    license_files=["LICENSE", *parts.write_licences(contents, ROOT)],
+    classifiers=CLASSIFIERS,
+    project_urls={"MLX": "https://github.com/ml-explore/mlx"},
+    keywords="mlx top-k topk argpartition argsort differentiable mixture-of-experts",
     python_requires=stock.metadata["Requires-Python"],
     install_requires=required,
     extras_require=extras,

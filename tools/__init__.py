@@ -1,0 +1,1 @@
+"""Programs for developers, and code that several folders' programs share."""
