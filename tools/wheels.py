@@ -1,0 +1,169 @@
+"""Builds the wheels for several Pythons and platforms, on one machine.
+
+    python -m tools.wheels [--platforms ...] [--out FOLDER] [PYTHON ...]
+
+Without PYTHON, builds for each version of CPython that it finds. The library is
+compiled once for each platform, and the bindings once for each Python. Versions and
+platforms that are left out are named.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import platform
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+
+from tools import pythons, wheel_index
+
+ROOT = pathlib.Path(__file__).parents[1]
+BUILD = ROOT / "build" / "wheels"
+STOCK_VERSION = runpy.run_path(str(ROOT / "python/mlx/_version.py"))["STOCK_VERSION"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    name: str
+    tag: str  # of MLX's wheel that is built from
+    back_end: str  # the package with libmlx and MLX's headers
+    builders: tuple[str, ...]  # the machines that can build for it
+
+    @property
+    def folder(self):
+        return BUILD / self.name
+
+    def stock(self, python):
+        """Returns the folder of stock MLX for a version of Python."""
+        return self.folder / f"stock-{python.name}"
+
+
+LINUX_X86_64 = "Linux x86_64"
+PLATFORMS = [
+    Platform("linux-x86_64", "manylinux_2_35_x86_64", "mlx-cpu", (LINUX_X86_64,)),
+    Platform(
+        "linux-aarch64",
+        "manylinux_2_35_aarch64",
+        "mlx-cpu",
+        (LINUX_X86_64, "Linux aarch64"),
+    ),
+    Platform(
+        "macos-arm64",
+        "macosx_14_0_arm64",
+        "mlx-metal",
+        (LINUX_X86_64, "Darwin arm64"),
+    ),
+]
+
+
+def run(*command, **variables):
+    """Runs a command in the root folder, or exits with its status."""
+    programs = pathlib.Path(sys.executable).parent
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path} | variables
+    done = subprocess.run(command, cwd=ROOT, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed.")
+
+
+def install_stock(target, python):
+    """Puts MLX and its back end for a platform and a Python into a folder."""
+    folder = target.stock(python)
+    done = folder / f".{STOCK_VERSION}"
+    if done.exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    options = ["--target", folder, "--no-deps", "--only-binary=:all:"]
+    options += ["--platform", target.tag, "--python-version", python.name]
+    packages = [f"{name}=={STOCK_VERSION}" for name in ("mlx", target.back_end)]
+    run(sys.executable, "-m", "pip", "install", "-q", *options, *packages)
+    done.touch()
+
+
+def build(target, python, headers):
+    """Returns the wheel for one platform and Python.
+
+    headers: a folder of stock MLX whose headers and libmlx all Pythons share. With a
+    folder of its own for each Python the library would be compiled again.
+    """
+    built = target.folder / "built"
+    shutil.rmtree(built, ignore_errors=True)
+    run(
+        *(sys.executable, "-m", "pip", "wheel", "-q", ".", "-w", built),
+        *("--no-build-isolation", "--no-deps"),
+        PYTHONPATH=str(target.stock(python)),
+        MLX_DIR=str(headers / "mlx/share/cmake/MLX"),
+        MLX_TOPK_BUILD=str(target.folder / "cmake"),
+        MLX_TOPK_PYTHON=python.executable,
+    )
+    (wheel,) = built.glob("mlx-*.whl")
+    return wheel
+
+
+def finish(target, python, wheel, out):
+    """Checks a wheel, lets auditwheel choose the tag for Linux, and puts it in out."""
+    if target.name.startswith("linux"):
+        # libmlx is in the package of the back end, which the wheel requires.
+        command = [sys.executable, "-m", "auditwheel", "-q", "repair"]
+        run(*command, "--exclude", "libmlx.so", "-w", out, wheel)
+    else:
+        if sys.platform == "linux":
+            stock = target.stock(python) / "mlx"
+            check = [sys.executable, "-m", "macos.check"]
+            run(*check, wheel, stock, python.executable)
+        shutil.move(wheel, out / wheel.name)
+
+
+def build_all(targets, interpreters, out):
+    for target in targets:
+        for python in interpreters:
+            install_stock(target, python)
+        for python in interpreters:
+            start = time.monotonic()
+            wheel = build(target, python, target.stock(interpreters[0]))
+            finish(target, python, wheel, out)
+            seconds = time.monotonic() - start
+            print(f"{target.name}, CPython {python.name}: {seconds:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tools.wheels")
+    parser.add_argument("pythons", nargs="*", metavar="PYTHON")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "dist/wheelhouse")
+    machine = f"{platform.system()} {platform.machine()}"
+    possible = [target for target in PLATFORMS if machine in target.builders]
+    parser.add_argument(
+        "--platforms",
+        nargs="+",
+        choices=[target.name for target in possible],
+        default=[target.name for target in possible],
+    )
+    options = parser.parse_args()
+    if broken := [path for path in options.pythons if not pythons.query(path)]:
+        sys.exit(f"Not a Python, or one that does not run: {', '.join(broken)}")
+    paths = options.pythons or pythons.candidates()
+    interpreters, missing = pythons.choose(paths, pythons.OF_MLX)
+    missing += [
+        f"{target.name}: not among --platforms, or {machine} cannot build for it"
+        for target in PLATFORMS
+        if target.name not in options.platforms
+    ]
+    if not interpreters:
+        sys.exit("\n".join([*missing, "No interpreter to build for."]))
+    # The modes of files are in the archives.
+    os.umask(0o022)
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    targets = [target for target in possible if target.name in options.platforms]
+    build_all(targets, interpreters, options.out)
+    wheel_index.write(options.out)
+    print(f"In {options.out}:", *sorted(os.listdir(options.out)), sep="\n  ")
+    if missing:
+        print("Not built:", *missing, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
