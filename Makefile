@@ -11,6 +11,8 @@
 # make never-worse  look for cases slower than stock MLX; writes docs/never-worse.md
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
+# make wheel-aarch64  build the wheel for Linux on aarch64, into dist/aarch64. The
+#              machine must run Debian on x86-64
 # make gpu-check  test and measure the GPU of this machine, in at most ten minutes
 # make next-mlx VERSION=...  list what breaks with another version of MLX
 
@@ -41,6 +43,12 @@ MACOS_PYTHON ?= $(PYTHON)
 MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
   'import sys; print("%d.%d" % sys.version_info[:2])')
 MACOS := build/macos-$(MACOS_VERSION)
+
+# The same for the aarch64 wheel.
+AARCH64_PYTHON ?= $(PYTHON)
+AARCH64_VERSION := $(shell $(AARCH64_PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])')
+AARCH64 := build/aarch64-$(AARCH64_VERSION)
 
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
@@ -148,6 +156,9 @@ wheel: build/.wheel
 
 wheel-macos: $(MACOS)/.wheel
 
+.PHONY: wheel-aarch64
+wheel-aarch64: $(AARCH64)/.wheel
+
 # Runs lint first, because it needs no build.
 check: lint
 	$(MAKE) smoke
@@ -229,9 +240,24 @@ $(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
 	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
 	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
 	  --no-build-isolation --no-deps -w $(MACOS)/dist
-	$(BIN)/python macos/check.py $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
+	$(BIN)/python -m macos.check $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
 	  $(MACOS_PYTHON)
 	$(MACOS_PYTHON) -c 'import sys; print(sys.executable)' >$(MACOS)/python
 	mkdir -p dist/macos
 	mv $(MACOS)/dist/mlx-*.whl dist/macos
+	touch $@
+
+# MLX for aarch64: what the aarch64 wheel is built from.
+$(AARCH64)/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf $(AARCH64)
+	$(BIN)/pip install -q --target $(AARCH64)/stock --no-deps --only-binary=:all: \
+	  --platform manylinux_2_35_aarch64 --python-version $(AARCH64_VERSION) \
+	  "mlx==$(STOCK_VERSION)" "mlx-cpu==$(STOCK_VERSION)"
+	touch $@
+
+$(AARCH64)/.wheel: $(SOURCES) $(wildcard aarch64/*) $(AARCH64)/.installed
+	rm -f dist/aarch64/mlx-*-cp$(subst .,,$(AARCH64_VERSION))-*.whl
+	MLX_TOPK_AARCH64_PYTHON=$(AARCH64_PYTHON) PYTHONPATH=$(AARCH64)/stock \
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
+	  --no-build-isolation --no-deps -w dist/aarch64
 	touch $@

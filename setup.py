@@ -6,11 +6,13 @@ version in python/mlx/_version.py. None of them is in this repository.
 Environment variables that change the build:
     MLX_TOPK_BUILD_TYPE: CMake's build type, Release if it is not set.
     MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
-    MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux. Its value is an interpreter of
-        the Python version to build for.
+    MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux for x86-64. Its value is an
+        interpreter of the Python version to build for.
+    MLX_TOPK_AARCH64_PYTHON: the same for Linux on aarch64.
 """
 
 import ast
+import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -33,6 +35,11 @@ PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
 # The platform tag of MLX's own wheel. The tag of the building interpreter may differ.
 MACOS_PLATFORM = "macosx_14_0_arm64"
+# The variables that ask for a cross build. The folder's cross.py has its ``Target``.
+CROSS_FOLDERS = {
+    "MLX_TOPK_MACOS_PYTHON": "macos",
+    "MLX_TOPK_AARCH64_PYTHON": "aarch64",
+}
 
 CLASSIFIERS = [
     "Development Status :: 4 - Beta",
@@ -49,12 +56,17 @@ CLASSIFIERS = [
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
 
-macos = os.environ.get("MLX_TOPK_MACOS_PYTHON")
-if macos:
-    sys.path.append(str(ROOT / "macos"))
-    import cross
 
-    macos = cross.Target(macos)
+def cross_target():
+    """Returns the ``Target`` of the cross build that the environment asks for, if any.
+
+    It is None for a build for the platform that runs setup.py.
+    """
+    for variable, folder in CROSS_FOLDERS.items():
+        if python := os.environ.get(variable):
+            sys.path.insert(0, str(ROOT))
+            return importlib.import_module(f"{folder}.cross").Target(python)
+    return None
 
 
 def stock_distribution():
@@ -127,7 +139,7 @@ class Build(build_ext):
             shutil.copyfile(file, destination)
 
     def run_cmake(self, target):
-        tag = macos.soabi if macos else sys.implementation.cache_tag
+        tag = cross.soabi if cross else sys.implementation.cache_tag
         build = ROOT / "build" / f"cmake-wheel-{tag}"
         sdk = stock.locate_file("mlx/share/cmake/MLX")
         if not sdk.exists():
@@ -142,8 +154,8 @@ class Build(build_ext):
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
         install = ["cmake", "--install", str(build), "--component", "wheel"]
-        if not macos and sys.platform != "darwin":
-            # On macOS stripping would invalidate the linker's signature.
+        # On macOS stripping would invalidate the linker's signature.
+        if cross.strip if cross else sys.platform != "darwin":
             install.append("--strip")
         subprocess.run([*install, "--prefix", str(target)], check=True)
 
@@ -159,17 +171,18 @@ class Build(build_ext):
         if sys.platform == "darwin":
             options["CMAKE_OSX_ARCHITECTURES"] = "arm64"
             options["CMAKE_OSX_DEPLOYMENT_TARGET"] = "14.0"
-        if macos:
-            options |= macos.cmake_options(stock.locate_file("mlx"), build)
+        if cross:
+            options |= cross.cmake_options(stock.locate_file("mlx"), build)
         return options
 
 
 class Wheel(bdist_wheel):
     def get_tag(self):
         python, abi, platform = super().get_tag()
-        if macos:
-            python = abi = macos.tag
-        if macos or sys.platform == "darwin":
+        if cross:
+            python = abi = cross.tag
+            platform = cross.platform
+        elif sys.platform == "darwin":
             platform = MACOS_PLATFORM
         return python, abi, platform
 
@@ -180,6 +193,7 @@ class Wheel(bdist_wheel):
         path.write_text(parts.sbom(version["VERSION"], contents))
 
 
+cross = cross_target()
 stock = stock_distribution()
 required, extras = requirements(stock)
 # The source distribution has no other project's work.

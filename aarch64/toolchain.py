@@ -1,7 +1,9 @@
 """Debian's cross compiler and QEMU, and MLX for aarch64, without installing them.
 
-``prepare()`` downloads the packages and unpacks them into ``build/aarch64``. It needs
-Debian 12 or a later one, for x86-64, but no rights of an administrator.
+    python -m aarch64.toolchain
+
+downloads the packages and unpacks them into ``build/aarch64``. It needs Debian 12 or a
+later one, for x86-64, but no rights of an administrator.
 """
 
 import os
@@ -16,13 +18,15 @@ SYSTEM = BUILD / "root"
 # What aarch64 programs find as / : Debian's cross compiler has it in this folder.
 TARGET = SYSTEM / "usr/aarch64-linux-gnu"
 MLX = BUILD / "mlx"
+# Scripts that run programs of SYSTEM with the libraries that they need.
+PROGRAMS = BUILD / "programs"
 PACKAGES = ["g++-aarch64-linux-gnu", "qemu-user"]
+LIBRARIES = SYSTEM / "usr/lib/x86_64-linux-gnu"
 
 
 def run(*command, **options):
     """Runs a program of the unpacked packages, with their shared libraries."""
-    libraries = str(SYSTEM / "usr/lib/x86_64-linux-gnu")
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)}
     return subprocess.run(command, env=environment, text=True, **options)
 
 
@@ -49,7 +53,32 @@ def packages():
     return [line.split()[1] for line in lines if line.startswith("Inst ")]
 
 
-def unpack_packages():
+def write_programs():
+    """Writes a script for each program of the cross compiler. Returns their folder.
+
+    CMake and others can call the scripts as if the packages were installed.
+    """
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    for program in (SYSTEM / "usr/bin").glob("aarch64-linux-gnu-*"):
+        compiles = program.name.endswith(("-g++", "-gcc"))
+        sysroot = f" '--sysroot={SYSTEM}'" if compiles else ""
+        write_script(
+            PROGRAMS / program.name,
+            f"export LD_LIBRARY_PATH='{LIBRARIES}'\nexec '{program}'{sysroot} \"$@\"\n",
+        )
+    return PROGRAMS
+
+
+def write_script(path, text):
+    """Writes a shell script, unless it is there already: ccache minds its time."""
+    text = f"#!/bin/sh\n{text}"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+        path.chmod(0o755)
+
+
+def unpack_compiler():
+    """Unpacks ``PACKAGES`` into ``SYSTEM``, unless that has been done."""
     if (SYSTEM / ".unpacked").exists():
         return
     if not shutil.which("apt-get"):
@@ -78,5 +107,9 @@ def unpack_mlx(version):
 
 def prepare(version):
     """Makes the compiler, the emulator and stock MLX ``version`` available."""
-    unpack_packages()
+    unpack_compiler()
     unpack_mlx(version)
+
+
+if __name__ == "__main__":
+    unpack_compiler()

@@ -1,6 +1,6 @@
 """Checks the macOS wheel for what a Mac's loader would refuse. Runs on Linux.
 
-    python macos/check.py WHEEL MLX PYTHON
+    python -m macos.check WHEEL MLX PYTHON
 
 MLX is the folder mlx/ of MLX's own macOS wheels, unpacked. PYTHON is a Python
 interpreter on this machine, of the version that the wheel is for. Prints a line for
@@ -21,8 +21,7 @@ import sys
 import tempfile
 import zipfile
 
-import cross
-import macho
+from macos import cross, macho
 
 LIBRARY = "mlx/lib/libmlx_topk.dylib"
 # For each binary, the folders in which the loader looks for libraries "@rpath/...".

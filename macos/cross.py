@@ -9,26 +9,12 @@ the oldest macOS that MLX supports.
 """
 
 import importlib.util
-import json
 import pathlib
-import subprocess
-import sys
 
-import nanobind
-
-import macho
+from macos import macho
+from tools import cross_target
 
 HERE = pathlib.Path(__file__).parent
-
-# Prints what Target needs to know about a Python.
-_QUERY_SCRIPT = """
-import json, sys, sysconfig
-print(json.dumps({
-    "executable": sys.executable,
-    "cache_tag": sys.implementation.cache_tag,
-    "include": sysconfig.get_paths()["include"],
-}))
-"""
 
 # Symbols of the system's libc++ that this project's code imports and MLX's does not.
 # Each is in LLVM's list of the symbols that libc++ exports on arm64 macOS
@@ -57,35 +43,19 @@ exports:
 """
 
 
-class Target:
-    """CPython on macOS, of the same version as the interpreter ``python`` here."""
-
-    def __init__(self, python):
-        done = subprocess.run(
-            [python, "-c", _QUERY_SCRIPT], check=True, capture_output=True, text=True
-        )
-        self.python = json.loads(done.stdout)
-        name, digits = self.python["cache_tag"].split("-")
-        if name != "cpython":
-            sys.exit(f"{python} is {name}; expected CPython.")
-        self.tag = f"cp{digits}"
-        self.soabi = f"cpython-{digits}-darwin"
+class Target(cross_target.Target):
+    # The tag of MLX's own wheel.
+    platform = "macosx_14_0_arm64"
+    soabi_suffix = "darwin"
+    # Stripping would invalidate the linker's signature.
+    strip = False
 
     def cmake_options(self, mlx, build):
-        """Returns CMake's options. mlx: the folder mlx/ of MLX's macOS wheels."""
-        core = mlx / f"core.{self.soabi}.so"
-        if not core.exists():
-            sys.exit(f"{core} is missing: {mlx} is not MLX for macOS and {self.tag}.")
         zig = pathlib.Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
-        return {
+        return super().cmake_options(mlx, build) | {
             "CMAKE_TOOLCHAIN_FILE": HERE / "toolchain.cmake",
             "ZIG": zig,
             "MACOS_STUBS": write_stubs(mlx, build / "stubs"),
-            "Python_EXECUTABLE": self.python["executable"],
-            "Python_INCLUDE_DIR": self.python["include"],
-            # CMakeLists.txt would ask that interpreter, which may not have nanobind.
-            "nanobind_DIR": nanobind.cmake_dir(),
-            "SKBUILD_SOABI": self.soabi,
         }
 
 

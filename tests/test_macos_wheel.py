@@ -19,7 +19,7 @@ import pytest
 
 from test_wheel import ADDITIONS, LICENSE_OWNERS, ROOT, STOCK_VERSION
 
-sys.path.append(str(ROOT / "macos"))
+sys.path.append(str(ROOT))
 
 WHEELS = sorted((ROOT / "dist" / "macos").glob("mlx-*.whl"))
 BUILT = WHEELS and importlib.util.find_spec("lief")
@@ -28,9 +28,7 @@ if not BUILT and not os.environ.get("MLX_TOPK_NEEDS_MACOS_WHEEL"):
 
 import lief  # noqa: E402
 
-import check  # noqa: E402
-import cross  # noqa: E402
-import macho  # noqa: E402
+from macos import check, cross, macho  # noqa: E402
 
 # make test-all builds the wheel first.
 pytestmark = pytest.mark.slow

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The bindings for macOS are compiled with the headers of a Python for Linux.
-// This file compiles only if those headers describe the ABI of Python on macOS.
+// A cross build compiles the bindings with the headers of a Python for Linux on
+// x86-64. This file compiles only if those headers describe the ABI of Python on
+// the other platform.
 
 #include <Python.h>
 #include <time.h>
@@ -24,5 +25,5 @@ static_assert(sizeof(Py_ssize_t) == 8 && sizeof(Py_UCS4) == 4);
 #error "Python's headers are of a debug, traced or free-threaded build."
 #endif
 #if defined(WORDS_BIGENDIAN)
-#error "Python's headers are for a big-endian machine; macOS is little-endian."
+#error "Python's headers are for a big-endian machine."
 #endif

@@ -1,0 +1,1 @@
+"""Builds the macOS wheel on Linux (cross.py) and checks it (check.py)."""
