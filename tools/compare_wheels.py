@@ -43,7 +43,9 @@ def in_entries(one, other, name):
     if len(data) != len(other_data):
         yield f"{len(data)} and {len(other_data)} bytes"
     elif data != other_data:
-        places = [i for i, (x, y) in enumerate(zip(data, other_data)) if x != y]
+        places = [
+            i for i, (x, y) in enumerate(zip(data, other_data, strict=True)) if x != y
+        ]
         yield f"{len(places)} bytes differ, the first at offset {places[0]}"
     info, other_info = one.getinfo(name), other.getinfo(name)
     for field in ("date_time", "external_attr", "compress_size", "create_version"):

@@ -74,12 +74,11 @@ def candidates():
     return paths + [str(path) for path in sorted(pyenv.glob("versions/*/bin/python3"))]
 
 
-def choose(paths, wanted):
+def choose(paths):
     """Returns the interpreters to build for, and a line for each version left out.
 
-    paths: interpreters in order of preference. Those older than the oldest that MLX
-    has wheels for are ignored, and so are those that do not run. wanted: the versions
-    to name if there is no interpreter of them.
+    paths: interpreters in order of preference. Those that do not run are ignored, and
+    so are those that are older than any that MLX has wheels for.
     """
     found = {}
     for python in filter(None, map(query, paths)):
@@ -89,7 +88,7 @@ def choose(paths, wanted):
                 found[python.version] = python
     missing = [
         f"CPython {major}.{minor}: no interpreter found"
-        for major, minor in wanted
+        for major, minor in OF_MLX
         if (major, minor) not in found
     ]
     missing += [f"CPython {p.name}: {p.fault}" for p in found.values() if p.fault]

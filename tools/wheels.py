@@ -1,10 +1,10 @@
 """Builds the wheels for several Pythons and platforms, on one machine.
 
-    python -m tools.wheels [--platforms ...] [--out FOLDER] [PYTHON ...]
+    python -m tools.wheels --out FOLDER [--platforms ...] [--pythons ...]
 
-Without PYTHON, builds for each version of CPython that it finds. The library is
-compiled once for each platform, and the bindings once for each Python. Versions and
-platforms that are left out are named.
+Builds for each version of CPython that it finds, if --pythons does not name
+interpreters. The library is compiled once for each platform, and the bindings once for
+each Python. Versions and platforms that are left out are named.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def finish(target, python, wheel, out):
     """Checks a wheel, lets auditwheel choose the tag for Linux, and puts it in out."""
     if target.name.startswith("linux"):
         # libmlx is in the package of the back end, which the wheel requires.
-        command = [sys.executable, "-m", "auditwheel", "-q", "repair"]
+        command = [sys.executable, "-m", "auditwheel", "repair"]
         run(*command, "--exclude", "libmlx.so", "-w", out, wheel)
     else:
         if sys.platform == "linux":
@@ -129,38 +129,41 @@ def build_all(targets, interpreters, out):
             print(f"{target.name}, CPython {python.name}: {seconds:.0f} s", flush=True)
 
 
+def find_pythons(named):
+    """Returns the interpreters to build for, and a line for each version left out.
+
+    named: the interpreters to use, or an empty list for all that there are.
+    """
+    found, missing = pythons.choose(named or pythons.candidates())
+    if named and len(found) < len(named):
+        sys.exit(f"Cannot build for all of {', '.join(named)}.\n" + "\n".join(missing))
+    if not found:
+        sys.exit("\n".join(["No interpreter to build for.", *missing]))
+    return found, [] if named else missing
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="python -m tools.wheels")
-    parser.add_argument("pythons", nargs="*", metavar="PYTHON")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "dist/wheelhouse")
     machine = f"{platform.system()} {platform.machine()}"
-    possible = [target for target in PLATFORMS if machine in target.builders]
-    parser.add_argument(
-        "--platforms",
-        nargs="+",
-        choices=[target.name for target in possible],
-        default=[target.name for target in possible],
-    )
+    names = [target.name for target in PLATFORMS if machine in target.builders]
+    parser = argparse.ArgumentParser(prog="python -m tools.wheels")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--platforms", nargs="+", choices=names, default=names)
+    parser.add_argument("--pythons", nargs="+", metavar="PYTHON", default=[])
     options = parser.parse_args()
-    if broken := [path for path in options.pythons if not pythons.query(path)]:
-        sys.exit(f"Not a Python, or one that does not run: {', '.join(broken)}")
-    paths = options.pythons or pythons.candidates()
-    interpreters, missing = pythons.choose(paths, pythons.OF_MLX)
+    interpreters, missing = find_pythons(options.pythons)
     missing += [
-        f"{target.name}: not among --platforms, or {machine} cannot build for it"
+        f"{target.name}: this is {machine}"
         for target in PLATFORMS
-        if target.name not in options.platforms
+        if target.name not in names
     ]
-    if not interpreters:
-        sys.exit("\n".join([*missing, "No interpreter to build for."]))
     # The modes of files are in the archives.
     os.umask(0o022)
     shutil.rmtree(options.out, ignore_errors=True)
     options.out.mkdir(parents=True)
-    targets = [target for target in possible if target.name in options.platforms]
-    build_all(targets, interpreters, options.out)
+    targets = [target for target in PLATFORMS if target.name in options.platforms]
+    build_all(targets, interpreters, options.out.resolve())
     wheel_index.write(options.out)
-    print(f"In {options.out}:", *sorted(os.listdir(options.out)), sep="\n  ")
+    print(*(options.out / name for name in sorted(os.listdir(options.out))), sep="\n")
     if missing:
         print("Not built:", *missing, sep="\n  ")
 
