@@ -73,14 +73,19 @@ def install_stock(target, python):
     """Puts MLX and its back end for a platform and a Python into a folder."""
     folder = target.stock(python)
     done = folder / f".{STOCK_VERSION}"
-    if done.exists():
-        return
+    if not done.exists():
+        download_stock(target, python, folder)
+        done.touch()
+    # Tests of the wheel for macOS need the interpreter.
+    (folder / "python").write_text(python.executable)
+
+
+def download_stock(target, python, folder):
     shutil.rmtree(folder, ignore_errors=True)
     options = ["--target", folder, "--no-deps", "--only-binary=:all:"]
     options += ["--platform", target.tag, "--python-version", python.name]
     packages = [f"{name}=={STOCK_VERSION}" for name in ("mlx", target.back_end)]
     run(sys.executable, "-m", "pip", "install", "-q", *options, *packages)
-    done.touch()
 
 
 def build(target, python, headers):
