@@ -14,6 +14,7 @@
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
 # make wheel-aarch64  build the wheel for Linux on aarch64, into dist/aarch64. The
 #              machine must run Debian on x86-64
+# make test-aarch64  test that wheel in QEMU
 # make gpu-check  test and measure the GPU of this machine, in at most ten minutes
 # make next-mlx VERSION=...  list what breaks with another version of MLX
 
@@ -50,10 +51,17 @@ PLATFORMS ?=
 # The date of the files in wheels: that of the commit, or 1980 in a source distribution.
 COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 
+MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])')
+AARCH64_VERSION := $(shell $(AARCH64_PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])')
+AARCH64 := build/aarch64-$(AARCH64_VERSION)
+AARCH64_BUILD := build/wheels/linux-aarch64/cmake-$(AARCH64_VERSION)
+
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 # Cross-building the macOS wheel works on Linux only.
-MACOS_WHEEL := dist/macos/.built
+MACOS_WHEEL := dist/macos/.built-$(MACOS_VERSION)
 # MLX's CUDA back ends, in which a test looks up symbols, and CUDA's compilers.
 CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
@@ -90,7 +98,7 @@ test: hooks
 
 test-all: export HYPOTHESIS_PROFILE ?= ci
 test-all: export MLX_TOPK_NEEDS_MACOS_WHEEL := $(if $(MACOS_WHEEL),1)
-test-all: hooks $(MACOS_WHEEL) $(CUDA)
+test-all: hooks $(MACOS_WHEEL) $(CUDA) aarch64-if-available
 	build/tests/selection_tests
 	$(PYTEST) $(TESTS)
 
@@ -103,6 +111,24 @@ testing-module: $(VENV)/.installed
 	$(BIN)/cmake --build $(WHEEL_BUILD)
 	[ -h build/tests ] || rm -rf build/tests
 	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
+
+# The tests of the aarch64 wheel, in QEMU. They need Debian's packages: aarch64/guest.py
+# ends with status 3 if these cannot be had, and then tests/test_aarch64.py skips its
+# tests and says why.
+.PHONY: test-aarch64 aarch64-if-available aarch64-hooks
+test-aarch64: export HYPOTHESIS_PROFILE ?= quick
+test-aarch64: $(VENV)/.tools
+	python=$$($(BIN)/python -m aarch64.guest $(AARCH64_PYTHON)) && \
+	  $(MAKE) aarch64-hooks AARCH64_PYTHON=$$python
+	$(BIN)/python -m aarch64.run_tests -n $(WORKERS)
+
+aarch64-if-available: $(VENV)/.tools
+	if python=$$($(BIN)/python -m aarch64.guest $(AARCH64_PYTHON)); then \
+	  $(MAKE) aarch64-hooks AARCH64_PYTHON=$$python; else [ $$? = 3 ]; fi
+
+aarch64-hooks: $(AARCH64)/site/.installed
+	$(BIN)/cmake -S . -B $(AARCH64_BUILD) -DMLX_TOPK_TESTS=ON >/dev/null
+	$(BIN)/cmake --build $(AARCH64_BUILD) --target selection_tests _selection_testing
 
 # Prints one line and does nothing if there is no GPU. Make exits with status 2 for
 # every failure. To tell a failure from a missing GPU, run the script: docs/cuda.md.
@@ -161,9 +187,9 @@ wheels: $(VENV)/.tools $(VENV)/.wheels
 	$(BIN)/python -m tools.wheels $(if $(PLATFORMS),--platforms $(PLATFORMS)) \
 	  --out dist/wheelhouse $(if $(PYTHONS),--pythons $(PYTHONS))
 
-wheel-macos: dist/macos/.built
+wheel-macos: dist/macos/.built-$(MACOS_VERSION)
 
-wheel-aarch64: dist/aarch64/.built
+wheel-aarch64: dist/aarch64/.built-$(AARCH64_VERSION)
 
 # Runs lint first, because it needs no build.
 check: lint
@@ -232,15 +258,31 @@ $(VENV)/.installed: build/.wheel $(VENV)/.tools
 	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
 	touch $@
 
-dist/macos/.built: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
-dist/macos/.built: $(SOURCES) $(shell find macos tools -name '*.py' -o -name '*.cmake') \
-    $(VENV)/.wheels
-	$(BIN)/python -m tools.wheels --platforms macos-arm64 --out dist/macos \
+# What make wheels uses to build for other platforms than this one.
+CROSS := tools/wheels.py tools/cross_python_headers.cpp $(VENV)/.wheels
+
+dist/macos/.built-% dist/aarch64/.built-%: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
+
+dist/macos/.built-$(MACOS_VERSION): $(SOURCES) $(CROSS) \
+    $(shell find macos -type f ! -name '*.pyc')
+	$(BIN)/python -m tools.wheels --platforms macos-arm64 --out $(@D) \
 	  --pythons $(MACOS_PYTHON)
 	touch $@
 
-dist/aarch64/.built: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
-dist/aarch64/.built: $(SOURCES) $(wildcard aarch64/* tools/*.py) $(VENV)/.wheels
-	$(BIN)/python -m tools.wheels --platforms linux-aarch64 --out dist/aarch64 \
+dist/aarch64/.built-$(AARCH64_VERSION): $(SOURCES) $(CROSS) $(addprefix aarch64/,\
+    cross.py toolchain.py toolchain.cmake)
+	$(BIN)/python -m tools.wheels --platforms linux-aarch64 --out $(@D) \
 	  --pythons $(AARCH64_PYTHON)
+	touch $@
+
+# What the tests of the aarch64 wheel import.
+AARCH64_PLATFORMS := linux manylinux_2_35 manylinux_2_28 manylinux_2_17 manylinux2014
+$(AARCH64)/site/.installed: requirements.txt dist/aarch64/.built-$(AARCH64_VERSION)
+	rm -rf $(@D)
+	mkdir -p $(AARCH64)
+	grep -E '^(hypothesis|numpy|pytest)' requirements.txt >$(AARCH64)/requirements.txt
+	$(BIN)/pip install -q --target $(@D) --only-binary=:all: \
+	  --python-version $(AARCH64_VERSION) $(AARCH64_PLATFORMS:%=--platform %_aarch64) \
+	  -r $(AARCH64)/requirements.txt \
+	  "$$(ls dist/aarch64/mlx-*-cp$(subst .,,$(AARCH64_VERSION))-*.whl)[cpu]"
 	touch $@

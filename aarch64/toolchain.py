@@ -1,13 +1,12 @@
 """Debian's cross compiler and QEMU, and MLX for aarch64, without installing them.
 
-    python -m aarch64.toolchain
-
-downloads the packages and unpacks them into ``build/aarch64``. It needs Debian 12 or a
-later one, for x86-64, but no rights of an administrator.
+``prepare()`` downloads the packages and unpacks them into ``build/aarch64``. It needs
+Debian 12 or a later one, for x86-64, but no rights of an administrator.
 """
 
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,10 @@ MLX = BUILD / "mlx"
 PROGRAMS = BUILD / "programs"
 PACKAGES = ["g++-aarch64-linux-gnu", "qemu-user"]
 LIBRARIES = SYSTEM / "usr/lib/x86_64-linux-gnu"
+
+
+class Unavailable(SystemExit):
+    """Debian's packages cannot be had on this machine. The argument says why."""
 
 
 def run(*command, **options):
@@ -40,17 +43,55 @@ def emulator(*options):
     return [SYSTEM / "usr/bin/qemu-aarch64", "-L", TARGET, *options]
 
 
-def packages():
-    """Returns the packages to download: ``PACKAGES`` and what they need.
-
-    Those that are installed on this machine are left out.
-    """
-    command = ["apt-get", "--simulate", "--no-install-recommends", "install"]
-    done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
+def apt_get(*arguments, **options):
+    """Runs apt-get and returns what it prints."""
+    if platform.machine() != "x86_64" or not shutil.which("apt-get"):
+        raise Unavailable("this needs Debian for x86-64")
+    command = ["apt-get", "-q", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
-        sys.exit(f"{done.stderr}Try apt-get update first.")
-    lines = done.stdout.splitlines()
-    return [line.split()[1] for line in lines if line.startswith("Inst ")]
+        errors = " ".join(done.stderr.split())
+        raise Unavailable(f"{' '.join(command[-2:])} fails: {errors}")
+    return done.stdout
+
+
+def apt_options(architecture, status):
+    """Returns options with which apt-get needs no rights of an administrator.
+
+    It uses this machine's list of mirrors, but keeps in ``BUILD`` what it reads there.
+    status: the file with the list of the packages that are installed already.
+    """
+    state = BUILD / f"apt-{architecture}"
+    for folder in ("lists/partial", "archives/partial"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    settings = {
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "Dir::State": state,
+        "Dir::State::status": status,
+        "Dir::Cache": state,
+    }
+    return [f"-o{name}={value}" for name, value in settings.items()]
+
+
+def unpack(names, folder, architecture, status):
+    """Unpacks Debian's packages, and those that they need, into the folder.
+
+    Those that are installed are left out.
+    """
+    archives = folder.with_name(f"{folder.name}-packages")
+    for new in (archives, folder):
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+    options = apt_options(architecture, status)
+    apt_get(*options, "update")
+    install = ["--simulate", "--no-install-recommends", "install"]
+    lines = apt_get(*options, *install, *names).splitlines()
+    needed = [line.split()[1] for line in lines if line.startswith("Inst ")]
+    apt_get(*options, "download", *needed, cwd=archives)
+    for archive in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", archive, folder], check=True)
+    shutil.rmtree(archives)
 
 
 def write_programs():
@@ -81,15 +122,7 @@ def unpack_compiler():
     """Unpacks ``PACKAGES`` into ``SYSTEM``, unless that has been done."""
     if (SYSTEM / ".unpacked").exists():
         return
-    if not shutil.which("apt-get"):
-        sys.exit("Only on Debian: this needs apt-get.")
-    archives = BUILD / "packages"
-    for folder in (archives, SYSTEM):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    subprocess.run(["apt-get", "-q", "download", *packages()], cwd=archives, check=True)
-    for archive in sorted(archives.glob("*.deb")):
-        subprocess.run(["dpkg", "-x", archive, SYSTEM], check=True)
+    unpack(PACKAGES, SYSTEM, "amd64", "/var/lib/dpkg/status")
     (SYSTEM / ".unpacked").touch()
 
 
@@ -109,7 +142,3 @@ def prepare(version):
     """Makes the compiler, the emulator and stock MLX ``version`` available."""
     unpack_compiler()
     unpack_mlx(version)
-
-
-if __name__ == "__main__":
-    unpack_compiler()

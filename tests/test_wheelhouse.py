@@ -241,23 +241,23 @@ def test_what_differs_between_two_builds_is_named(tmp_path):
     ]
 
 
-def clone_and_build(folder, umask, **variables):
-    """Builds a wheel for this Python in a clone of this repository's last commit."""
+def clone(folder, umask):
+    """Clones this repository's last commit. The clone uses the environment here."""
     run("git", "clone", "-q", "--no-hardlinks", ROOT, folder, umask=umask)
-    # The same packages, found in another folder. make must not install them again.
     (folder / ".venv").symlink_to(pathlib.Path(sys.prefix))
-    done = ["-o", ".venv/.tools", "-o", ".venv/.wheels"]
+    return folder
+
+
+def build(folder, umask, **variables):
+    """Runs make wheels for this Python and platform. Returns the folder of wheels."""
+    # make must not install anything.
+    installed = ["-o", ".venv/.tools", "-o", ".venv/.wheels"]
     python = pathlib.Path(sys.executable).resolve()
     choice = [f"PLATFORMS={NATIVE[MACHINE]}", f"PYTHONS={python}"]
     environment = {**os.environ, "CCACHE_DISABLE": "1", **variables}
     environment.pop("SOURCE_DATE_EPOCH", None)
-    run(
-        *("make", *done, "wheels", *choice),
-        cwd=folder,
-        env=environment,
-        umask=umask,
-        timeout=1500,
-    )
+    options = {"cwd": folder, "env": environment, "umask": umask, "timeout": 1500}
+    run("make", *installed, "wheels", *choice, **options)
     return folder / "dist" / "wheelhouse"
 
 
@@ -265,11 +265,14 @@ def clone_and_build(folder, umask, **variables):
 @pytest.mark.timeout(3200)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="clones the repository")
 def test_two_builds_of_one_commit_are_equal(tmp_path):
+    """In other folders, at other times, with other settings of the shell."""
     home = tmp_path / "home"
     home.mkdir()
-    first = clone_and_build(tmp_path / "a", 0o022, TZ="UTC")
-    other = {"TZ": "Asia/Tokyo", "HOME": str(home), "LC_ALL": "C", "USER": "other"}
-    second = clone_and_build(tmp_path / "another-folder" / "b", 0o077, **other)
+    one = clone(tmp_path / "a", 0o022)
+    other = clone(tmp_path / "another-folder" / "b", 0o077)
+    first = build(one, 0o022, TZ="UTC")
+    settings = {"TZ": "Asia/Tokyo", "HOME": str(home), "LC_ALL": "C", "USER": "other"}
+    second = build(other, 0o077, **settings)
     assert len(list(first.glob("*.whl"))) == 1
     assert compare_wheels.differences(first, second) == []
 

@@ -88,12 +88,15 @@ def download_stock(target, python, folder):
     run(sys.executable, "-m", "pip", "install", "-q", *options, *packages)
 
 
-def build(target, python, headers):
+def build(target, python, interpreters):
     """Returns the wheel for one platform and Python.
 
-    headers: a folder of stock MLX whose headers and libmlx all Pythons share. With a
-    folder of its own for each Python the library would be compiled again.
+    interpreters: all that are built for, one after the other, in one folder of CMake.
+    They share the headers and libmlx of the first. With a folder of its own for each
+    Python the library would be compiled again.
     """
+    headers = target.stock(interpreters[0])
+    cmake = "-".join(["cmake", *(p.name for p in interpreters)])
     built = target.folder / "built"
     shutil.rmtree(built, ignore_errors=True)
     run(
@@ -101,7 +104,7 @@ def build(target, python, headers):
         *("--no-build-isolation", "--no-deps"),
         PYTHONPATH=str(target.stock(python)),
         MLX_DIR=str(headers / "mlx/share/cmake/MLX"),
-        MLX_TOPK_BUILD=str(target.folder / "cmake"),
+        MLX_TOPK_BUILD=str(target.folder / cmake),
         MLX_TOPK_PYTHON=python.executable,
     )
     (wheel,) = built.glob("mlx-*.whl")
@@ -128,7 +131,7 @@ def build_all(targets, interpreters, out):
             install_stock(target, python)
         for python in interpreters:
             start = time.monotonic()
-            wheel = build(target, python, target.stock(interpreters[0]))
+            wheel = build(target, python, interpreters)
             finish(target, python, wheel, out)
             seconds = time.monotonic() - start
             print(f"{target.name}, CPython {python.name}: {seconds:.0f} s", flush=True)
