@@ -8,10 +8,10 @@ import importlib
 import json
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 
 import nanobind
 
@@ -58,10 +58,10 @@ class Target:
         For Linux auditwheel replaces the platform by one that names the oldest glibc
         that the wheel runs with.
         """
-        python, abi, platform = self.tags
-        if not platform.startswith("macosx"):
-            platform = f"linux_{architecture(platform)}"
-        return python, abi, platform
+        python, abi, tag = self.tags
+        if not tag.startswith("macosx"):
+            tag = f"linux_{architecture(tag)}"
+        return python, abi, tag
 
     def cmake_options(self, build):
         """Returns CMake's options. build: CMake's folder."""
@@ -105,16 +105,17 @@ def tags(stock):
     return tag.split("-")
 
 
-def architecture(platform):
-    """Returns x86_64, aarch64 or arm64 for the platform's tag in a wheel's name."""
-    return "x86_64" if platform.endswith("x86_64") else platform.rsplit("_", 1)[1]
+def architecture(tag):
+    """Returns x86_64, aarch64 or arm64 for a platform's tag."""
+    return "x86_64" if tag.endswith("x86_64") else tag.rsplit("_", 1)[1]
 
 
 def choose(stock):
     """Returns the Target for the wheel of stock MLX."""
-    platform = tags(stock)[2]
+    tag = tags(stock)[2]
+    folder = "macos" if tag.startswith("macosx") else "aarch64"
     kind = Target
-    if not sysconfig.get_platform().endswith(f"-{architecture(platform)}"):
-        folder = "macos" if platform.startswith("macosx") else "aarch64"
+    # macOS and Linux have different names for the same processors.
+    if architecture(tag) != platform.machine():
         kind = importlib.import_module(f"{folder}.cross").Target
     return kind(stock, os.environ.get("MLX_TOPK_PYTHON", sys.executable))
