@@ -161,6 +161,10 @@ class Wheel(bdist_wheel):
         path = pathlib.Path(folder, parts.SBOM)
         path.parent.mkdir()
         path.write_text(parts.sbom(version["VERSION"], contents))
+        # The mode that a licence has in the checkout would be in the archive.
+        for file in pathlib.Path(folder).rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
 
 
 stock = stock_distribution()
