@@ -10,6 +10,7 @@
 #              docs/performance.md. The machine must be idle
 # make never-worse  look for cases slower than stock MLX; writes docs/never-worse.md
 # make core-suite MLX_TESTS=...  run MLX's own Python tests on the fork and on stock MLX
+# make wheels  build the wheels of every Python and platform, into dist/wheelhouse
 # make wheel-macos  build the wheel for macOS on Linux, into dist/macos
 # make wheel-aarch64  build the wheel for Linux on aarch64, into dist/aarch64. The
 #              machine must run Debian on x86-64
@@ -21,7 +22,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find mlx overlay python -type f) CMakeLists.txt setup.py \
-  pyproject.toml README.md LICENSE
+  pyproject.toml README.md LICENSE tools/parts.py tools/target.py
 TESTS ?= tests
 
 # Use make WERROR=OFF if a newer compiler gives new warnings.
@@ -39,26 +40,28 @@ STOCK_VERSION := $(shell sed -n 's/^STOCK_VERSION = "\(.*\)"/\1/p' python/mlx/_v
 WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
   'import sys; print(sys.implementation.cache_tag)')
 
-# What both cross builds use.
-CROSS := $(wildcard tools/cross_*)
-
-# The macOS wheel is built for the Python version of this interpreter.
+# The interpreters whose versions the macOS wheel, the aarch64 wheel and the wheels of
+# make wheels are for. make wheels finds all that there are if PYTHONS is empty.
 MACOS_PYTHON ?= $(PYTHON)
+AARCH64_PYTHON ?= $(PYTHON)
+PYTHONS ?=
+# The platforms that make wheels builds for: all that this machine can build for.
+PLATFORMS ?=
+
+# The date of the files in wheels: that of the commit, or 1980 in a source distribution.
+COMMIT_TIME := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
 MACOS_VERSION := $(shell $(MACOS_PYTHON) -c \
   'import sys; print("%d.%d" % sys.version_info[:2])')
-MACOS := build/macos-$(MACOS_VERSION)
-
-# The same for the aarch64 wheel.
-AARCH64_PYTHON ?= $(PYTHON)
 AARCH64_VERSION := $(shell $(AARCH64_PYTHON) -c \
   'import sys; print("%d.%d" % sys.version_info[:2])')
 AARCH64 := build/aarch64-$(AARCH64_VERSION)
-AARCH64_BUILD := build/cmake-wheel-cpython-$(subst .,,$(AARCH64_VERSION))-aarch64-linux-gnu
+AARCH64_BUILD := build/wheels/linux-aarch64/cmake-$(AARCH64_VERSION)
 
 ifeq ($(shell uname -s),Linux)
 EXTRA := [cpu]
 # Cross-building the macOS wheel works on Linux only.
-MACOS_WHEEL := $(MACOS)/.wheel
+MACOS_WHEEL := dist/macos/.built-$(MACOS_VERSION)
 # MLX's CUDA back ends, in which a test looks up symbols, and CUDA's compilers.
 CUDA := build/cuda-12/.installed build/cuda-13/.installed $(VENV)/.cuda
 endif
@@ -177,10 +180,16 @@ next-mlx: build/stock/.installed
 
 wheel: build/.wheel
 
-wheel-macos: $(MACOS)/.wheel
+# Every Python on this machine, every platform: docs/building.md.
+.PHONY: wheels wheel-aarch64
+wheels: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
+wheels: $(VENV)/.tools $(VENV)/.wheels
+	$(BIN)/python -m tools.wheels $(if $(PLATFORMS),--platforms $(PLATFORMS)) \
+	  --out dist/wheelhouse $(if $(PYTHONS),--pythons $(PYTHONS))
 
-.PHONY: wheel-aarch64
-wheel-aarch64: $(AARCH64)/.wheel
+wheel-macos: dist/macos/.built-$(MACOS_VERSION)
+
+wheel-aarch64: dist/aarch64/.built-$(AARCH64_VERSION)
 
 # Runs lint first, because it needs no build.
 check: lint
@@ -209,7 +218,7 @@ $(VENV)/.tools: requirements.txt
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/.referees $(VENV)/.bench $(VENV)/.macos $(VENV)/.clients $(VENV)/.cuda: $(VENV)/.%: \
+$(VENV)/.referees $(VENV)/.bench $(VENV)/.wheels $(VENV)/.clients $(VENV)/.cuda: $(VENV)/.%: \
     requirements-%.txt $(VENV)/.tools
 	$(BIN)/pip install -q -r $<
 	touch $@
@@ -237,6 +246,7 @@ build/mlx-lm-source/.installed: requirements-clients.txt $(VENV)/.tools
 	tar xzf $(@D)/mlx_lm-*.tar.gz -C $(@D) --strip-components 1
 	touch $@
 
+build/.wheel: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
 build/.wheel: $(SOURCES) build/stock/.installed
 	rm -f dist/*.whl
 	PYTHONPATH=build/stock PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q \
@@ -248,48 +258,28 @@ $(VENV)/.installed: build/.wheel $(VENV)/.tools
 	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
 	touch $@
 
-# MLX for macOS: what the macOS wheel is built from and compared with.
-$(MACOS)/.installed: python/mlx/_version.py $(VENV)/.tools
-	rm -rf $(MACOS)
-	$(BIN)/pip install -q --target $(MACOS)/stock --no-deps --only-binary=:all: \
-	  --platform macosx_14_0_arm64 --python-version $(MACOS_VERSION) \
-	  "mlx==$(STOCK_VERSION)" "mlx-metal==$(STOCK_VERSION)"
+# What make wheels uses to build for other platforms than this one.
+CROSS := tools/wheels.py tools/cross_python_headers.cpp $(VENV)/.wheels
+
+dist/macos/.built-% dist/aarch64/.built-%: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
+
+dist/macos/.built-$(MACOS_VERSION): $(SOURCES) $(CROSS) \
+    $(shell find macos -type f ! -name '*.pyc')
+	$(BIN)/python -m tools.wheels --platforms macos-arm64 --out $(@D) \
+	  --pythons $(MACOS_PYTHON)
 	touch $@
 
-# The wheel reaches dist/macos only if the checks pass.
-$(MACOS)/.wheel: $(SOURCES) $(shell find macos -type f ! -name '*.pyc') \
-    $(CROSS) $(MACOS)/.installed $(VENV)/.macos
-	rm -rf $(MACOS)/dist
-	MLX_TOPK_MACOS_PYTHON=$(MACOS_PYTHON) PYTHONPATH=$(MACOS)/stock \
-	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
-	  --no-build-isolation --no-deps -w $(MACOS)/dist
-	$(BIN)/python -m macos.check $(MACOS)/dist/mlx-*.whl $(MACOS)/stock/mlx \
-	  $(MACOS_PYTHON)
-	$(MACOS_PYTHON) -c 'import sys; print(sys.executable)' >$(MACOS)/python
-	mkdir -p dist/macos
-	mv $(MACOS)/dist/mlx-*.whl dist/macos
-	touch $@
-
-# MLX for aarch64: what the aarch64 wheel is built from.
-$(AARCH64)/.installed: python/mlx/_version.py $(VENV)/.tools
-	rm -rf $(AARCH64)
-	$(BIN)/pip install -q --target $(AARCH64)/stock --no-deps --only-binary=:all: \
-	  --platform manylinux_2_35_aarch64 --python-version $(AARCH64_VERSION) \
-	  "mlx==$(STOCK_VERSION)" "mlx-cpu==$(STOCK_VERSION)"
-	touch $@
-
-$(AARCH64)/.wheel: $(SOURCES) $(CROSS) $(addprefix aarch64/,cross.py toolchain.py \
-    toolchain.cmake) $(AARCH64)/.installed
-	rm -f dist/aarch64/mlx-*-cp$(subst .,,$(AARCH64_VERSION))-*.whl
-	MLX_TOPK_AARCH64_PYTHON=$(AARCH64_PYTHON) PYTHONPATH=$(AARCH64)/stock \
-	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q . \
-	  --no-build-isolation --no-deps -w dist/aarch64
+dist/aarch64/.built-$(AARCH64_VERSION): $(SOURCES) $(CROSS) $(addprefix aarch64/,\
+    cross.py toolchain.py toolchain.cmake)
+	$(BIN)/python -m tools.wheels --platforms linux-aarch64 --out $(@D) \
+	  --pythons $(AARCH64_PYTHON)
 	touch $@
 
 # What the tests of the aarch64 wheel import.
 AARCH64_PLATFORMS := linux manylinux_2_35 manylinux_2_28 manylinux_2_17 manylinux2014
-$(AARCH64)/site/.installed: requirements.txt $(AARCH64)/.wheel
+$(AARCH64)/site/.installed: requirements.txt dist/aarch64/.built-$(AARCH64_VERSION)
 	rm -rf $(@D)
+	mkdir -p $(AARCH64)
 	grep -E '^(hypothesis|numpy|pytest)' requirements.txt >$(AARCH64)/requirements.txt
 	$(BIN)/pip install -q --target $(@D) --only-binary=:all: \
 	  --python-version $(AARCH64_VERSION) $(AARCH64_PLATFORMS:%=--platform %_aarch64) \

@@ -6,13 +6,14 @@ version in python/mlx/_version.py. None of them is in this repository.
 Environment variables that change the build:
     MLX_TOPK_BUILD_TYPE: CMake's build type, Release if it is not set.
     MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
-    MLX_TOPK_MACOS_PYTHON: builds for macOS, on Linux for x86-64. Its value is an
-        interpreter of the Python version to build for.
-    MLX_TOPK_AARCH64_PYTHON: the same for Linux on aarch64.
+    MLX_TOPK_PYTHON: an interpreter of the version of Python to build for, which is
+        that of the package ``mlx``. By default it is the one that runs setup.py.
+    MLX_TOPK_BUILD: the folder in which CMake builds.
+    MLX_DIR: the folder of MLX's CMake package, if it is not that of the package
+        ``mlx``.
 """
 
 import ast
-import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -27,29 +28,27 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent.resolve()
+sys.path.insert(0, str(ROOT))
+
+from tools import parts  # noqa: E402
+from tools import target as targets  # noqa: E402
+
 PYTHON = ROOT / "python" / "mlx"
 STUBS = "mlx/core/__init__.pyi"
-# The platform tag of MLX's own wheel. The tag of the building interpreter may differ.
-MACOS_PLATFORM = "macosx_14_0_arm64"
-# The variables that ask for a cross build. The folder's cross.py has its ``Target``.
-CROSS_FOLDERS = {
-    "MLX_TOPK_MACOS_PYTHON": "macos",
-    "MLX_TOPK_AARCH64_PYTHON": "aarch64",
-}
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Science/Research",
+    "Operating System :: MacOS",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: C++",
+    "Programming Language :: Python :: 3 :: Only",
+    "Programming Language :: Python :: Implementation :: CPython",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Typing :: Typed",
+]
 
 version = runpy.run_path(str(PYTHON / "_version.py"))
-
-
-def cross_target():
-    """Returns the ``Target`` of the cross build that the environment asks for, if any.
-
-    It is None for a build for the platform that runs setup.py.
-    """
-    for variable, folder in CROSS_FOLDERS.items():
-        if python := os.environ.get(variable):
-            sys.path.insert(0, str(ROOT))
-            return importlib.import_module(f"{folder}.cross").Target(python)
-    return None
 
 
 def stock_distribution():
@@ -84,38 +83,6 @@ def requirements(distribution):
     return required, extras
 
 
-def licences(stock, nanobind):
-    """Returns the licence files of everything that is in the wheel.
-
-    The licences of MLX and of nanobind are copied into build/licences, because
-    setuptools accepts only files below the folder of setup.py.
-    """
-    texts = {
-        f"{distribution.name}/{file.name}": file.locate().read_text()
-        for distribution in (stock, nanobind)
-        for file in distribution.files
-        if "licenses" in file.parts
-    }
-    # nanobind compiles the library robin_map into the bindings. The licence of that
-    # library is only in its header.
-    (header,) = (file for file in nanobind.files if file.name == "robin_map.h")
-    texts["robin_map/LICENSE"] = leading_comment(header.locate().read_text())
-    names = ["LICENSE"]
-    for name, text in texts.items():
-        copy = pathlib.Path("build", "licences", name)
-        (ROOT / copy).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / copy).write_text(text)
-        names.append(copy.as_posix())
-    return names
-
-
-def leading_comment(source):
-    """Returns the text of the block comment that C++ source begins with."""
-    comment = re.match(r"/\*\*?(.*?)\*/", source, re.DOTALL).group(1)
-    lines = [line.strip().removeprefix("*").strip() for line in comment.splitlines()]
-    return "\n".join(lines).strip() + "\n"
-
-
 def spliced_stubs(stock, additions):
     """Returns the stubs ``stock`` with ``additions`` appended.
 
@@ -136,75 +103,77 @@ def spliced_stubs(stock, additions):
 
 class Build(build_ext):
     def run(self):
-        target = pathlib.Path(self.build_lib, "mlx").resolve()
-        shutil.rmtree(target, ignore_errors=True)
-        self.copy_python(target.parent)
-        self.run_cmake(target)
+        folder = pathlib.Path(self.build_lib, "mlx").resolve()
+        shutil.rmtree(folder, ignore_errors=True)
+        self.copy_python(folder.parent)
+        self.run_cmake(folder)
 
-    def copy_python(self, target):
+    def copy_python(self, folder):
         for file in front_end(stock):
-            (target / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file.locate(), target / file)
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file.locate(), folder / file)
         additions = (PYTHON / "core" / "additions.pyi").read_text()
-        stubs = target / STUBS
+        stubs = folder / STUBS
         stubs.write_text(spliced_stubs(stubs.read_text(), additions))
         for file in PYTHON.rglob("*.py"):
-            destination = target / "mlx" / file.relative_to(PYTHON)
+            destination = folder / "mlx" / file.relative_to(PYTHON)
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, destination)
 
-    def run_cmake(self, target):
-        tag = cross.soabi if cross else sys.implementation.cache_tag
-        build = ROOT / "build" / f"cmake-wheel-{tag}"
-        sdk = stock.locate_file("mlx/share/cmake/MLX")
-        if not sdk.exists():
+    def run_cmake(self, folder):
+        name = f"cmake-wheel-{sys.implementation.cache_tag}"
+        build = pathlib.Path(os.environ.get("MLX_TOPK_BUILD", ROOT / "build" / name))
+        sdk = os.environ.get("MLX_DIR", target.mlx / "share/cmake/MLX")
+        if not pathlib.Path(sdk).exists():
             sys.exit(f"Building this needs a back end of MLX, but {sdk} is missing.")
         cache = build / "CMakeCache.txt"
         if cache.exists() and str(sdk) not in cache.read_text():
             # The folder was configured in another temporary build environment of pip.
             shutil.rmtree(build)
         cmake = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
+        # Forgets the Python of the last build in this folder.
+        cmake += ["-U", "*Python*"]
         options = {"MLX_DIR": sdk} | self.cmake_options(build)
         cmake += [f"-D{name}={value}" for name, value in options.items()]
         subprocess.run(cmake, check=True)
         subprocess.run(["cmake", "--build", str(build)], check=True)
         install = ["cmake", "--install", str(build), "--component", "wheel"]
-        # On macOS stripping would invalidate the linker's signature.
-        if cross.strip if cross else sys.platform != "darwin":
+        if target.strip:
             install.append("--strip")
-        subprocess.run([*install, "--prefix", str(target)], check=True)
+        subprocess.run([*install, "--prefix", str(folder)], check=True)
 
     def cmake_options(self, build):
-        options = {
+        return {
             "CMAKE_BUILD_TYPE": os.environ.get("MLX_TOPK_BUILD_TYPE", "Release"),
             # Given each time, because the Makefile sets it to ON in the same folder.
             "MLX_TOPK_TESTS": "OFF",
             "MLX_TOPK_STOCK_VERSION": version["STOCK_VERSION"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
-            "Python_EXECUTABLE": sys.executable,
-        }
-        if sys.platform == "darwin":
-            options["CMAKE_OSX_ARCHITECTURES"] = "arm64"
-            options["CMAKE_OSX_DEPLOYMENT_TARGET"] = "14.0"
-        if cross:
-            options |= cross.cmake_options(stock.locate_file("mlx"), build)
-        return options
+        } | target.cmake_options(build)
 
 
 class Wheel(bdist_wheel):
     def get_tag(self):
-        python, abi, platform = super().get_tag()
-        if cross:
-            python = abi = cross.tag
-            platform = cross.platform
-        elif sys.platform == "darwin":
-            platform = MACOS_PLATFORM
-        return python, abi, platform
+        return target.wheel_tags
+
+    def write_wheelfile(self, folder, *arguments, **options):
+        super().write_wheelfile(folder, *arguments, **options)
+        path = pathlib.Path(folder, parts.SBOM)
+        path.parent.mkdir()
+        path.write_text(parts.sbom(version["VERSION"], contents))
+        # The mode that a licence has in the checkout would be in the archive.
+        for file in pathlib.Path(folder).rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
 
 
-cross = cross_target()
 stock = stock_distribution()
+target = targets.choose(stock)
 required, extras = requirements(stock)
+# The source distribution has no other project's work.
+contents = []
+if "sdist" not in sys.argv:
+    contents = parts.parts(stock, importlib.metadata.distribution("nanobind"))
 entry_points = {}
 for point in stock.entry_points:
     entry_points.setdefault(point.group, []).append(f"{point.name} = {point.value}")
@@ -215,8 +184,11 @@ setup(
     description="MLX with differentiable, exact top-k selection.",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
-    license="MIT",
-    license_files=licences(stock, importlib.metadata.distribution("nanobind")),
+    license_expression=parts.licence_expression(contents),
+    license_files=["LICENSE", *parts.write_licences(contents, ROOT)],
+    classifiers=CLASSIFIERS,
+    project_urls={"MLX": "https://github.com/ml-explore/mlx"},
+    keywords="mlx top-k topk argpartition argsort differentiable mixture-of-experts",
     python_requires=stock.metadata["Requires-Python"],
     install_requires=required,
     extras_require=extras,

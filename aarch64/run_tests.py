@@ -39,8 +39,7 @@ def folder():
 
 def build_folder():
     """Returns CMake's folder, with what only tests need."""
-    digits = guest.version().replace(".", "")
-    return toolchain.ROOT / f"build/cmake-wheel-cpython-{digits}-aarch64-linux-gnu"
+    return toolchain.ROOT / "build/wheels/linux-aarch64" / f"cmake-{guest.version()}"
 
 
 def missing():

@@ -12,7 +12,7 @@ import importlib.util
 import pathlib
 
 from macos import macho
-from tools import cross_target
+from tools.target import CrossTarget
 
 HERE = pathlib.Path(__file__).parent
 
@@ -43,19 +43,16 @@ exports:
 """
 
 
-class Target(cross_target.Target):
-    # The tag of MLX's own wheel.
-    platform = "macosx_14_0_arm64"
-    soabi_suffix = "darwin"
+class Target(CrossTarget):
     # Stripping would invalidate the linker's signature.
     strip = False
 
-    def cmake_options(self, mlx, build):
+    def cmake_options(self, build):
         zig = pathlib.Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
-        return super().cmake_options(mlx, build) | {
+        return super().cmake_options(build) | {
             "CMAKE_TOOLCHAIN_FILE": HERE / "toolchain.cmake",
             "ZIG": zig,
-            "MACOS_STUBS": write_stubs(mlx, build / "stubs"),
+            "MACOS_STUBS": write_stubs(self.mlx, build / "stubs"),
         }
 
 

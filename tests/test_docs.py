@@ -143,7 +143,7 @@ NAME = r"MLX_[A-Z_]*[A-Z]"
 def variables_that_are_read():
     """Returns the names of our variables in C++, Python, CMake and the Makefile."""
     found = set()
-    for folder in ("mlx", "overlay", "python", "macos", "tests", "upstream"):
+    for folder in ("mlx", "overlay", "python", "macos", "tests", "tools", "upstream"):
         for file in (ROOT / folder).rglob("*"):
             if file.suffix in (".cpp", ".h", ".py") and file != pathlib.Path(__file__):
                 # Only whole strings count. MLX's macros begin with MLX_, too.
