@@ -33,6 +33,15 @@ def test_a_symbol_that_libmlx_lost_is_reported_with_all_files_that_need_it():
     assert changes.missing_symbols(needed, {"sort", "copy"}) == []
 
 
+def test_symbols_that_an_object_can_do_without_are_not_needed():
+    names = """
+                     U mlx::core::copy(array const&)
+                     U std::terminate()
+                     w mlx::core::cu::get_command_encoder(mlx::core::Stream)
+    """
+    assert changes.needed_symbols(names) == {"mlx::core::copy(array const&)"}
+
+
 def test_nanobind_of_another_version_or_domain_is_reported():
     ours = b"..\0mlx\0..\0nanobind_system_libstdcpp_gxx_abi_1xxx_a1_v22\0"
     older = ours.replace(b"_a1_v22", b"_v19")

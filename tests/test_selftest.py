@@ -8,7 +8,7 @@ import sys
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.selftest import __main__ as selftest
+from mlx.selftest import commands as selftest
 from mlx.selftest import cpu_checks, perf, use_checks
 
 from cases import HAS_EMULATOR
@@ -40,7 +40,9 @@ def masked(text):
 
 
 SUPPORT = r"""mlx N\+topk\.N
+contract N
 libmlx N \(.+\)
+folder /.+
 platform .+, Python N
 instructions [\w-]+( \(also possible: [\w, -]+\))?
 threads N
@@ -72,7 +74,9 @@ def test_selection_info_has_the_facts_that_support_prints(tmp_path, monkeypatch)
     info = mx.selection_info()
     assert set(info) == {
         "mlx",
+        "contract",
         "libmlx",
+        "folder",
         "back_ends",
         "platform",
         "instruction_sets",

@@ -26,6 +26,16 @@ def compile_errors(log):
     return [(error, [file]) for file, error in errors.items()]
 
 
+def needed_symbols(names):
+    """Returns MLX's symbols in what ``nm --undefined-only`` printed of an object.
+
+    Leaves out weak symbols, because the program runs without them. They are those of
+    MLX's CUDA back ends, which tests/test_cuda_symbols.py checks.
+    """
+    lines = [line.strip() for line in names.splitlines() if "mlx::core::" in line]
+    return {line[2:] for line in lines if line.startswith("U ")}
+
+
 def missing_symbols(needed, exported):
     """Returns the symbols that are missing in ``exported``.
 

@@ -122,8 +122,8 @@ def symbols(objects):
     needed, defined = {}, set()
     for path in objects:
         source = re.sub(r".*\.dir/(.*)\.o", r"\1", path.as_posix())
-        names = output("nm", "-C", "--undefined-only", path).splitlines()
-        needed[source] = {n.strip()[2:] for n in names if "mlx::core::" in n}
+        names = output("nm", "-C", "--undefined-only", path)
+        needed[source] = changes.needed_symbols(names)
         defined |= defined_in(path)
     return {source: names - defined for source, names in needed.items()}
 
