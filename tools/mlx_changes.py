@@ -14,6 +14,14 @@ STUBS = "mlx/core/__init__.pyi"
 ADDITIONS = "python/mlx/core/additions.pyi"
 
 
+def first_version(printed):
+    """Returns the newest version in what ``pip index versions mlx`` printed."""
+    found = re.search(r"^mlx \((\S+)\)$", printed, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"pip named no version of mlx:\n{printed}")
+    return found[1]
+
+
 def compile_errors(log):
     """Returns the first error of the compiler in each source file."""
     # Paths are relative to the folder of the build, or below build/next/VERSION.
