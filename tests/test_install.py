@@ -25,7 +25,7 @@ NEWER_STOCK = STOCK_VERSION + ".1"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),  # the first test downloads 100 MB
+    pytest.mark.timeout(900),  # the first test downloads wheels
     pytest.mark.skipif(
         sys.platform != "linux", reason="installs mlx-cpu, which is for Linux"
     ),
