@@ -43,6 +43,7 @@ from metal_kernels import emulated  # noqa: E402
 ONE_PROCESS = {
     "test_emulator.py",
     "test_emulator_functions.py",
+    "test_install.py",
     "test_macos_wheel.py",
     "test_sdist.py",
     "test_wheel.py",

@@ -8,7 +8,7 @@ import sys
 
 import hooks
 import mlx.core as mx
-from mlx.selftest import __main__, gpu_checks
+from mlx.selftest import commands, gpu_checks
 
 
 def force(kernel):
@@ -34,7 +34,7 @@ def main(library):
         hooks.metal_kernel_report,
         lambda: mx.new_stream(mx.cpu),
     )
-    return __main__.main(["test", "--device", "gpu", *sys.argv[1:]], gpu)
+    return commands.main(["test", "--device", "gpu", *sys.argv[1:]], gpu)
 
 
 if __name__ == "__main__":

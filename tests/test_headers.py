@@ -66,3 +66,28 @@ def test_each_header_compiles_alone():
         if message
     }
     assert not wrong, "\n".join(f"{name}:\n{text}" for name, text in wrong.items())
+
+
+def first_include(file):
+    """Returns the name of the first header that a file includes, or an empty text."""
+    lines = file.read_text().splitlines()
+    includes = [line.split()[1] for line in lines if line.startswith("#include")]
+    return includes[0].strip('"<>') if includes else ""
+
+
+def test_bindings_include_python_before_the_headers_of_the_system():
+    # Python's headers define _POSIX_C_SOURCE, which the system's headers may define
+    # in another way if nothing has defined it before. nanobind's headers begin with
+    # Python's.
+    sources = [
+        source
+        for folder in ("python/src", "overlay/python", "tests/hooks")
+        for source in sorted((ROOT / folder).rglob("*.cpp"))
+        if "nanobind" in source.read_text()
+    ]
+    assert len(sources) >= 8
+    for source in sources:
+        first = first_include(source)
+        while (ROOT / first).is_file():
+            first = first_include(ROOT / first)
+        assert first.startswith("nanobind/"), source

@@ -3,6 +3,8 @@
 import pathlib
 import sys
 
+import pytest
+
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tools"))
 
 import mlx_changes as changes
@@ -31,6 +33,22 @@ def test_a_symbol_that_libmlx_lost_is_reported_with_all_files_that_need_it():
         ("libmlx does not export copy", ["mlx/a.cpp", "mlx/b.cpp"])
     ]
     assert changes.missing_symbols(needed, {"sort", "copy"}) == []
+
+
+def test_the_newest_version_is_read_from_what_pip_prints():
+    printed = "WARNING: pip index is experimental\nmlx (0.33.0)\nAvailable versions: "
+    assert changes.first_version(f"{printed}0.33.0, 0.32.4\n") == "0.33.0"
+    with pytest.raises(ValueError, match="no version of mlx"):
+        changes.first_version("ERROR: No matching distribution found for mlx\n")
+
+
+def test_symbols_that_an_object_can_do_without_are_not_needed():
+    names = """
+                     U mlx::core::copy(array const&)
+                     U std::terminate()
+                     w mlx::core::cu::get_command_encoder(mlx::core::Stream)
+    """
+    assert changes.needed_symbols(names) == {"mlx::core::copy(array const&)"}
 
 
 def test_nanobind_of_another_version_or_domain_is_reported():

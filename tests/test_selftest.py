@@ -1,6 +1,7 @@
 """``python -m mlx.selftest``: what it prints, and that it notices what is wrong."""
 
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import sys
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.selftest import __main__ as selftest
+from mlx._version import STOCK_VERSION
+from mlx.selftest import commands as selftest
 from mlx.selftest import cpu_checks, perf, use_checks
 
 from cases import HAS_EMULATOR
@@ -40,7 +42,9 @@ def masked(text):
 
 
 SUPPORT = r"""mlx N\+topk\.N
+contract N
 libmlx N \(.+\)
+folder /.+
 platform .+, Python N
 instructions [\w-]+( \(also possible: [\w, -]+\))?
 threads N
@@ -64,6 +68,21 @@ def test_support_prints_one_screen(tmp_path):
     assert re.search(r"^threads +3$", done.stdout, re.MULTILINE)
 
 
+def test_support_says_why_there_are_no_kernels_of_a_gpu():
+    if mx.is_available(mx.gpu):
+        pytest.skip("there is a GPU")
+    info = mx.selection_info()
+    for name, gpu in info["gpu"].items():
+        installed = any(f"mlx-{name}" in package for package in info["back_ends"])
+        assert gpu["why_not"] == (
+            "its back end finds no such GPU"
+            if installed
+            else "the back end for it is not installed"
+        )
+    printed = run_selftest("support").stdout
+    assert re.search(r"^metal +no kernels: .* back end .*$", printed, re.MULTILINE)
+
+
 def test_selection_info_has_the_facts_that_support_prints(tmp_path, monkeypatch):
     folder = tmp_path / "kernels"
     folder.mkdir()
@@ -72,7 +91,9 @@ def test_selection_info_has_the_facts_that_support_prints(tmp_path, monkeypatch)
     info = mx.selection_info()
     assert set(info) == {
         "mlx",
+        "contract",
         "libmlx",
+        "folder",
         "back_ends",
         "platform",
         "instruction_sets",
@@ -82,6 +103,11 @@ def test_selection_info_has_the_facts_that_support_prints(tmp_path, monkeypatch)
         "variables",
     }
     assert info["mlx"] == mx.__version__
+    assert info["libmlx"] == STOCK_VERSION
+    assert set(info["back_ends"].values()) == {STOCK_VERSION}
+    assert pathlib.Path(info["folder"], "mlx").samefile(
+        pathlib.Path(mx.__file__).parent
+    )
     assert info["threads"] == mx.selection_threads()
     assert info["cache"] == {"folder": str(folder), "bytes": 5}
     assert info["variables"]["MLX_TOPK_CACHE"] == str(folder)
@@ -89,6 +115,11 @@ def test_selection_info_has_the_facts_that_support_prints(tmp_path, monkeypatch)
         assert gpu["kernels"] == (gpu["why_not"] is None)
     monkeypatch.setenv("MLX_TOPK_CACHE", "0")
     assert mx.selection_info()["cache"]["folder"] is None
+
+
+def test_the_version_of_the_contract_is_that_of_its_page():
+    page = (ROOT / "docs" / "topk.md").read_text()
+    assert f"\nThis is version {mx.selection_info()['contract']} of " in page
 
 
 def test_perf_prints_a_table_in_markdown(monkeypatch, capsys):
@@ -110,6 +141,41 @@ def test_perf_prints_a_table_in_markdown(monkeypatch, capsys):
 
 
 # ---- test, on the CPU ----------------------------------------------------------
+
+# What ``test --device cpu`` prints after the lines of ``support``.
+TEST = """\
+gradient under ties                  ok
+jvp under ties                       ok
+vmap                                 ok
+compile                              ok
+chains of 300 selections, memory     ok
+8 threads, a stream each             ok
+cpu bool_       ok    224 checks, 0 failed
+cpu uint8       ok    224 checks, 0 failed
+cpu uint16      ok    224 checks, 0 failed
+cpu uint32      ok    224 checks, 0 failed
+cpu uint64      ok    224 checks, 0 failed
+cpu int8        ok    224 checks, 0 failed
+cpu int16       ok    224 checks, 0 failed
+cpu int32       ok    224 checks, 0 failed
+cpu int64       ok    224 checks, 0 failed
+cpu float16     ok    224 checks, 0 failed
+cpu bfloat16    ok    224 checks, 0 failed
+cpu float32     ok    224 checks, 0 failed
+cpu float64     ok    224 checks, 0 failed
+cpu complex64   ok    224 checks, 0 failed
+cpu large rows  ok    2 checks, 0 failed
+selftest passed. cpu: 3144 checks, 0 failed.
+"""
+
+
+def test_the_whole_output_of_a_test_of_the_cpu():
+    done = run_selftest("test", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("mlx  ")
+    _, printed = done.stdout.split("variables      none that begins with MLX_\n")
+    assert printed == TEST
+    assert done.stderr == ""
 
 
 def test_the_cpu_passes_and_the_last_line_is_the_summary(monkeypatch, capsys):
@@ -212,6 +278,57 @@ def test_without_numpy_the_cpu_cannot_be_tested(monkeypatch, capsys):
     monkeypatch.setattr(selftest.importlib.util, "find_spec", lambda name: None)
     assert selftest.main(["test", "--device", "cpu"]) == 2
     assert "NumPy is not installed" in capsys.readouterr().out
+
+
+def test_the_summary_names_a_device_that_was_not_tested(monkeypatch, capsys):
+    def passes(gpu, dtypes, seconds):
+        return 3, [], []
+
+    monkeypatch.setattr(selftest.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(selftest.gpu_checks, "run", passes)
+    assert selftest.main(["test"], gpu="a GPU") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "selftest passed. cpu: not tested; gpu: 3 checks, 0 failed."
+    )
+
+
+def test_perf_says_that_it_timed_no_gpu(monkeypatch, capsys):
+    monkeypatch.setattr(selftest.mx, "is_available", lambda device: False)
+    monkeypatch.setattr(perf, "CPU_SHAPES", [])
+    assert selftest.main(["perf"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "There is no GPU here: only the CPU was timed."
+
+
+def test_the_first_failures_are_printed_and_the_others_counted(monkeypatch, capsys):
+    failures = [f"failure {i}" for i in range(23)]
+    monkeypatch.setattr(cpu_checks, "run", lambda: (30, failures))
+    assert selftest.main(["test", "--device", "cpu"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-4:-1] == ["failure 18", "failure 19", "and 3 more failures"]
+    assert printed[-1] == "selftest FAILED. cpu: 30 checks, 23 failed."
+
+
+def test_a_limit_of_no_seconds_runs_no_check_of_kernels(monkeypatch, capsys):
+    limits = []
+
+    def run(gpu, dtypes, seconds):
+        limits.append(seconds)
+        return 0, [], ["all"]
+
+    monkeypatch.setattr(selftest.gpu_checks, "run", run)
+    for options in ([], ["--seconds", "0"], ["--seconds", "9"]):
+        selftest.main(["test", "--device", "gpu", *options], gpu="a GPU")
+    assert limits == [float("inf"), 0, 9]
+
+
+def test_a_wrong_option_has_exit_status_2_and_help_has_0():
+    done = run_selftest("measure")
+    assert done.returncode == 2 and "invalid choice: 'measure'" in done.stderr
+    done = run_selftest("--help")
+    assert done.returncode == 0
+    for task in ("test", "perf", "support"):
+        assert f"python -m mlx.selftest {task}" in done.stdout
 
 
 @needs_emulator

@@ -19,6 +19,7 @@ EXTRA = "[cpu]" if sys.platform == "linux" else ""
 
 ADDITIONS = {
     "mlx/_overlay/__init__.py",
+    "mlx/_overlay/back_ends.py",
     "mlx/_overlay/export.py",
     "mlx/_overlay/index_outputs.py",
     "mlx/_overlay/info.py",
@@ -48,6 +49,7 @@ ADDITIONS = {
     "mlx/lib/libmlx_topk.{library}",
     "mlx/selftest/__init__.py",
     "mlx/selftest/__main__.py",
+    "mlx/selftest/commands.py",
     "mlx/selftest/cpu_checks.py",
     "mlx/selftest/gpu_checks.py",
     "mlx/selftest/oracle.py",

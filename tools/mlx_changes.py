@@ -14,6 +14,14 @@ STUBS = "mlx/core/__init__.pyi"
 ADDITIONS = "python/mlx/core/additions.pyi"
 
 
+def first_version(printed):
+    """Returns the newest version in what ``pip index versions mlx`` printed."""
+    found = re.search(r"^mlx \((\S+)\)$", printed, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"pip named no version of mlx:\n{printed}")
+    return found[1]
+
+
 def compile_errors(log):
     """Returns the first error of the compiler in each source file."""
     # Paths are relative to the folder of the build, or below build/next/VERSION.
@@ -24,6 +32,16 @@ def compile_errors(log):
         if found:
             errors.setdefault(found[1], f"line {found[2]}: {found[3]}")
     return [(error, [file]) for file, error in errors.items()]
+
+
+def needed_symbols(names):
+    """Returns MLX's symbols in what ``nm --undefined-only`` printed of an object.
+
+    Leaves out weak symbols, because the program runs without them. They are those of
+    MLX's CUDA back ends, which tests/test_cuda_symbols.py checks.
+    """
+    lines = [line.strip() for line in names.splitlines() if "mlx::core::" in line]
+    return {line[2:] for line in lines if line.startswith("U ")}
 
 
 def missing_symbols(needed, exported):

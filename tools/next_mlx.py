@@ -3,6 +3,7 @@
 """Lists what breaks in this project with another version of MLX.
 
     make next-mlx VERSION=0.33.0
+    make next-mlx VERSION=newest
 
 See docs/next-mlx.md.
 
@@ -122,8 +123,8 @@ def symbols(objects):
     needed, defined = {}, set()
     for path in objects:
         source = re.sub(r".*\.dir/(.*)\.o", r"\1", path.as_posix())
-        names = output("nm", "-C", "--undefined-only", path).splitlines()
-        needed[source] = {n.strip()[2:] for n in names if "mlx::core::" in n}
+        names = output("nm", "-C", "--undefined-only", path)
+        needed[source] = changes.needed_symbols(names)
         defined |= defined_in(path)
     return {source: names - defined for source, names in needed.items()}
 
@@ -168,10 +169,22 @@ def checks(tree):
     yield "tests", failed if status else []
 
 
+def newest_version():
+    """Returns the newest version of mlx that PyPI has, which may be the pinned one."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    return changes.first_version(output(*pip, "index", "versions", "mlx"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("version", help="a version of mlx that PyPI has")
+    parser.add_argument("version", help="a version of mlx that PyPI has, or newest")
     version = parser.parse_args().version
+    if version == "newest":
+        version = newest_version()
+        if version == PINNED:
+            print(f"PyPI has no version of mlx after {PINNED}.")
+            return 0
+        print(f"The newest version of mlx is {version}.", flush=True)
     tree = ROOT / "build" / "next" / version
     make_tree(tree, version)
     status, log = make(tree, "build/stock/.installed")

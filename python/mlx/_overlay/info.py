@@ -1,16 +1,14 @@
 """``selection_info``: what of selection is active in this process."""
 
 import contextlib
-import importlib.metadata
 import os
 import pathlib
 import platform
 
 from mlx import _selection
-from mlx._overlay.originals import place
-from mlx._version import STOCK_VERSION, VERSION
-
-PACKAGES = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
+from mlx._overlay.back_ends import FOLDER, installed
+from mlx._overlay.originals import place, stock
+from mlx._version import CONTRACT, VERSION
 
 
 def install(core):
@@ -21,20 +19,24 @@ def install(core):
         ``python -m mlx.selftest support`` prints it.
 
         Returns:
-            dict: The versions of ``mlx`` and ``libmlx``, the installed back ends,
-            the platform, the instruction sets of the CPU (the first is in use),
-            the number of threads, the GPU and whether its kernels are on, the
-            folder of compiled kernels with its size in bytes, and the environment
-            variables that begin with ``MLX_``.
+            dict: The versions of ``mlx``, of the contract (docs/topk.md) and of the
+            ``libmlx`` that is loaded, the folder of the package, the back ends
+            installed there, the platform, the instruction sets of the CPU (the first
+            is in use), the number of threads, the GPU and whether its kernels are
+            on, the folder of compiled kernels with its size in bytes, and the
+            environment variables that begin with ``MLX_``.
         """
+        here = [fact[:2] for fact in installed() if fact[2] == FOLDER]
         return {
             "mlx": VERSION,
-            "libmlx": STOCK_VERSION,
-            "back_ends": _back_ends(),
+            "contract": CONTRACT,
+            "libmlx": stock.__version__,
+            "folder": FOLDER,
+            "back_ends": dict(here),
             "platform": _platform(),
             "instruction_sets": _selection.kernels(),
             "threads": core.selection_threads(),
-            "gpu": _gpu(core),
+            "gpu": _gpu(core, dict(here)),
             "cache": _cache(),
             "variables": {
                 name: value
@@ -46,28 +48,22 @@ def install(core):
     place(core, selection_info)
 
 
-def _back_ends():
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def _platform():
     mac = platform.mac_ver()[0]
     system = f"macOS {mac}" if mac else platform.platform()
     return f"{system}, {platform.machine()}, Python {platform.python_version()}"
 
 
-def _gpu(core):
+def _gpu(core, back_ends):
     """Returns for Metal and CUDA whether kernels are on, and the reason if not."""
     launches, broken = _selection.metal_kernel_report()
     gpus = {}
     for name, module in (("metal", core.metal), ("cuda", getattr(core, "cuda", None))):
         facts = {"kernels": False, "why_not": None, "device": None}
         if module is None or not module.is_available():
-            facts["why_not"] = "the installed libmlx finds no such GPU"
+            facts["why_not"] = "the back end for it is not installed"
+            if any(f"mlx-{name}" in package for package in back_ends):
+                facts["why_not"] = "its back end finds no such GPU"
         else:
             facts["device"] = core.device_info(core.gpu).get("device_name")
             facts["launches"] = launches

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 
+from mlx._overlay import back_ends
 from mlx._overlay.originals import stock
 from mlx._version import STOCK_VERSION, VERSION
 
@@ -28,11 +29,53 @@ def load_core(name):
         delattr(core, attribute)
     vars(core).update(special)
     if core.__version__ != STOCK_VERSION:
-        raise _back_end_error(f"libmlx is {core.__version__}")
+        raise back_ends.error(f"the libmlx that was loaded is {core.__version__}")
     if not hasattr(core, "TopKResult"):
         _patch(core)
     core.__version__ = VERSION
     return core
+
+
+def require_own_core():
+    """Raises an ImportError if ``import mlx.core`` finds that of another folder."""
+    problem = _why_not_own_core()
+    if problem:
+        raise ImportError(problem)
+
+
+def why_not_selection():
+    """Returns why ``mlx._selection`` cannot be imported now, or None if it can.
+
+    It replaces functions of ``mlx.core``, so ``load_core`` must have loaded that.
+    """
+    if _loaded and sys.modules.get("mlx.core") is _loaded["core"]:
+        return None
+    return _why_not_own_core() or (
+        "[mlx] mlx._selection cannot be imported on its own. Import mlx.core."
+    )
+
+
+def _why_not_own_core():
+    # The package mlx has no __init__.py, so Python looks for each of its modules in
+    # every folder mlx on sys.path. It finds this module even if a folder that comes
+    # before has another mlx.core.
+    core = sys.modules.get("mlx.core")
+    if core is not None and core is _loaded.get("core"):
+        return None
+    spec = core.__spec__ if core else importlib.util.find_spec("mlx.core")
+    # This is mlx/core/__init__.py here, and mlx/core.SUFFIX.so in stock MLX.
+    folder, name = os.path.split(spec.origin)
+    folder = os.path.dirname(folder)
+    if name == "__init__.py":
+        folder = os.path.dirname(folder)
+    folder = os.path.realpath(folder)
+    if name == "__init__.py" and folder == back_ends.FOLDER:
+        return None
+    return (
+        f"[mlx] mlx {VERSION} is installed in {back_ends.FOLDER}, but Python takes "
+        f"mlx.core from {folder}, where stock MLX or another build is. Uninstall that "
+        f"one, or let {back_ends.FOLDER} come first on Python's path (sys.path)."
+    )
 
 
 def _special(core):
@@ -65,23 +108,5 @@ def _load_extension(name):
         sys.modules[name] = module
         spec.loader.exec_module(module)
     except ImportError as error:
-        raise _back_end_error(error) from error
+        raise back_ends.error(error) from error
     return module
-
-
-def _back_end_error(reason):
-    # Imported here, because importing it takes longer than all other imports.
-    import importlib.metadata
-
-    found = []
-    for name in ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal"):
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ImportError(
-        f"[mlx] mlx {VERSION} needs a back end of exactly version {STOCK_VERSION}. "
-        f"Installed: {', '.join(found) or 'none'}. The error was: {reason}. Install "
-        f'one, for example: pip install "mlx-cpu=={STOCK_VERSION}" '
-        "(on macOS mlx-metal)."
-    )

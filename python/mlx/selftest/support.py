@@ -9,7 +9,9 @@ def lines():
     info = mx.selection_info()
     installed = ", ".join(f"{n} {v}" for n, v in info["back_ends"].items())
     yield f"mlx            {info['mlx']}"
+    yield f"contract       {info['contract']}"
     yield f"libmlx         {info['libmlx']} ({installed or 'no back end is listed'})"
+    yield f"folder         {info['folder']}"
     yield f"platform       {info['platform']}"
     used, *others = info["instruction_sets"]
     also = f" (also possible: {', '.join(others)})" if others else ""
