@@ -9,6 +9,7 @@ states what the estimator assumes.
 """
 
 from mlx.nn.routing.balance import (
+    expert_loads,
     load_balance_loss,
     router_z_loss,
     update_expert_bias,
@@ -20,6 +21,11 @@ from mlx.nn.routing.estimators import (
     update_expert_mean,
 )
 from mlx.nn.routing.layers import Experts, MixtureOfExperts
+from mlx.nn.routing.quantile import (
+    histogram_expert_bias,
+    quantile_expert_bias,
+    quantile_histogram,
+)
 from mlx.nn.routing.relaxation import soft_topk
 from mlx.nn.routing.router import Routing, TopKRouter
 
@@ -29,7 +35,11 @@ __all__ = [
     "Routing",
     "TopKRouter",
     "dense_router",
+    "expert_loads",
+    "histogram_expert_bias",
     "load_balance_loss",
+    "quantile_expert_bias",
+    "quantile_histogram",
     "router_z_loss",
     "sample_topk",
     "soft_topk",
