@@ -53,7 +53,7 @@ def quantile_expert_bias(
     Returns:
         array: The new bias, of the shape and type of ``bias``. It has no gradient, and
         equals ``bias`` if no token counts. An expert that is masked for every token
-        keeps its bias, up to the mean.
+        keeps its bias, up to the mean, and is left out of ``E``.
 
     Raises:
         ValueError: a shape or a type is not as above, or ``k`` is out of range.
@@ -81,14 +81,16 @@ def quantile_expert_bias(
     required = mx.where(counts, mx.clip(required, low, high), mx.inf)
     ordered = mx.sort(required, axis=0)
     tokens = counts.sum().astype(mx.int64)
+    known = mx.any(finite, axis=0)
+    experts = mx.maximum(known.sum(), k).astype(mx.int64)
     # The position k / E (tokens - 1) of the quantile, in integers.
     scaled = mx.maximum(tokens - 1, 0) * k
-    before = scaled // bias.size
+    before = scaled // experts
     after = mx.minimum(before + 1, mx.maximum(tokens - 1, 0))
-    part = (scaled % bias.size).astype(required.dtype) / bias.size
+    part = (scaled % experts).astype(required.dtype) / experts.astype(required.dtype)
     low_value = mx.take(ordered, before, axis=0)
     quantile = low_value + part * (mx.take(ordered, after, axis=0) - low_value)
-    return _centred(bias, quantile, mx.any(finite, axis=0), tokens)
+    return _centred(bias, quantile, known, tokens)
 
 
 def quantile_histogram(
@@ -103,7 +105,8 @@ def quantile_histogram(
 
     The bins of an expert have equal widths and cover ``min(bias) - 1`` to
     ``max(bias) + 1``, where every :math:`r_{ij}` lies if the scores are between 0 and
-    1. Other values are counted in the first or the last bin. Histograms of the same
+    1. Other values are counted in the first or the last bin, those of masked experts in
+    the last one. Histograms of the same
     bias can be added up, over the parts of a batch and over processes, so the quantile
     of a global batch needs ``E * bins`` integers and not its scores.
 
@@ -130,8 +133,8 @@ def quantile_histogram(
         >>> from mlx.nn import routing
         >>> scores = mx.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.4], [0.6, 0.5]])
         >>> routing.quantile_histogram(mx.zeros(2), scores, 1, bins=4)
-        array([[0, 4, 0, 0],
-               [0, 0, 3, 1]], dtype=int32)
+        array([[2, 2, 0, 0],
+               [0, 0, 4, 0]], dtype=int32)
     """
     op = "quantile_histogram"
     bins = checked_integer(op, "bins", bins)
@@ -159,7 +162,8 @@ def histogram_expert_bias(bias: mx.array, histogram: mx.array, k: int) -> mx.arr
 
     The quantile is interpolated linearly within its bin, so it is off by at most the
     width of a bin, ``(max(bias) - min(bias) + 2) / bins``, before the mean is
-    subtracted. Source: see :func:`quantile_histogram`. Cost: one pass over
+    subtracted. Where scores crowd together, as those of a saturated sigmoid do near 1,
+    more bins are needed. Source: see :func:`quantile_histogram`. Cost: one pass over
     ``histogram``. Bias and what is contested: see :func:`quantile_expert_bias`.
 
     Args:
@@ -201,16 +205,19 @@ def histogram_expert_bias(bias: mx.array, histogram: mx.array, k: int) -> mx.arr
     bins = histogram.shape[1]
     low, width = _bins(wide, bins)
     histogram = histogram.astype(mx.int64)
+    tokens = histogram.sum(axis=1)
+    # Where an expert is masked, the count is in the last bin.
+    known = histogram[:, -1] < tokens
+    experts = mx.maximum(known.sum(), k)
     # All counts are multiplied by E, so that the target k / E of them is an integer.
-    until = mx.cumsum(histogram, axis=1) * bias.size
-    target = until[:, -1:] // bias.size * k
+    until = mx.cumsum(histogram, axis=1) * experts
+    target = tokens[:, None] * k
     bin_ = mx.minimum((until < target).sum(axis=1, keepdims=True), bins - 1)
-    inside = mx.take_along_axis(histogram, bin_, axis=1) * bias.size
+    inside = mx.take_along_axis(histogram, bin_, axis=1) * experts
     missing = target - (mx.take_along_axis(until, bin_, axis=1) - inside)
     part = missing.astype(wide.dtype) / mx.maximum(inside, 1).astype(wide.dtype)
     quantile = low + width * (bin_.astype(wide.dtype) + part).squeeze(1)
-    tokens = until[:, -1]
-    return _centred(bias, quantile, tokens > 0, tokens.max())
+    return _centred(bias, quantile, known, tokens.max())
 
 
 def _bins(bias, bins):

@@ -250,6 +250,7 @@ class TopKRouter(WithState):
         mask: mx.array | None = None,
         bins: int | None = None,
         group: mx.distributed.Group | None = None,
+        iterations: int = 1,
     ) -> None:
         """Updates ``expert_bias`` as :func:`quantile_expert_bias` does.
 
@@ -264,10 +265,14 @@ class TopKRouter(WithState):
                 with so many bins, as :func:`histogram_expert_bias` does.
             group (Group, optional): The processes whose tokens count too. It needs
                 ``bins``. Default: this process only.
+            iterations (int, optional): How many times the update is repeated with the
+                same scores. More need fewer training steps to even out a skewed load.
+                Default: ``1``.
 
         Raises:
             ValueError: the router was made without ``balance=True`` or has groups,
                 ``group`` is given without ``bins``, or an argument is not as above.
+            TypeError: ``bins`` or ``iterations`` is not an integer.
         """
         if "expert_bias" not in self:
             raise ValueError("[TopKRouter] update_quantile_bias needs balance=True.")
@@ -281,11 +286,12 @@ class TopKRouter(WithState):
         masked = chosen.logits == -mx.inf
         scores = mx.where(masked, -mx.inf, chosen.probs)
         bias = self.expert_bias
-        if bins is None:
-            bias = quantile_expert_bias(bias, scores, self.k, mask)
-        else:
-            counts = quantile_histogram(bias, scores, self.k, bins, mask, group)
-            bias = histogram_expert_bias(bias, counts, self.k)
+        for _ in range(checked_integer("TopKRouter", "iterations", iterations)):
+            if bins is None:
+                bias = quantile_expert_bias(bias, scores, self.k, mask)
+            else:
+                counts = quantile_histogram(bias, scores, self.k, bins, mask, group)
+                bias = histogram_expert_bias(bias, counts, self.k)
         if self.training:
             self.expert_bias = bias
 
