@@ -56,10 +56,9 @@ def choose(
         counts = mx.take_along_axis(allowed, where, axis=-1)
     else:
         where = mx.maximum(indices, 0).astype(mx.uint32)
-        # Under vmap, indices that are not mapped over must become so: else MLX's
-        # gradient of take_along_axis is right for the first row only.
-        where = mx.stop_gradient(mx.where(allowed[..., :1], where, where))
-        counts = mx.take_along_axis(allowed, where, axis=-1) & (indices >= 0)
+        counts = mx.take_along_axis(allowed, where, axis=-1)
+        # MLX's & is wrong under vmap if only one side is mapped over.
+        counts = mx.where(indices >= 0, counts, False)
     if renormalize:
         # The softmax of the log-scores is the chosen scores divided by their sum.
         # With one expert its gradient is exactly 0. The gradient of a quotient

@@ -95,7 +95,7 @@ def load_balance_loss(
         mask = checked_mask("load_balance_loss", mask, probs.shape[:-1])
     if not mx.issubdtype(indices.dtype, mx.unsignedinteger):
         some = mx.any(indices >= 0, axis=-1)
-        mask = some if mask is None else mask & some
+        mask = some if mask is None else mx.where(some, mask, False)
     # Each sequence, or the whole batch, is a row of tokens.
     shape = (-1, *probs.shape[-2:]) if per_sequence else (1, -1, experts)
     if probs.size == 0:

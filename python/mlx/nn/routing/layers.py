@@ -226,7 +226,7 @@ class MixtureOfExperts(WithState):
             return dense_router(probs, indices, outputs, weights)
         if mask is not None:
             allowed = mx.take_along_axis(mask, indices, axis=-1)
-            used = allowed if used is None else used & allowed
+            used = allowed if used is None else mx.where(used, allowed, False)
         outputs = _kept(self.experts(x, indices), used)
         if not self.training or self.gradient == "chosen":
             return (weights[..., None, :] @ outputs).squeeze(-2)

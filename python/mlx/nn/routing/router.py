@@ -306,7 +306,8 @@ def replay_mask(op, shape, mask, indices):
     if indices is None or mx.issubdtype(indices.dtype, mx.unsignedinteger):
         return mask
     some = mx.any(indices >= 0, axis=-1, keepdims=True)
-    return mx.broadcast_to(some if mask is None else some & mask, shape)
+    # MLX's & is wrong under vmap if only one side is mapped over.
+    return mx.broadcast_to(some if mask is None else mx.where(some, mask, False), shape)
 
 
 def _checked_experts(op, k, num_experts):
