@@ -20,6 +20,10 @@ from mlx.nn.routing.estimators import (
     straight_through,
     update_expert_mean,
 )
+from mlx.nn.routing.expert_parallel import (
+    ShardedMixtureOfExperts,
+    average_gradients,
+)
 from mlx.nn.routing.layers import Experts, MixtureOfExperts
 from mlx.nn.routing.quantile import (
     histogram_expert_bias,
@@ -28,13 +32,17 @@ from mlx.nn.routing.quantile import (
 )
 from mlx.nn.routing.relaxation import soft_topk
 from mlx.nn.routing.router import Routing, TopKRouter
+from mlx.nn.routing.sharded import eval_within, sharded_topk
 
 __all__ = [
     "Experts",
     "MixtureOfExperts",
     "Routing",
+    "ShardedMixtureOfExperts",
     "TopKRouter",
+    "average_gradients",
     "dense_router",
+    "eval_within",
     "expert_loads",
     "histogram_expert_bias",
     "load_balance_loss",
@@ -42,6 +50,7 @@ __all__ = [
     "quantile_histogram",
     "router_z_loss",
     "sample_topk",
+    "sharded_topk",
     "soft_topk",
     "straight_through",
     "update_expert_bias",
