@@ -95,3 +95,80 @@ def test_each_tool_evens_out_a_skewed_router(tool):
         mx.eval(router.parameters())
     after = imbalance(router(x).indices, 8)
     assert before > 3 and after < 1.3
+
+
+# ---- loads of sequences and of several batches ---------------------------------
+
+
+def test_a_loss_per_sequence_is_the_mean_of_the_losses_of_the_sequences():
+    probs = mx.softmax(normal(0, 3, 7, 5), axis=-1)
+    indices = mx.topk(probs, 2, return_indices=True).indices
+    mask = mx.arange(7) < mx.array([[7], [4], [0]])
+
+    def per_sequence(probs, mask=None):
+        return routing.load_balance_loss(probs, indices, 0.3, mask, per_sequence=True)
+
+    def one_by_one(probs, lengths):
+        rows = [
+            routing.load_balance_loss(probs[i, :n], indices[i, :n], 0.3)
+            for i, n in enumerate(lengths)
+            if n > 0
+        ]
+        return mx.stack(rows).mean()
+
+    for got, wanted in [
+        (mx.value_and_grad(per_sequence)(probs), (7, 7, 7)),
+        (mx.value_and_grad(lambda p: per_sequence(p, mask))(probs), (7, 4, 0)),
+    ]:
+        value, gradient = mx.value_and_grad(lambda p, n=wanted: one_by_one(p, n))(probs)
+        close(got[0], value)
+        close(got[1], gradient)
+    assert abs(per_sequence(probs).item() - one_by_one(probs, (7, 7, 7)).item()) < 1e-6
+    whole = routing.load_balance_loss(probs, indices, 0.3)
+    assert abs(per_sequence(probs) - whole).item() > 1e-4
+    deep = per_sequence(probs, mask).item()
+    shaped = routing.load_balance_loss(
+        probs[None], indices[None], 0.3, mask[None], per_sequence=True
+    )
+    assert shaped.item() == deep
+
+
+def test_with_the_loads_of_all_parts_the_mean_loss_is_that_of_the_whole_batch():
+    probs = mx.softmax(normal(0, 12, 5), axis=-1)
+    indices = mx.topk(probs, 2, return_indices=True).indices
+    value, gradient = mx.value_and_grad(
+        lambda p: routing.load_balance_loss(p, indices, 0.3)
+    )(probs)
+    loads = sum(routing.expert_loads(part, 5) for part in mx.split(indices, 3))
+    assert loads.tolist() == routing.expert_loads(indices, 5).tolist()
+
+    def parts(probs):
+        losses = [
+            routing.load_balance_loss(p, i, 0.3, loads=loads)
+            for p, i in zip(mx.split(probs, 3), mx.split(indices, 3), strict=True)
+        ]
+        return mx.stack(losses).mean()
+
+    got, to_probs = mx.value_and_grad(parts)(probs)
+    close(got, value)
+    close(to_probs, gradient)
+
+
+def test_expert_loads_by_hand():
+    indices = mx.array([[0, 1], [1, 3], [1, 0]])
+    assert routing.expert_loads(indices, 5).tolist() == [2, 3, 0, 1, 0]
+    mask = mx.array([True, False, True])
+    assert routing.expert_loads(indices, 5, mask).tolist() == [2, 2, 0, 0, 0]
+    assert routing.expert_loads(mx.zeros((0, 2), mx.uint32), 3).tolist() == [0, 0, 0]
+
+
+def test_loads_of_a_wrong_shape_or_per_sequence_are_refused():
+    probs, indices = mx.zeros((2, 3)), mx.zeros((2, 1), mx.uint32)
+    with pytest.raises(ValueError, match=r"loads must have shape \(3\), got \(2\)"):
+        routing.load_balance_loss(probs, indices, loads=mx.zeros(2))
+    with pytest.raises(ValueError, match="per_sequence takes no loads"):
+        routing.load_balance_loss(
+            probs, indices, loads=mx.zeros(3), per_sequence=True
+        )
+    with pytest.raises(IndexError, match="no axis -2"):
+        routing.load_balance_loss(probs[0], indices[0], per_sequence=True)

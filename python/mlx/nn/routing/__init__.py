@@ -9,6 +9,7 @@ states what the estimator assumes.
 """
 
 from mlx.nn.routing.balance import (
+    expert_loads,
     load_balance_loss,
     router_z_loss,
     update_expert_bias,
@@ -19,19 +20,37 @@ from mlx.nn.routing.estimators import (
     straight_through,
     update_expert_mean,
 )
+from mlx.nn.routing.expert_parallel import (
+    ShardedMixtureOfExperts,
+    average_gradients,
+)
 from mlx.nn.routing.layers import Experts, MixtureOfExperts
+from mlx.nn.routing.quantile import (
+    histogram_expert_bias,
+    quantile_expert_bias,
+    quantile_histogram,
+)
 from mlx.nn.routing.relaxation import soft_topk
 from mlx.nn.routing.router import Routing, TopKRouter
+from mlx.nn.routing.sharded import eval_within, sharded_topk
 
 __all__ = [
     "Experts",
     "MixtureOfExperts",
     "Routing",
+    "ShardedMixtureOfExperts",
     "TopKRouter",
+    "average_gradients",
     "dense_router",
+    "eval_within",
+    "expert_loads",
+    "histogram_expert_bias",
     "load_balance_loss",
+    "quantile_expert_bias",
+    "quantile_histogram",
     "router_z_loss",
     "sample_topk",
+    "sharded_topk",
     "soft_topk",
     "straight_through",
     "update_expert_bias",

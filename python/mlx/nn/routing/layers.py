@@ -13,7 +13,7 @@ from mlx.nn.routing.estimators import (
     updated_mean,
 )
 from mlx.nn.routing.relaxation import soft_topk
-from mlx.nn.routing.router import Routing, TopKRouter, WithState
+from mlx.nn.routing.router import Routing, TopKRouter, WithState, replay_mask
 
 Gradient = Literal["chosen", "dense", "mean", "soft"]
 
@@ -118,6 +118,7 @@ class MixtureOfExperts(WithState):
         score (str, optional): See :class:`TopKRouter`. Default: ``"softmax"``.
         renormalize (bool, optional): See :class:`TopKRouter`. Default: ``True``.
         balance (bool, optional): See :class:`TopKRouter`. Default: ``False``.
+        groups, topk_groups, group_score: See :class:`TopKRouter`. Default: no groups.
 
     Raises:
         ValueError: an argument is not as above.
@@ -147,6 +148,9 @@ class MixtureOfExperts(WithState):
         score: Literal["softmax", "sigmoid"] = "softmax",
         renormalize: bool = True,
         balance: bool = False,
+        groups: int = 1,
+        topk_groups: int = 1,
+        group_score: Literal["top2", "max"] = "top2",
     ):
         super().__init__()
         self.gradient = checked_choice(
@@ -158,7 +162,15 @@ class MixtureOfExperts(WithState):
         self.tau = checked_positive("MixtureOfExperts", "tau", tau)
         self.mean_decay = mean_decay
         self.router = TopKRouter(
-            input_dims, num_experts, k, score, renormalize, balance
+            input_dims,
+            num_experts,
+            k,
+            score,
+            renormalize,
+            balance,
+            groups,
+            topk_groups,
+            group_score,
         )
         self.experts = Experts(input_dims, hidden_dims, num_experts, activation)
         if gradient == "mean":
@@ -173,6 +185,7 @@ class MixtureOfExperts(WithState):
         x: mx.array,
         mask: mx.array | None = None,
         return_routing: bool = False,
+        indices: mx.array | None = None,
     ) -> mx.array | tuple[mx.array, Routing]:
         """Returns the mixture of each input's experts.
 
@@ -183,35 +196,47 @@ class MixtureOfExperts(WithState):
                 their outputs are infinite or NaN.
             return_routing (bool, optional): Whether to return the router's
                 :class:`Routing` too, which balancing losses need. Default: ``False``.
+            indices (array, optional): The experts to use instead of choosing, see
+                :class:`TopKRouter`. ``-1`` is padding and adds nothing.
 
         Returns:
             array or tuple(array, Routing): The mixture, of the shape and type of
             ``x``, with the :class:`Routing` if asked for.
         """
+        shape = (*x.shape[:-1], len(self.router.weight))
         if mask is not None:
-            shape = (*x.shape[:-1], len(self.router.weight))
             mask = checked_mask("MixtureOfExperts", mask, shape)
+        chosen = self.router(x, mask, indices)
+        mask = replay_mask("MixtureOfExperts", shape, mask, indices)
+        if mask is not None:
             x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
-        chosen = self.router(x, mask)
         y = self._mixture(x, chosen, mask)
         return (y, chosen) if return_routing else y
 
     def _mixture(self, x, chosen, mask):
         indices, weights, probs, _ = chosen
+        used = None
+        if not mx.issubdtype(indices.dtype, mx.unsignedinteger):
+            # Expert 0 takes the place of padding, which has weight 0.
+            used, indices = indices >= 0, mx.maximum(indices, 0)
         if self.training and self.gradient in ("dense", "soft"):
             if self.gradient == "soft":
                 probs = self._relaxed_weights(chosen)
             outputs = _kept(self.experts.all(x), mask)
             return dense_router(probs, indices, outputs, weights)
-        allowed = None
         if mask is not None:
             allowed = mx.take_along_axis(mask, indices, axis=-1)
-        outputs = _kept(self.experts(x, indices), allowed)
+            used = allowed if used is None else mx.where(used, allowed, False)
+        outputs = _kept(self.experts(x, indices), used)
         if not self.training or self.gradient == "chosen":
             return (weights[..., None, :] @ outputs).squeeze(-2)
+        if chosen.indices is not indices:
+            # With its mean as output, padding adds nothing to the dense mixture.
+            mean = mx.take(self.expert_mean, indices, axis=0).astype(outputs.dtype)
+            outputs = mx.where(chosen.indices[..., None] < 0, mean, outputs)
         y = dense_router(probs, indices, outputs, weights, self.expert_mean)
         self.expert_mean = updated_mean(
-            self.expert_mean, outputs, indices, self.mean_decay, allowed
+            self.expert_mean, outputs, indices, self.mean_decay, used
         )
         return y
 
