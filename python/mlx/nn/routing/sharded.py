@@ -32,6 +32,9 @@ def sharded_topk(
     shard only, so the sum over processes is the whole tangent. It works under
     ``mx.compile``; ``mx.vmap`` is refused, because MLX's all-gather is wrong under it.
 
+    All processes must evaluate the result, or a gradient of it, in the same order
+    among their other messages: a process that does not keeps the others waiting.
+
     Cost: for each row, every process sends ``min(k, max(sizes))`` values and as many
     indices of 4 bytes, to ``group.size() - 1`` others. Gathering the array would send
     the shard. Contested: nothing, this is exact.
@@ -91,11 +94,18 @@ def sharded_topk(
     best = mx.topk(values, k, largest=largest, sorted=True, return_indices=True).indices
     values = mx.take_along_axis(values, best, axis=-1)
     indices = mx.take_along_axis(indices, best, axis=-1)
-    if own > 0 and mx.issubdtype(x.dtype, mx.inexact):
+    if mx.issubdtype(x.dtype, mx.inexact):
         # The same bits again, but read from the shard, so that they have a gradient.
-        place = mx.minimum(indices - first, own - 1)  # wraps around below `first`
         mine = mx.logical_and(indices >= first, indices < first + own)
-        values = mx.where(mine, mx.take_along_axis(rows, place, axis=-1), values)
+        if own > 0:
+            place = mx.minimum(indices - first, own - 1)  # wraps around below `first`
+            ours = mx.take_along_axis(rows, place, axis=-1)
+        else:
+            # An empty shard takes part in the gradient, too. Otherwise this process
+            # would not evaluate the all-gather, for which the others wait. MLX's sum of
+            # an empty array that is not contiguous never ends.
+            ours = mx.contiguous(rows).sum(axis=-1, keepdims=True)
+        values = mx.where(mine, ours, values)
     return mx.moveaxis(values, -1, axis), mx.moveaxis(indices, -1, axis)
 
 
