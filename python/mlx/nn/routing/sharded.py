@@ -119,8 +119,8 @@ def eval_within(seconds: float, *arrays: Any) -> None:
 
     ``mx.distributed.init`` waits without a limit, too, and holds Python's lock, so no
     Python code can stop it. ``faulthandler.dump_traceback_later(seconds, exit=True)``
-    before it and ``faulthandler.cancel_dump_traceback_later()`` after it end the process
-    if the others do not connect.
+    before it and ``faulthandler.cancel_dump_traceback_later()`` after it end the
+    process if the others do not connect.
 
     Args:
         seconds (float): How long to wait.
