@@ -27,17 +27,15 @@ def sharded_topk(
     axis, sorted=True, return_indices=True)`` gives for the whole array, bit for bit,
     however it is cut.
 
-    Gradient: exact, if all processes compute the same loss of the values. Each process
-    gets the gradient of its own shard. In ``jvp`` a process adds the tangent of its own
-    shard only, so the sum over processes is the whole tangent. It works under
-    ``mx.compile``; ``mx.vmap`` is refused, because MLX's all-gather is wrong under it.
+    Gradient: exact for the own shard, if all processes compute the same loss. In
+    ``jvp`` each process adds the tangent of its shard, so their sum is the whole
+    tangent. ``mx.vmap`` is refused, because MLX's all-gather is wrong under it.
 
     All processes must evaluate the result, or a gradient of it, in the same order
     among their other messages: a process that does not keeps the others waiting.
 
     Cost: for each row, every process sends ``min(k, max(sizes))`` values and as many
-    indices of 4 bytes, to ``group.size() - 1`` others. Gathering the array would send
-    the shard. Contested: nothing, this is exact.
+    indices of 4 bytes, to ``group.size() - 1`` others.
 
     Args:
         x (array): This process's shard. All shards have the same type and the same
@@ -60,9 +58,8 @@ def sharded_topk(
             ``mx.vmap``.
         TypeError: ``k`` is not an integer.
         IndexError: there is no such axis.
-        RuntimeError: when the result is evaluated, if the connection to another
-            process is lost. A process that is late is waited for without a limit; see
-            :func:`eval_within`.
+        RuntimeError: at evaluation, if the connection to another process is lost. For
+            one that is late see :func:`eval_within`.
 
     Example:
         >>> import mlx.core as mx
@@ -70,6 +67,10 @@ def sharded_topk(
         >>> routing.sharded_topk(mx.array([1.0, 3.0, 2.0]), 2)
         (array([3, 2], dtype=float32), array([1, 2], dtype=uint32))
     """
+    return _sharded_topk(x, k, axis, largest, sizes, group)
+
+
+def _sharded_topk(x, k, axis, largest, sizes, group):
     group = mx.distributed.init() if group is None else group
     axis = checked_axis("sharded_topk", x, axis)
     sizes = _checked_sizes(x.shape[axis], sizes, group)
