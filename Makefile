@@ -5,7 +5,8 @@
 # make referees  compare with torch, jax and onnxruntime
 # make clients use unchanged mlx-lm: train its model types, fine-tune a mixture
 # make sanitize  run tests under the address, undefined-behaviour and thread sanitizers
-# make route   compare nine ways of training a router; takes under two minutes
+# make route   compare nine ways of training a router, and seven of balancing its experts;
+#              takes about three minutes
 # make bench   measure against stock MLX, torch and NumPy; writes docs/data and
 #              docs/performance.md. The machine must be idle
 # make never-worse  look for cases slower than stock MLX; writes docs/never-worse.md
@@ -150,6 +151,7 @@ clients-bench: $(VENV)/.installed $(VENV)/.clients
 
 route: $(VENV)/.installed
 	$(BIN)/python examples/learn_to_route.py --out build/routing
+	$(BIN)/python examples/balance_experts.py --out build/routing
 
 # With one thread for each instruction set of the processor, then with all threads.
 bench: $(VENV)/.installed $(VENV)/.bench

@@ -107,7 +107,9 @@ def experiment(steps, tokens):
 
 
 def table(found):
-    shown = [step for step in SHOWN if step < len(next(iter(found["results"].values())))]
+    shown = [
+        step for step in SHOWN if step < len(next(iter(found["results"].values())))
+    ]
     lines = [
         "| arm | " + " | ".join(f"step {step}" for step in shown) + " |",
         "|---" * (len(shown) + 1) + "|",

@@ -33,7 +33,7 @@ def start(count, folder, *command):
     ]
 
 
-def finish(processes, timeout=120):
+def finish(processes, timeout=250):
     """Waits for the processes and returns their codes, outputs and errors."""
     try:
         done = [p.communicate(timeout=timeout) for p in processes]

@@ -167,8 +167,6 @@ def test_loads_of_a_wrong_shape_or_per_sequence_are_refused():
     with pytest.raises(ValueError, match=r"loads must have shape \(3\), got \(2\)"):
         routing.load_balance_loss(probs, indices, loads=mx.zeros(2))
     with pytest.raises(ValueError, match="per_sequence takes no loads"):
-        routing.load_balance_loss(
-            probs, indices, loads=mx.zeros(3), per_sequence=True
-        )
+        routing.load_balance_loss(probs, indices, loads=mx.zeros(3), per_sequence=True)
     with pytest.raises(IndexError, match="no axis -2"):
         routing.load_balance_loss(probs[0], indices[0], per_sequence=True)

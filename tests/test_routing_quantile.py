@@ -176,7 +176,9 @@ def test_a_histogram_interpolates_within_its_bin():
 def test_the_bias_has_no_gradient_and_keeps_its_type():
     scores, bias = scores_and_bias()
     for dtype in (mx.float16, mx.bfloat16):
-        assert routing.quantile_expert_bias(bias.astype(dtype), scores, K).dtype == dtype
+        assert (
+            routing.quantile_expert_bias(bias.astype(dtype), scores, K).dtype == dtype
+        )
 
     def loss(bias, scores):
         counts = routing.quantile_histogram(bias, scores, K)

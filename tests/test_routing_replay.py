@@ -65,7 +65,9 @@ def test_replay_weighs_the_given_experts_by_the_live_logits(score, renormalize):
         step[i, j] = 1e-3
         ends = [
             (
-                by_hand(np.array(x + d) @ np.array(r.weight.T), given, score, renormalize)
+                by_hand(
+                    np.array(x + d) @ np.array(r.weight.T), given, score, renormalize
+                )
                 * np.arange(1, 1 + TOKENS * K).reshape(TOKENS, K)
             ).sum()
             for d in (mx.array(step), mx.array(-step))

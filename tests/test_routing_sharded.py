@@ -20,7 +20,7 @@ def test_processes_together_compute_what_one_does(tmp_path, count):
     for code, out, err in finish(start(count, tmp_path, WORKER, "all")):
         assert code == 0, err
         lines = out.split()
-        assert lines[-1] == "done" and int(lines[1]) > 90
+        assert lines[-1] == "done" and int(lines[1]) >= 48
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])

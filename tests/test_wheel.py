@@ -58,12 +58,16 @@ ADDITIONS = {
     "mlx/selftest/use_checks.py",
     "mlx/nn/routing/__init__.py",
     "mlx/nn/routing/_checks.py",
+    "mlx/nn/routing/_choice.py",
     "mlx/nn/routing/_chosen.py",
     "mlx/nn/routing/balance.py",
     "mlx/nn/routing/estimators.py",
+    "mlx/nn/routing/expert_parallel.py",
     "mlx/nn/routing/layers.py",
+    "mlx/nn/routing/quantile.py",
     "mlx/nn/routing/relaxation.py",
     "mlx/nn/routing/router.py",
+    "mlx/nn/routing/sharded.py",
 }
 
 

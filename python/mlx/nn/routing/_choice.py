@@ -52,23 +52,28 @@ def choose(
         indices = mx.topk(
             mx.stop_gradient(preference), k, sorted=True, return_indices=True
         ).indices
-        where = indices
-        counts = mx.take_along_axis(allowed, where, axis=-1)
+        where, counts = indices, mx.take_along_axis(allowed, indices, axis=-1)
     else:
         where = mx.maximum(indices, 0).astype(mx.uint32)
         counts = mx.take_along_axis(allowed, where, axis=-1)
         # MLX's & is wrong under vmap if only one side is mapped over.
         counts = mx.where(indices >= 0, counts, False)
-    if renormalize:
-        # The softmax of the log-scores is the chosen scores divided by their sum.
-        # With one expert its gradient is exactly 0. The gradient of a quotient
-        # would have rounding errors.
-        chosen = mx.take_along_axis(log_scores, where, axis=-1)
-        weights = masked_softmax(mx.where(counts, chosen, -mx.inf), counts)
-    else:
-        weights = mx.take_along_axis(probs, where, axis=-1)
-        weights = mx.where(counts, weights, 0)
-    return weights, indices, probs
+    scores = log_scores if renormalize else probs
+    return _weights(scores, where, counts, renormalize), indices, probs
+
+
+def _weights(scores, where, counts, renormalize):
+    """Returns the weights of the experts at ``where``, and 0 if one does not count.
+
+    With ``renormalize`` the scores are logarithms.
+    """
+    chosen = mx.take_along_axis(scores, where, axis=-1)
+    if not renormalize:
+        return mx.where(counts, chosen, 0)
+    # The softmax of the log-scores is the chosen scores divided by their sum. With one
+    # expert its gradient is exactly 0. The gradient of a quotient would have rounding
+    # errors.
+    return masked_softmax(mx.where(counts, chosen, -mx.inf), counts)
 
 
 def masked_softmax(logits, allowed):

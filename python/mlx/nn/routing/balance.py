@@ -31,23 +31,14 @@ def load_balance_loss(
     :math:`f_i` is the share of all choices that fell on expert ``i``, and
     :math:`P_i` is its mean probability. If both are even, the loss is ``alpha``.
 
-    The tokens over which :math:`f` and :math:`P` are taken matter:
-
-    - By default they are those of the call: Switch Transformer (Fedus et al., 2021,
-      eq. 4 to 6), with :math:`f` over all ``k`` choices.
-    - With ``per_sequence`` each sequence has a loss of its own, and the result is
-      their mean: DeepSeek-V3 (arXiv 2412.19437, eq. 17 to 20), which divides the
-      scores of a token by their sum first. This is the strictest condition.
-    - With ``loads`` :math:`f` is taken over more tokens: those of all processes, or of
-      all parts of an accumulated gradient (arXiv 2501.11873). For processes with
-      equally many tokens, the mean of their losses and of their gradients is that of
-      one process with all tokens.
-
-    Only :math:`P` has a gradient. Bias: the loss adds a gradient that the task does not
-    have. Contested: arXiv 2501.11873 reports a better model and more specialised
-    experts with a global :math:`f` than with one per sequence, while DeepSeek-V3 adds a
-    loss per sequence with a tiny ``alpha``. Cost: one comparison for each choice and
-    expert; no expert runs.
+    Source: Switch Transformer (Fedus et al., 2021, eq. 4 to 6), with :math:`f` over
+    all ``k`` choices. ``per_sequence`` averages the losses of single sequences, the
+    strictest condition: DeepSeek-V3 (arXiv 2412.19437, eq. 17 to 20), which first
+    divides the scores of a token by their sum. With ``loads`` of all processes
+    (arXiv 2501.11873), the mean of their losses is that of one process with all tokens,
+    if all have equally many. Only :math:`P` has a gradient. Bias: the loss adds a
+    gradient that the task does not have. Contested: which tokens to balance over. Cost:
+    one comparison for each choice and expert; no expert runs.
 
     Args:
         probs (array): Shape ``(..., E)``, floating.
@@ -78,6 +69,10 @@ def load_balance_loss(
         >>> routing.load_balance_loss(probs, mx.array([[0], [0]]), alpha=1)
         array(1.5, dtype=float32)
     """
+    return _load_balance_loss(probs, indices, alpha, mask, per_sequence, loads)
+
+
+def _load_balance_loss(probs, indices, alpha, mask, per_sequence, loads):
     check_floating("load_balance_loss", "probs", probs)
     check_indices("load_balance_loss", indices)
     checked_axis("load_balance_loss", probs, -2 if per_sequence else -1)

@@ -21,17 +21,19 @@ class ShardedMixtureOfExperts(nn.Module):
     tokens, the router and ``x`` for the process's own. :func:`average_gradients` turns
     it into the gradient of the mean loss.
 
-    Cost for ``N`` tokens of ``D`` numbers in each of ``P`` processes: a process computes
-    the rows of its own experts only. The ring sends ``(P - 1) N (D + 2 k)`` numbers from
-    each process for the all-gather and ``2 (P - 1) N D`` for the sum, and as much again
-    for the gradient. The number of rows depends on the choice, so a call evaluates the
-    choice, and cannot be compiled or vectorised.
+    Source: GShard (arXiv 2006.16668) divides experts like this, with an all-to-all.
+    Cost for ``N`` tokens of ``D`` numbers in each of ``P`` processes: a process
+    computes the rows of its own experts only. The ring sends ``(P - 1) N (D + 2 k)``
+    numbers from each process for the all-gather and ``2 (P - 1) N D`` for the sum, and
+    about as much again for the gradient. The number of rows depends on the choice, so a
+    call evaluates the choice, and cannot be compiled or vectorised.
 
     Args:
-        layer (MixtureOfExperts): The layer to divide, equal in all processes. Its router
-            is used, not copied. ``gradient`` must be ``"chosen"``.
-        group (Group, optional): The processes. Rank ``r`` of ``P`` gets the experts from
-            ``r E // P`` to ``(r + 1) E // P - 1``. Default: all of ``mx.distributed``.
+        layer (MixtureOfExperts): The layer to divide, equal in all processes. Its
+            router is used, not copied. ``gradient`` must be ``"chosen"``.
+        group (Group, optional): The processes. Rank ``r`` of ``P`` gets the experts
+            from ``r E // P`` to ``(r + 1) E // P - 1``. Default: all processes of
+            ``mx.distributed``.
 
     Raises:
         ValueError: ``gradient`` is another, or there are fewer experts than processes.

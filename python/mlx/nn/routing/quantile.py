@@ -28,8 +28,7 @@ def quantile_expert_bias(
     repetitions are needed, one in each training step. The quantile interpolates
     linearly between two neighbours, as ``numpy.quantile`` does.
 
-    A router chooses by score plus bias but weighs by the score alone, so the bias
-    changes no gradient. Use no balancing loss beside it.
+    The bias changes no gradient. Use no balancing loss beside it.
 
     Source: Kimi K3's technical report, 2.3.3; Megatron-LM and torchtitan have it. Cost:
     one selection for each token, one sort of ``N`` numbers for each expert; no expert
@@ -68,6 +67,10 @@ def quantile_expert_bias(
         >>> mx.argmax(scores + bias, axis=-1)
         array([0, 0, 1, 1], dtype=uint32)
     """
+    return _quantile_expert_bias(bias, scores, k, mask)
+
+
+def _quantile_expert_bias(bias, scores, k, mask):
     op = "quantile_expert_bias"
     k, rows = _checked(op, bias, scores, k, mask)
     if k == bias.size or scores.size == 0:
@@ -136,6 +139,10 @@ def quantile_histogram(
         array([[2, 2, 0, 0],
                [0, 0, 4, 0]], dtype=int32)
     """
+    return _quantile_histogram(bias, scores, k, bins, mask, group)
+
+
+def _quantile_histogram(bias, scores, k, bins, mask, group):
     op = "quantile_histogram"
     bins = checked_integer(op, "bins", bins)
     if bins < 1:
@@ -190,6 +197,10 @@ def histogram_expert_bias(bias: mx.array, histogram: mx.array, k: int) -> mx.arr
         >>> mx.argmax(scores + bias, axis=-1)
         array([0, 0, 1, 1], dtype=uint32)
     """
+    return _histogram_expert_bias(bias, histogram, k)
+
+
+def _histogram_expert_bias(bias, histogram, k):
     op = "histogram_expert_bias"
     k = _checked_bias(op, bias, k)
     if not mx.issubdtype(histogram.dtype, mx.integer):

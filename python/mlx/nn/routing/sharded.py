@@ -27,14 +27,15 @@ def sharded_topk(
     axis, sorted=True, return_indices=True)`` gives for the whole array, bit for bit,
     however it is cut.
 
-    Gradient: exact, if all processes compute the same loss of the values. Each process
-    gets the gradient of its own shard. In ``jvp`` a process adds the tangent of its own
-    shard only, so the sum over processes is the whole tangent. It works under
-    ``mx.compile``; ``mx.vmap`` is refused, because MLX's all-gather is wrong under it.
+    Gradient: exact for the own shard, if all processes compute the same loss. In
+    ``jvp`` each process adds the tangent of its shard, so their sum is the whole
+    tangent. ``mx.vmap`` is refused, because MLX's all-gather is wrong under it.
+
+    All processes must evaluate the result, or a gradient of it, in the same order
+    among their other messages: a process that does not keeps the others waiting.
 
     Cost: for each row, every process sends ``min(k, max(sizes))`` values and as many
-    indices of 4 bytes, to ``group.size() - 1`` others. Gathering the array would send
-    the shard. Contested: nothing, this is exact.
+    indices of 4 bytes, to ``group.size() - 1`` others.
 
     Args:
         x (array): This process's shard. All shards have the same type and the same
@@ -57,9 +58,8 @@ def sharded_topk(
             ``mx.vmap``.
         TypeError: ``k`` is not an integer.
         IndexError: there is no such axis.
-        RuntimeError: when the result is evaluated, if the connection to another
-            process is lost. A process that is late is waited for without a limit; see
-            :func:`eval_within`.
+        RuntimeError: at evaluation, if the connection to another process is lost. For
+            one that is late see :func:`eval_within`.
 
     Example:
         >>> import mlx.core as mx
@@ -67,6 +67,10 @@ def sharded_topk(
         >>> routing.sharded_topk(mx.array([1.0, 3.0, 2.0]), 2)
         (array([3, 2], dtype=float32), array([1, 2], dtype=uint32))
     """
+    return _sharded_topk(x, k, axis, largest, sizes, group)
+
+
+def _sharded_topk(x, k, axis, largest, sizes, group):
     group = mx.distributed.init() if group is None else group
     axis = checked_axis("sharded_topk", x, axis)
     sizes = _checked_sizes(x.shape[axis], sizes, group)
@@ -91,11 +95,18 @@ def sharded_topk(
     best = mx.topk(values, k, largest=largest, sorted=True, return_indices=True).indices
     values = mx.take_along_axis(values, best, axis=-1)
     indices = mx.take_along_axis(indices, best, axis=-1)
-    if own > 0 and mx.issubdtype(x.dtype, mx.inexact):
+    if mx.issubdtype(x.dtype, mx.inexact):
         # The same bits again, but read from the shard, so that they have a gradient.
-        place = mx.minimum(indices - first, own - 1)  # wraps around below `first`
         mine = mx.logical_and(indices >= first, indices < first + own)
-        values = mx.where(mine, mx.take_along_axis(rows, place, axis=-1), values)
+        if own > 0:
+            place = mx.minimum(indices - first, own - 1)  # wraps around below `first`
+            ours = mx.take_along_axis(rows, place, axis=-1)
+        else:
+            # An empty shard takes part in the gradient, too. Otherwise this process
+            # would not evaluate the all-gather, for which the others wait. MLX's sum of
+            # an empty array that is not contiguous never ends.
+            ours = mx.contiguous(rows).sum(axis=-1, keepdims=True)
+        values = mx.where(mine, ours, values)
     return mx.moveaxis(values, -1, axis), mx.moveaxis(indices, -1, axis)
 
 
@@ -109,8 +120,8 @@ def eval_within(seconds: float, *arrays: Any) -> None:
 
     ``mx.distributed.init`` waits without a limit, too, and holds Python's lock, so no
     Python code can stop it. ``faulthandler.dump_traceback_later(seconds, exit=True)``
-    before it and ``faulthandler.cancel_dump_traceback_later()`` after it end the process
-    if the others do not connect.
+    before it and ``faulthandler.cancel_dump_traceback_later()`` after it end the
+    process if the others do not connect.
 
     Args:
         seconds (float): How long to wait.
