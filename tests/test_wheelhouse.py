@@ -342,7 +342,7 @@ def native_pythons():
 def install_with_pip(python, environment, index, requirement):
     run(python, "-m", "venv", environment)
     options = ["-q", "--extra-index-url", index, requirement, "numpy"]
-    run(environment / "bin" / "python", "-m", "pip", "install", *options)
+    run(environment / "bin" / "python", "-m", "pip", "install", *options, timeout=800)
 
 
 def install_with_uv(python, environment, index, requirement):
@@ -351,11 +351,12 @@ def install_with_uv(python, environment, index, requirement):
     uv = programs / "bin" / "uv"
     run(uv, "venv", "-q", "--python", python, environment)
     options = ["-q", "--python", environment, "--index", index, requirement, "numpy"]
-    run(uv, "pip", "install", *options)
+    run(uv, "pip", "install", *options, timeout=800)
 
 
 @needs_wheels
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the index of PyPI is asked for the other packages
 @pytest.mark.parametrize("install", [install_with_pip, install_with_uv])
 @pytest.mark.parametrize("python", native_pythons(), ids=lambda python: python.name)
 def test_each_wheel_installs_and_passes_the_selftest(python, install, tmp_path, serve):
