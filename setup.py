@@ -200,8 +200,9 @@ setup(
     entry_points=entry_points,
     packages=[],
     # The files of the wheel are collected beside CMake's folder, so that builds with
-    # other folders can run at the same time.
-    options={"build": {"build_base": str(cmake_folder().parent)}},
+    # other folders can run at the same time. The path is relative, because only then
+    # is the folder left out of the source distribution.
+    options={"build": {"build_base": os.path.relpath(cmake_folder().parent, ROOT)}},
     ext_modules=[Extension("mlx._selection", sources=[])],
     cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
 )
