@@ -101,6 +101,12 @@ def spliced_stubs(stock, additions):
     return "".join(lines) + "\n" + additions
 
 
+def cmake_folder():
+    """Returns the folder in which CMake builds."""
+    default = ROOT / "build" / f"cmake-wheel-{sys.implementation.cache_tag}"
+    return pathlib.Path(os.environ.get("MLX_TOPK_BUILD", default))
+
+
 class Build(build_ext):
     def run(self):
         folder = pathlib.Path(self.build_lib, "mlx").resolve()
@@ -121,8 +127,7 @@ class Build(build_ext):
             shutil.copyfile(file, destination)
 
     def run_cmake(self, folder):
-        name = f"cmake-wheel-{sys.implementation.cache_tag}"
-        build = pathlib.Path(os.environ.get("MLX_TOPK_BUILD", ROOT / "build" / name))
+        build = cmake_folder()
         sdk = os.environ.get("MLX_DIR", target.mlx / "share/cmake/MLX")
         if not pathlib.Path(sdk).exists():
             sys.exit(f"Building this needs a back end of MLX, but {sdk} is missing.")
@@ -194,6 +199,10 @@ setup(
     extras_require=extras,
     entry_points=entry_points,
     packages=[],
+    # The files of the wheel are collected beside CMake's folder, so that builds with
+    # other folders can run at the same time. The path is relative, because only then
+    # is the folder left out of the source distribution.
+    options={"build": {"build_base": os.path.relpath(cmake_folder().parent, ROOT)}},
     ext_modules=[Extension("mlx._selection", sources=[])],
     cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
 )

@@ -17,7 +17,7 @@ from test_wheel import ADDITIONS, EXTRA, ROOT, STOCK_VERSION, run, stock_distrib
 
 sys.path.append(str(ROOT))
 
-from tools import compare_wheels, pythons, wheel_index
+from tools import compare_wheels, pythons, wheel_index, wheels
 from tools import target as targets
 
 VERSION = f"{STOCK_VERSION}+topk.1"
@@ -301,16 +301,34 @@ def test_the_tags_are_those_of_mlxs_own_wheels():
 
 @needs_wheels
 @pytest.mark.slow
+@pytest.mark.parametrize("wheel", BUILT, ids=lambda wheel: wheel.name)
+def test_the_files_are_those_of_stock_and_the_listed_additions(wheel):
+    python, _, tag = wheel.stem.split("-")[2:]
+    (target,) = (p for p in wheels.PLATFORMS if p.tag == tag)
+    stock = target.folder / f"stock-3.{python.removeprefix('cp3')}"
+    record = (stock / f"mlx-{STOCK_VERSION}.dist-info" / "RECORD").read_text()
+    expected = {line.split(",")[0] for line in record.splitlines()}
+    expected = {n for n in expected if n.startswith("mlx/") and not n.endswith(".pyc")}
+    (core,) = (name for name in expected if name.startswith("mlx/core."))
+    names = {"soabi": core.removeprefix("mlx/core."), "library": "so"}
+    if target.name == "macos-arm64":
+        names["library"] = "dylib"
+    expected |= {name.format(**names) for name in ADDITIONS}
+    assert {name for name in members(wheel) if name.startswith("mlx/")} == expected
+
+
+@needs_wheels
+@pytest.mark.slow
 def test_the_library_and_our_other_files_are_the_same_for_every_python():
     platforms = {}
     for wheel in BUILT:
         platforms.setdefault(wheel.stem.split("-")[-1], []).append(members(wheel))
-    for wheels in platforms.values():
-        suffix = "dylib" if "mlx/lib/libmlx_topk.dylib" in wheels[0] else "so"
+    for group in platforms.values():
+        suffix = "dylib" if "mlx/lib/libmlx_topk.dylib" in group[0] else "so"
         for name in ADDITIONS:
             if "soabi" not in name:
                 path = name.format(library=suffix)
-                assert len({files[path] for files in wheels}) == 1, path
+                assert len({files[path] for files in group}) == 1, path
 
 
 def native_pythons():
@@ -324,7 +342,7 @@ def native_pythons():
 def install_with_pip(python, environment, index, requirement):
     run(python, "-m", "venv", environment)
     options = ["-q", "--extra-index-url", index, requirement, "numpy"]
-    run(environment / "bin" / "python", "-m", "pip", "install", *options)
+    run(environment / "bin" / "python", "-m", "pip", "install", *options, timeout=800)
 
 
 def install_with_uv(python, environment, index, requirement):
@@ -333,11 +351,12 @@ def install_with_uv(python, environment, index, requirement):
     uv = programs / "bin" / "uv"
     run(uv, "venv", "-q", "--python", python, environment)
     options = ["-q", "--python", environment, "--index", index, requirement, "numpy"]
-    run(uv, "pip", "install", *options)
+    run(uv, "pip", "install", *options, timeout=800)
 
 
 @needs_wheels
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the index of PyPI is asked for the other packages
 @pytest.mark.parametrize("install", [install_with_pip, install_with_uv])
 @pytest.mark.parametrize("python", native_pythons(), ids=lambda python: python.name)
 def test_each_wheel_installs_and_passes_the_selftest(python, install, tmp_path, serve):
