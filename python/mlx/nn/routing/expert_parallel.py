@@ -2,9 +2,9 @@
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.nn.routing._checks import check_indices, checked_mask
-from mlx.nn.routing.layers import Experts, MixtureOfExperts
-from mlx.nn.routing.router import Routing, replay_mask
+from mlx.nn.routing._checks import check_indices
+from mlx.nn.routing.layers import Experts, MixtureOfExperts, routed
+from mlx.nn.routing.router import Routing
 from mlx.utils import tree_flatten, tree_unflatten
 
 
@@ -89,16 +89,12 @@ class ShardedMixtureOfExperts(nn.Module):
         Returns:
             array or tuple(array, Routing): As :class:`MixtureOfExperts` does.
         """
-        op, shape = "ShardedMixtureOfExperts", (*x.shape[:-1], len(self.router.weight))
-        if mask is not None:
-            mask = checked_mask(op, mask, shape)
+        op = "ShardedMixtureOfExperts"
         if indices is not None:
             check_indices(op, indices)
-        chosen = self.router(x, mask, indices)
-        mask = replay_mask(op, shape, mask, indices)
+        x, mask, chosen = routed(op, self.router, x, mask, indices)
         where = chosen.indices.astype(mx.int32)
         if mask is not None:
-            x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
             allowed = mx.take_along_axis(mask, mx.maximum(where, 0), axis=-1)
             where = mx.where(allowed, where, -1)
         k = where.shape[-1]

@@ -203,13 +203,7 @@ class MixtureOfExperts(WithState):
             array or tuple(array, Routing): The mixture, of the shape and type of
             ``x``, with the :class:`Routing` if asked for.
         """
-        shape = (*x.shape[:-1], len(self.router.weight))
-        if mask is not None:
-            mask = checked_mask("MixtureOfExperts", mask, shape)
-        chosen = self.router(x, mask, indices)
-        mask = replay_mask("MixtureOfExperts", shape, mask, indices)
-        if mask is not None:
-            x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
+        x, mask, chosen = routed("MixtureOfExperts", self.router, x, mask, indices)
         y = self._mixture(x, chosen, mask)
         return (y, chosen) if return_routing else y
 
@@ -255,6 +249,21 @@ class MixtureOfExperts(WithState):
             # The total is 0 if all experts are masked.
             weights = weights / mx.where(total > 0, total, 1)
         return weights
+
+
+def routed(op, router, x, mask, indices):
+    """Returns ``x`` with 0 for tokens that use no expert, the mask, and the choice.
+
+    The mask is that of the experts and of the padding in ``indices``, or ``None``.
+    """
+    shape = (*x.shape[:-1], len(router.weight))
+    if mask is not None:
+        mask = checked_mask(op, mask, shape)
+    chosen = router(x, mask, indices)
+    mask = replay_mask(op, shape, mask, indices)
+    if mask is not None:
+        x = mx.where(mx.any(mask, axis=-1, keepdims=True), x, 0)
+    return x, mask, chosen
 
 
 def _kept(outputs, allowed):
