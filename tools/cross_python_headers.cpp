@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // A cross build compiles the bindings with the headers of a Python for Linux on
-// x86-64. This file compiles only if those headers describe the ABI of Python on
-// the other platform.
+// x86-64. This file compiles only if those headers describe the ABI of Python
+// on the other platform.
 
 #include <Python.h>
 #include <time.h>
