@@ -24,38 +24,31 @@ enum class RowOrder { best_first, best_last, best_last_with_ties, neither };
  */
 class Steps {
  public:
-  /** Adds the steps between the elements [first, first + count]. */
+  /** How many steps add() looks at. */
   template <typename T>
-  void add(const Row<T>& row, RankOf<T> rank, size_t first, size_t count) {
-    auto before = rank(row[first]);
-    for (size_t i = first + 1; i <= first + count; ++i) {
-      auto next = rank(row[i]);
-      up_ |= next < before;
-      down_ |= next > before;
-      level_ |= next == before;
-      before = next;
-    }
-  }
+  static constexpr size_t count = lanes<T>;
 
-  /** Adds ``vector_steps`` steps between contiguous elements. */
+  /** Adds the first ``steps`` of the steps between ``count`` + 1 elements. */
   template <typename T>
-  void add_vector(const T* from, RankOf<T> rank) {
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
-      for (size_t i = 0; i < vector_steps; i += lanes<T>) {
-        add_elements<T>(from + i, rank.flip != 0);
-      }
-    } else if constexpr (sizeof(T) <= 4) {
-      add_ranks<uint32_t>(
-          rank_vector<T>(load_bits<T>(from), rank),
-          rank_vector<T>(load_bits<T>(from + 1), rank));
+  void add(const T* from, RankOf<T> rank, size_t steps = count<T>) {
+    // Each step is as many bits as an element has bytes.
+    auto wanted = ~uint64_t(0) >> (64 - steps * sizeof(T));
+    bool greatest_is_best = rank.flip != 0;
+    if constexpr (std::is_same_v<T, bool>) {
+      add(reinterpret_cast<const uint8_t*>(from),
+          RankOf<uint8_t>(
+              greatest_is_best ? Ranking::descending : Ranking::ascending),
+          steps);
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      add_steps<T>(load(from), load(from + 1), greatest_is_best, wanted);
+    } else if constexpr (sizeof(T) == 2) {
+      add_steps<T>(keys(from), keys(from + 1), greatest_is_best, wanted);
     } else {
-      Rank<T> ranks[vector_steps + 1];
-      for (size_t i = 0; i <= vector_steps; ++i) {
+      Rank<T> ranks[count<T> + 1];
+      for (size_t i = 0; i <= count<T>; ++i) {
         ranks[i] = rank(from[i]);
       }
-      for (size_t i = 0; i < vector_steps; i += lanes<Rank<T>>) {
-        add_ranks<Rank<T>>(load(ranks + i), load(ranks + i + 1));
-      }
+      add_steps<T>(load(ranks), load(ranks + 1), false, wanted);
     }
   }
 
@@ -70,32 +63,30 @@ class Steps {
                  : RowOrder::best_last;
   }
 
-  static constexpr size_t vector_steps = lanes<uint32_t>;
-
  private:
-  template <typename R>
-  void add_ranks(Vector<R> before, Vector<R> next) {
-    auto up = mask_bits(next < before);
-    auto down = mask_bits(next > before);
-    up_ |= up != 0;
-    down_ |= down != 0;
-    level_ |= (up | down) != (uint64_t(1) << lanes<R>)-1;
-  }
-
-  // Compares floating-point elements, which is quicker than to compare ranks.
-  // Takes a row with NaN as being in no order.
-  template <typename T>
-  void add_elements(const T* from, bool greatest_is_best) {
-    constexpr auto all = (uint64_t(1) << lanes<T>)-1;
-    auto before = load(from);
-    auto next = load(from + 1);
-    auto greater = mask_bits(next > before);
-    auto less = mask_bits(next < before);
-    bool level = (greater | less) != all;
-    bool nan = level && (greater | less | mask_bits(next == before)) != all;
+  // Takes a row of float or double with NaN as being in no order.
+  template <typename T, typename V>
+  void add_steps(V before, V next, bool greatest_is_best, uint64_t wanted) {
+    auto steps = [&](auto mask) {
+      return mask_bits((Vector<uint8_t>)mask) & wanted;
+    };
+    auto greater = steps(next > before);
+    auto less = steps(next < before);
+    bool level = (greater | less) != wanted;
+    bool nan = std::is_floating_point_v<T> && level &&
+        (greater | less | steps(next == before)) != wanted;
     up_ |= nan || (greatest_is_best ? greater : less) != 0;
     down_ |= nan || (greatest_is_best ? less : greater) != 0;
     level_ |= level;
+  }
+
+  // Returns the ordered keys of a vector of 2-byte floating-point elements.
+  template <typename T>
+  static Vector<uint16_t> keys(const T* from) {
+    auto bits = load(reinterpret_cast<const uint16_t*>(from));
+    auto sign = (Vector<uint16_t>)((Vector<int16_t>)bits >> 15);
+    auto key = (((bits & 0x7fff) ^ sign) - sign) + infinity_bits<T>();
+    return min_of(key, broadcast<uint16_t>(nan_key<T>()));
   }
 
   bool up_{false};
@@ -110,20 +101,20 @@ class Steps {
 template <typename T>
 RowOrder order_of(const Row<T>& row, RankOf<T> rank) {
   Steps steps;
-  constexpr auto count = steps.vector_steps;
+  constexpr auto count = Steps::count<T>;
+  T copy[count + 1] = {};
   auto all = row.size - 1;
   if (all < count) {
-    steps.add(row, rank, 0, all);
+    for (size_t i = 0; i < row.size; ++i) {
+      copy[i] = row[i];
+    }
+    all > 0 ? steps.add(copy, rank, all) : void();
     return steps.order();
   }
   for (size_t i = 0; i < all && steps.in_order(); i += count) {
     // The last steps are added twice rather than one by one.
     auto first = std::min(i, all - count);
-    if (row.stride == 1) {
-      steps.add_vector(row.data + first, rank);
-    } else {
-      steps.add(row, rank, first, count);
-    }
+    steps.add(row.contiguous(first, count + 1, copy), rank);
   }
   return steps.order();
 }

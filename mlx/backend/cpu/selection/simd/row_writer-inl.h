@@ -39,17 +39,6 @@ class IndexWriter {
     out_[static_cast<int64_t>(place) * stride_] = index;
   }
 
-  /** Writes all indices of the row, forwards or backwards. */
-  void write_all(bool forwards) const {
-    if (forwards && stride_ == 1) {
-      std::iota(out_, out_ + size_, 0);
-      return;
-    }
-    for (size_t i = 0; i < size_; ++i) {
-      (*this)(i, forwards ? i : size_ - 1 - i);
-    }
-  }
-
   /**
    * Writes, from ``place`` on, all indices of the row except the ``count``
    * indices in ``chosen``, which are ascending.
@@ -108,19 +97,6 @@ class ValueWriter {
 
   void operator()(size_t place, uint32_t index) const {
     out_[static_cast<int64_t>(place) * stride_] = row_[index];
-  }
-
-  /** As in IndexWriter, but writes the values at those indices. */
-  void write_all(bool forwards) const {
-    if (stride_ == 1 && row_.stride == 1) {
-      auto end = row_.data + row_.size;
-      forwards ? std::copy(row_.data, end, out_)
-               : std::reverse_copy(row_.data, end, out_);
-      return;
-    }
-    for (size_t i = 0; i < row_.size; ++i) {
-      (*this)(i, forwards ? i : row_.size - 1 - i);
-    }
   }
 
   /** As in IndexWriter, but writes the values at those indices. */

@@ -10,6 +10,7 @@
 
 #include "mlx/backend/cpu/selection/simd/buffer-inl.h"
 #include "mlx/backend/cpu/selection/simd/lanes-inl.h"
+#include "mlx/backend/cpu/selection/simd/transpose-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -38,45 +39,33 @@ int64_t rows_per_tile(const RowPlan& rows) {
 }
 
 /**
- * Copies ``count`` adjacent rows, whose elements are ``stride`` apart, to
- * contiguous rows that start ``pitch`` elements apart.
+ * Returns how far apart rows of ``size`` elements start in a tile. One cache
+ * line is added, so that the pitch is not a power of two. Otherwise all rows of
+ * a tile would compete for the same sets of the cache.
  */
 template <typename T>
-void copy_tile(
-    const T* from,
-    int64_t stride,
-    size_t size,
-    size_t count,
-    T* to,
-    size_t pitch) {
-  constexpr size_t block = 16;
-  for (size_t j = 0; j < size; j += block) {
-    auto end = std::min(j + block, size);
-    for (size_t r = 0; r < count; ++r) {
-      for (auto i = j; i < end; ++i) {
-        to[r * pitch + i] = from[static_cast<int64_t>(i) * stride + r];
-      }
-    }
-  }
+size_t tile_pitch(size_t size) {
+  return size + 64 / sizeof(T);
 }
 
 /**
- * Calls use(row, offset) for the rows [first, last). ``offset`` is that of the
- * row's first element in the output.
+ * Calls use(row, i, offset) for the rows [first, last). ``offset`` is that of
+ * the row's first element in the output. Rows come in tiles, and ``i`` is the
+ * number of the row in its tile. After each tile, calls finish(offset, count)
+ * with the offset of its first row and the number of its rows.
  */
-template <typename T, typename Use>
-void for_each_row(
+template <typename T, typename Use, typename Finish>
+void for_each_row_of_tiles(
     const RowPlan& rows,
     const void* in,
     int64_t first,
     int64_t last,
-    Use&& use) {
+    Use&& use,
+    Finish&& finish) {
   auto data = static_cast<const T*>(in);
   auto size = static_cast<size_t>(rows.axis_size);
   auto most = rows_per_tile<T>(rows);
-  // One cache line is added, so that the pitch is not a power of two. Otherwise
-  // all rows of a tile would compete for the same sets of the cache.
-  auto pitch = size + 64 / sizeof(T);
+  auto pitch = tile_pitch<T>(size);
   Buffer<T> tile(most > 1 ? most * pitch : 0);
   bool from_memory = rows.in_axis_stride == 1 &&
       rows.rows * rows.axis_size * sizeof(T) > max_cached_bytes;
@@ -84,14 +73,15 @@ void for_each_row(
   for (auto r = first; r < last;) {
     auto count = most > 1 ? std::min({most, last - r, at.left_of_inner()}) : 1;
     if (count > 1) {
-      copy_tile(
+      transpose(
           data + at.in_offset,
           rows.in_axis_stride,
-          size,
+          rows.axis_size,
           count,
           tile.get(),
           pitch);
     }
+    auto first_out = at.out_offset;
     for (int64_t i = 0; i < count; ++i) {
       auto row = count > 1
           ? Row<T>{tile.get() + i * pitch, 1, size}
@@ -101,9 +91,27 @@ void for_each_row(
       if (++r < last && from_memory) {
         row.next = data + at.in_offset;
       }
-      use(row, out);
+      use(row, i, out);
     }
+    finish(first_out, count);
   }
+}
+
+/** As for_each_row_of_tiles, but calls only use(row, offset). */
+template <typename T, typename Use>
+void for_each_row(
+    const RowPlan& rows,
+    const void* in,
+    int64_t first,
+    int64_t last,
+    Use&& use) {
+  for_each_row_of_tiles<T>(
+      rows,
+      in,
+      first,
+      last,
+      [&](const Row<T>& row, int64_t, int64_t offset) { use(row, offset); },
+      [](int64_t, int64_t) {});
 }
 
 /**

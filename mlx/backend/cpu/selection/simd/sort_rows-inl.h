@@ -21,11 +21,11 @@
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
-#include "mlx/backend/cpu/selection/simd/row_order-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
-#include "mlx/backend/cpu/selection/simd/rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_values-inl.h"
+#include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -38,17 +38,13 @@ class SortRows {
 
  public:
   SortRows(const SortJob& job, int64_t first, int64_t last)
-      : job_(job),
-        first_(first),
-        last_(last),
-        size_(job.rows->axis_size),
-        stride_(job.rows->out_axis_stride) {}
+      : job_(job), first_(first), last_(last), size_(job.rows->axis_size) {}
 
   void run() {
-    if constexpr (sizeof(T) <= 4) {
-      if (size_ <= TopKTuning::lanes_k) {
-        return sort_in_lanes();
-      }
+    bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
+                                   : is_fast_in_wide_lanes(size_, size_);
+    if (in_lanes) {
+      return sort_in_lanes();
     }
     if (!job_.kth || size_ <= sorted_size) {
       return job_.output == SortOutput::indices ? argsort() : sort();
@@ -83,10 +79,23 @@ class SortRows {
     return count <= TopKTuning::ordered_k || 8 * count <= size_;
   }
 
-  // Calls use(row, offset in the output) for each row of the range.
+  // The whole output, from the element at ``offset`` on.
+  RowOutput<T> output(int64_t offset) const {
+    if (job_.output == SortOutput::indices) {
+      return {nullptr, static_cast<uint32_t*>(job_.out) + offset, out_stride()};
+    }
+    return {static_cast<T*>(job_.out) + offset, nullptr, out_stride()};
+  }
+
+  int64_t out_stride() const {
+    return job_.rows->out_axis_stride;
+  }
+
+  // Calls use(row, output of the row) for each row of the range.
   template <typename Use>
   void each(Use&& use) {
-    for_each_row<T>(*job_.rows, job_.in, first_, last_, use);
+    for_each_row_and_output<T>(
+        *job_.rows, job_.in, output(0), size_, first_, last_, use);
   }
 
   // As each(), but copies rows that are in order already, and does not call
@@ -94,41 +103,28 @@ class SortRows {
   template <typename Use>
   void each_unordered(Use&& use) {
     RankOf<T> rank(Ranking::ascending);
-    auto use_or_copy = [&](const Row<T>& row, int64_t offset) {
+    each([&](const Row<T>& row, const RowOutput<T>& out) {
       auto order = order_of(row, rank);
-      if (order == RowOrder::neither) {
-        return use(row, offset);
-      }
-      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
-        // Integers that tie are the same, so any of them can be written.
-        bool any_tie =
-            std::is_integral_v<T> && job_.output == SortOutput::values;
-        if (order == RowOrder::best_last_with_ties && !any_tie) {
-          return write_from_last(row, rank, size_, write);
-        }
-        write.write_all(order == RowOrder::best_first);
-      });
-    };
-    each(use_or_copy);
+      order == RowOrder::neither ? use(row, out)
+                                 : copy_in_order(row, rank, order, size_, out);
+    });
   }
 
   // Calls use(row, write). write(place, index) writes ``index``, or the element
   // of the row at ``index``, to ``place``. The job says which of the two.
   template <typename Use>
-  void with_writer(const Row<T>& row, int64_t offset, Use&& use) {
-    if (job_.output == SortOutput::indices) {
-      auto out = static_cast<uint32_t*>(job_.out) + offset;
-      use(row, IndexWriter(out, stride_, size_));
+  void with_writer(const Row<T>& row, const RowOutput<T>& out, Use&& use) {
+    if (out.indices) {
+      use(row, IndexWriter(out.indices, out.stride, size_));
     } else {
-      use(row,
-          ValueWriter<T>(static_cast<T*>(job_.out) + offset, stride_, row));
+      use(row, ValueWriter<T>(out.values, out.stride, row));
     }
   }
 
   template <typename Use>
   void each_with_writer(Use&& use) {
-    each_unordered([&](const Row<T>& row, int64_t offset) {
-      with_writer(row, offset, use);
+    each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
+      with_writer(row, out, use);
     });
   }
 
@@ -154,14 +150,13 @@ class SortRows {
 
   void argsort_by_words() {
     IndexSort<T> indices(size_, Ranking::ascending);
-    each_unordered([&](const Row<T>& row, int64_t offset) {
+    each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
       auto words = indices.sort(row);
-      if (job_.output == SortOutput::indices && stride_ == 1) {
-        auto out = static_cast<uint32_t*>(job_.out) + offset;
-        indices.copy_indices(words, size_, out);
+      if (out.indices && out.stride == 1) {
+        indices.copy_indices(words, size_, out.indices);
         return;
       }
-      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+      with_writer(row, out, [&](const Row<T>&, auto&& write) {
         for (size_t i = 0; i < size_; ++i) {
           write(i, indices.index_in(words[i]));
         }
@@ -175,10 +170,15 @@ class SortRows {
     WordOf<T> words[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          k_best_in_lanes(rows, RankOf<T>(Ranking::ascending), size_, words);
+          RankOf<T> rank(Ranking::ascending);
+          if constexpr (sizeof(T) <= 4) {
+            k_best_in_lanes(rows, rank, size_, words);
+          } else {
+            k_best_in_wide_lanes(rows, rank, size_, words);
+          }
           for (size_t r = 0; r < valid; ++r) {
             Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            with_writer(row, out[r], [&](const Row<T>&, auto&& write) {
+            with_writer(row, output(out[r]), [&](const Row<T>&, auto&& write) {
               for (size_t i = 0; i < size_; ++i) {
                 write(i, index_of(words[i * count + r]));
               }
@@ -193,8 +193,8 @@ class SortRows {
       argsort();
     } else {
       ValueSort<T> values(size_);
-      auto sort_row = [&](const Row<T>& row, int64_t offset) {
-        values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
+      auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
+        values.sort(row, out.values, out.stride);
       };
       // To sort one block takes no longer than to look whether it is in order.
       size_ <= block_size<SortKey<T>> ? each(sort_row)
@@ -240,28 +240,26 @@ class SortRows {
     auto before = kth + 1;
     auto from = size_ - kth;
     bool orders = std::min(before, from) <= TopKTuning::ordered_k;
-    each_unordered([&](const Row<T>& row, int64_t offset) {
+    each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
       partition.divide(row);
       if (orders) {
         before <= from ? partition.order_low() : partition.order_high();
       }
       auto low = partition.low();
       auto high = partition.high();
-      auto after = kth + 1;
-      if (job_.output == SortOutput::indices && stride_ == 1) {
-        auto out = static_cast<uint32_t*>(job_.out) + offset;
-        std::copy(low, low + kth, out);
-        out[kth] = partition.at_kth();
-        std::copy(high, high + size_ - after, out + after);
+      if (out.indices && out.stride == 1) {
+        std::copy(low, low + kth, out.indices);
+        out.indices[kth] = partition.at_kth();
+        std::copy(high, high + from - 1, out.indices + kth + 1);
         return;
       }
-      with_writer(row, offset, [&](const Row<T>&, auto&& write) {
+      with_writer(row, out, [&](const Row<T>&, auto&& write) {
         for (size_t i = 0; i < kth; ++i) {
           write(i, low[i]);
         }
         write(kth, partition.at_kth());
-        for (size_t i = after; i < size_; ++i) {
-          write(i, high[i - after]);
+        for (size_t i = 0; i + 1 < from; ++i) {
+          write(kth + 1 + i, high[i]);
         }
       });
     });
@@ -309,7 +307,6 @@ class SortRows {
   int64_t first_;
   int64_t last_;
   size_t size_;
-  int64_t stride_;
 };
 
 template <typename T>

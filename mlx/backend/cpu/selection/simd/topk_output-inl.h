@@ -5,61 +5,13 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/row-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/split-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
-
-/**
- * The outputs of one row, whose elements are ``stride`` apart. ``indices`` may
- * be null.
- */
-template <typename T>
-struct TopKOutput {
-  T* values;
-  uint32_t* indices;
-  int64_t stride;
-
-  void write(size_t place, uint32_t index, const Row<T>& row) const {
-    auto to = static_cast<int64_t>(place) * stride;
-    values[to] = row[index];
-    if (indices) {
-      indices[to] = index;
-    }
-  }
-
-  /**
-   * Writes ``k`` elements from one end of the row: the first ones, forwards, or
-   * the last ones, backwards.
-   */
-  void write_end(const Row<T>& row, size_t k, bool forwards) const {
-    if (row.stride != 1 || std::abs(stride) != 1) {
-      for (size_t i = 0; i < k; ++i) {
-        write(i, forwards ? i : row.size - 1 - i, row);
-      }
-      return;
-    }
-    auto first = forwards ? 0 : row.size - k;
-    auto from = row.data + first;
-    // The place with the lowest address.
-    auto to = stride == 1 ? 0 : -static_cast<int64_t>(k - 1);
-    bool same_order = forwards == (stride == 1);
-    same_order ? std::copy(from, from + k, values + to)
-               : std::reverse_copy(from, from + k, values + to);
-    for (size_t i = 0; indices && i < k; ++i) {
-      indices[to + i] = first + (same_order ? i : k - 1 - i);
-    }
-  }
-
-  /** Returns the same k places, counted from the last to the first. */
-  TopKOutput reversed(size_t k) const {
-    auto last = static_cast<int64_t>(k - 1) * stride;
-    return {values + last, indices ? indices + last : nullptr, -stride};
-  }
-};
 
 /**
  * Finds the positions of the best and the worst of many ranks, which are added
@@ -122,7 +74,7 @@ void write_k_best(
     size_t k,
     bool sorted,
     const Row<T>& row,
-    const TopKOutput<T>& out) {
+    const RowOutput<T>& out) {
   using R = Rank<T>;
   bool in_order = sorted || k <= TopKTuning::ordered_k;
   // A few more than k are cheaper to sort than to drop.
@@ -154,7 +106,7 @@ template <typename T>
 void write_whole_row(
     const Row<T>& row,
     RankOf<T> rank,
-    const TopKOutput<T>& out) {
+    const RowOutput<T>& out) {
   EndsOfRanks<Rank<T>> ends;
   Rank<T> ranks[ends.block];
   for (size_t first = 0; first < row.size; first += ends.block) {

@@ -10,8 +10,7 @@
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
-#include "mlx/backend/cpu/selection/simd/row_order-inl.h"
-#include "mlx/backend/cpu/selection/simd/rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
 #include "mlx/backend/cpu/selection/simd/topk_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
@@ -34,7 +33,7 @@ void split_row(
     bool sorted,
     CandidateBuffer<Rank<T>>& all,
     CandidateBuffer<Rank<T>>& scratch,
-    const TopKOutput<T>& out) {
+    const RowOutput<T>& out) {
   using R = Rank<T>;
   auto kept = all.candidates();
   load_ranks(row, rank, 0, row.size, kept.ranks);
@@ -131,7 +130,7 @@ class TopKRows {
     });
   }
 
-  TopKOutput<T> output(int64_t offset) const {
+  RowOutput<T> output(int64_t offset) const {
     return {
         static_cast<T*>(job_.values) + offset,
         job_.indices ? job_.indices + offset : nullptr,
@@ -141,17 +140,8 @@ class TopKRows {
   // Calls use(row, output of the row) for each row of the range.
   template <typename Use>
   void each(Use&& use) {
-    for_each_row<T>(
-        job_.plan->rows,
-        job_.in,
-        first_,
-        last_,
-        [&](const auto& row, auto offset) { use(row, output(offset)); });
-  }
-
-  // Whether elements that tie are the same, so that any of them can be written.
-  static bool any_tie(const TopKOutput<T>& out) {
-    return std::is_integral_v<T> && !out.indices;
+    for_each_row_and_output<T>(
+        job_.plan->rows, job_.in, output(0), k_, first_, last_, use);
   }
 
   // As each(), but copies rows that are in order already, and does not call
@@ -167,12 +157,7 @@ class TopKRows {
         return use(row, out);
       }
       auto best_first = job_.sorted ? out : out.reversed(k_);
-      if (order == RowOrder::best_last_with_ties && !any_tie(out)) {
-        return write_from_last(row, rank, k_, [&](size_t place, size_t index) {
-          best_first.write(place, index, row);
-        });
-      }
-      best_first.write_end(row, k_, order == RowOrder::best_first);
+      copy_in_order(row, rank, order, k_, best_first);
     });
   }
 

@@ -128,7 +128,8 @@ V shuffle(V a, V b, From from, std::index_sequence<l...>) {
   return __builtin_shufflevector(a, b, from(l)...);
 #else
   using Lane = std::make_signed_t<std::decay_t<decltype(a[0])>>;
-  return __builtin_shuffle(a, b, Vector<Lane>{Lane(from(l))...});
+  typedef Lane Lanes __attribute__((vector_size(sizeof(V))));
+  return __builtin_shuffle(a, b, Lanes{Lane(from(l))...});
 #endif
 }
 

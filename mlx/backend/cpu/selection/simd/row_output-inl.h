@@ -1,0 +1,187 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// Where the results of one row are written: its elements, their indices, or
+// both.
+
+#pragma once
+
+#include "mlx/backend/cpu/selection/simd/row_order-inl.h"
+#include "mlx/backend/cpu/selection/simd/rows-inl.h"
+
+namespace mlx::core::cpu::SELECTION_NAMESPACE {
+
+namespace {
+
+/**
+ * The outputs of one row, whose elements are ``stride`` apart. One of the
+ * pointers may be null.
+ */
+template <typename T>
+struct RowOutput {
+  T* values;
+  uint32_t* indices;
+  int64_t stride;
+
+  void write(size_t place, uint32_t index, const Row<T>& row) const {
+    auto to = static_cast<int64_t>(place) * stride;
+    if (values) {
+      values[to] = row[index];
+    }
+    if (indices) {
+      indices[to] = index;
+    }
+  }
+
+  /**
+   * Writes ``k`` elements from one end of the row: the first ones, forwards, or
+   * the last ones, backwards.
+   */
+  void write_end(const Row<T>& row, size_t k, bool forwards) const {
+    if (row.stride != 1 || std::abs(stride) != 1) {
+      for (size_t i = 0; i < k; ++i) {
+        write(i, forwards ? i : row.size - 1 - i, row);
+      }
+      return;
+    }
+    auto first = forwards ? 0 : row.size - k;
+    auto from = row.data + first;
+    // The place with the lowest address.
+    auto to = stride == 1 ? 0 : -static_cast<int64_t>(k - 1);
+    bool same_order = forwards == (stride == 1);
+    if (values) {
+      same_order ? std::copy(from, from + k, values + to)
+                 : std::reverse_copy(from, from + k, values + to);
+    }
+    for (size_t i = 0; indices && i < k; ++i) {
+      indices[to + i] = first + (same_order ? i : k - 1 - i);
+    }
+  }
+
+  /** Returns the same k places, counted from the last to the first. */
+  RowOutput reversed(size_t k) const {
+    auto last = static_cast<int64_t>(k - 1) * stride;
+    return {
+        values ? values + last : nullptr,
+        indices ? indices + last : nullptr,
+        -stride};
+  }
+};
+
+/**
+ * Writes the k best elements, best first, of a row that is in an order.
+ * ``order`` is not RowOrder::neither.
+ */
+template <typename T>
+void copy_in_order(
+    const Row<T>& row,
+    RankOf<T> rank,
+    RowOrder order,
+    size_t k,
+    const RowOutput<T>& best_first) {
+  // Integers that tie are the same, so any of them can be written.
+  bool any_tie = std::is_integral_v<T> && !best_first.indices;
+  if (order == RowOrder::best_last_with_ties && !any_tie) {
+    return write_from_last(row, rank, k, [&](size_t place, size_t index) {
+      best_first.write(place, index, row);
+    });
+  }
+  best_first.write_end(row, k, order == RowOrder::best_first);
+}
+
+/**
+ * The outputs of adjacent rows. They are written to a tile first, in which each
+ * row is contiguous, and from there to their places. Without it, each row would
+ * write to as many cache lines as it has elements, and its neighbours would
+ * write to the same lines again later.
+ */
+template <typename T>
+class TiledOutput {
+ public:
+  /** ``all`` is the whole output, ``size`` the size of each of its rows. */
+  TiledOutput(const RowOutput<T>& all, size_t size, int64_t rows_per_tile)
+      : all_(all),
+        size_(size),
+        tiled_(rows_per_tile >= min_rows),
+        values_(tile_size<T>(all.values, rows_per_tile)),
+        indices_(tile_size<uint32_t>(all.indices, rows_per_tile)) {}
+
+  /** Returns where to write row ``i`` of a tile, whose place is ``offset``. */
+  RowOutput<T> row(int64_t i, int64_t offset) const {
+    if (!tiled_) {
+      return {
+          all_.values ? all_.values + offset : nullptr,
+          all_.indices ? all_.indices + offset : nullptr,
+          all_.stride};
+    }
+    return {
+        all_.values ? row_of(values_, i) : nullptr,
+        all_.indices ? row_of(indices_, i) : nullptr,
+        1};
+  }
+
+  /** Moves ``count`` rows to their places, which begin at ``offset``. */
+  void finish(int64_t offset, int64_t count) const {
+    if (tiled_ && all_.values) {
+      move_rows(values_, count, all_.values + offset);
+    }
+    if (tiled_ && all_.indices) {
+      move_rows(indices_, count, all_.indices + offset);
+    }
+  }
+
+ private:
+  template <typename E>
+  size_t tile_size(const E* wanted, int64_t rows) const {
+    return wanted && tiled_ ? rows * tile_pitch<E>(size_) : 0;
+  }
+
+  template <typename E>
+  E* row_of(const Buffer<E>& tile, int64_t i) const {
+    return tile.get() + i * tile_pitch<E>(size_);
+  }
+
+  template <typename E>
+  void move_rows(const Buffer<E>& tile, int64_t count, E* to) const {
+    auto pitch = tile_pitch<E>(size_);
+    transpose<E>(tile.get(), pitch, count, size_, to, all_.stride);
+  }
+
+  // Fewer rows are written to their places directly: too few of them share a
+  // cache line.
+  static constexpr int64_t min_rows = 8;
+
+  RowOutput<T> all_;
+  size_t size_;
+  bool tiled_;
+  Buffer<T> values_;
+  Buffer<uint32_t> indices_;
+};
+
+/**
+ * Calls use(row, output) for the rows [first, last). ``all`` is the output of
+ * all rows, in which a row has ``size`` elements.
+ */
+template <typename T, typename Use>
+void for_each_row_and_output(
+    const RowPlan& rows,
+    const void* in,
+    const RowOutput<T>& all,
+    size_t size,
+    int64_t first,
+    int64_t last,
+    Use&& use) {
+  TiledOutput<T> output(all, size, rows_per_tile<T>(rows));
+  for_each_row_of_tiles<T>(
+      rows,
+      in,
+      first,
+      last,
+      [&](const Row<T>& row, int64_t i, int64_t offset) {
+        use(row, output.row(i, offset));
+      },
+      [&](int64_t offset, int64_t count) { output.finish(offset, count); });
+}
+
+} // namespace
+
+} // namespace mlx::core::cpu::SELECTION_NAMESPACE
