@@ -89,21 +89,23 @@ void copy_in_order(
 }
 
 /**
- * The outputs of adjacent rows. They are written to a tile first, in which each
- * row is contiguous, and from there to their places. Without it, each row would
- * write to as many cache lines as it has elements, and its neighbours would
- * write to the same lines again later.
+ * The outputs of rows that are adjacent in the input, and in the output unless
+ * the input is a transposed view. They are written to a tile first, in which
+ * each row is contiguous, and from there to their places. Without it, each row
+ * would write to as many cache lines as it has elements, and its neighbours
+ * would write to the same lines again later.
  */
 template <typename T>
 class TiledOutput {
  public:
   /** ``all`` is the whole output, ``size`` the size of each of its rows. */
-  TiledOutput(const RowOutput<T>& all, size_t size, int64_t rows_per_tile)
+  TiledOutput(const RowOutput<T>& all, size_t size, const RowPlan& rows)
       : all_(all),
         size_(size),
-        tiled_(rows_per_tile >= min_rows),
-        values_(tile_size<T>(all.values, rows_per_tile)),
-        indices_(tile_size<uint32_t>(all.indices, rows_per_tile)) {}
+        tiled_(
+            rows_per_tile<T>(rows) >= min_rows && rows.out_strides.back() == 1),
+        values_(tile_size<T>(all.values, rows)),
+        indices_(tile_size<uint32_t>(all.indices, rows)) {}
 
   /** Returns where to write row ``i`` of a tile, whose place is ``offset``. */
   RowOutput<T> row(int64_t i, int64_t offset) const {
@@ -131,8 +133,8 @@ class TiledOutput {
 
  private:
   template <typename E>
-  size_t tile_size(const E* wanted, int64_t rows) const {
-    return wanted && tiled_ ? rows * tile_pitch<E>(size_) : 0;
+  size_t tile_size(const E* wanted, const RowPlan& rows) const {
+    return wanted && tiled_ ? rows_per_tile<T>(rows) * tile_pitch<E>(size_) : 0;
   }
 
   template <typename E>
@@ -170,7 +172,7 @@ void for_each_row_and_output(
     int64_t first,
     int64_t last,
     Use&& use) {
-  TiledOutput<T> output(all, size, rows_per_tile<T>(rows));
+  TiledOutput<T> output(all, size, rows);
   for_each_row_of_tiles<T>(
       rows,
       in,

@@ -33,7 +33,9 @@ int64_t rows_per_tile(const RowPlan& rows) {
   if (!adjacent || rows.axis_size < 8) {
     return 1;
   }
-  int64_t fit = max_tile_bytes / (rows.axis_size * sizeof(T));
+  // The output may be indices, which have 4 bytes.
+  constexpr auto bytes = std::max(sizeof(T), sizeof(uint32_t));
+  int64_t fit = max_tile_bytes / (rows.axis_size * bytes);
   auto most = std::min<int64_t>({fit, 64 / sizeof(T), rows.shape.back()});
   return std::max<int64_t>(most, 1);
 }
