@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs a SortJob: sorts or partitions each row, in ascending order. Among ties,
-// the element with the lower index comes first, as in a stable sort. NaN comes
-// last. Rows have at least one element.
+// Runs a SortJob: sorts or partitions each row, in ascending or in descending
+// order. Among ties, the element with the lower index comes first in both, as
+// in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
 // A row that is in order already is copied. Any other is sorted if it has at
 // most sorted_size elements. For longer rows:
@@ -39,6 +39,9 @@ class SortRows {
  public:
   SortRows(const SortJob& job, int64_t first, int64_t last)
       : job_(job),
+        ranking_(
+            job.mode == TopKMode::smallest ? Ranking::ascending
+                                           : Ranking::descending),
         first_(first),
         last_(last),
         size_(job.rows->axis_size),
@@ -58,9 +61,13 @@ class SortRows {
     auto before = kth + 1;
     auto from = size_ - kth;
     if (is_small_side(std::min(before, from))) {
-      return before <= from
-          ? partition_by_k_best<Ranking::ascending>(before, Ties::first)
-          : partition_by_k_best<Ranking::descending>(from, Ties::last);
+      // The last elements are the best in the opposite ranking.
+      bool at_front = before <= from;
+      bool ascending = ranking_ == Ranking::ascending;
+      auto count = std::min(before, from);
+      return ascending == at_front
+          ? partition_by_k_best<Ranking::ascending>(count, at_front)
+          : partition_by_k_best<Ranking::descending>(count, at_front);
     }
     if constexpr (quicksort_is_fast) {
       partition_by_quickselect(kth);
@@ -93,7 +100,7 @@ class SortRows {
   // ``use`` for them.
   template <typename Use>
   void each_unordered(Use&& use) {
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     auto use_or_copy = [&](const Row<T>& row, int64_t offset) {
       auto order = order_of(row, rank);
       if (order == RowOrder::neither) {
@@ -138,7 +145,7 @@ class SortRows {
     if (IndexSort<T>::supports(size_)) {
       return argsort_by_words();
     }
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     Buffer<RankAndIndex<R>> elements(2 * size_);
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto to = elements.get();
@@ -153,7 +160,7 @@ class SortRows {
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_, Ranking::ascending);
+    IndexSort<T> indices(size_, ranking_);
     each_unordered([&](const Row<T>& row, int64_t offset) {
       auto words = indices.sort(row);
       if (job_.output == SortOutput::indices && stride_ == 1) {
@@ -175,7 +182,7 @@ class SortRows {
     WordOf<T> words[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          k_best_in_lanes(rows, RankOf<T>(Ranking::ascending), size_, words);
+          k_best_in_lanes(rows, RankOf<T>(ranking_), size_, words);
           for (size_t r = 0; r < valid; ++r) {
             Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
             with_writer(row, out[r], [&](const Row<T>&, auto&& write) {
@@ -192,7 +199,7 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_);
+      ValueSort<T> values(size_, ranking_);
       auto sort_row = [&](const Row<T>& row, int64_t offset) {
         values.sort(row, static_cast<T*>(job_.out) + offset, stride_);
       };
@@ -204,15 +211,15 @@ class SortRows {
 
   // ---- partition -----------------------------------------------------------
 
-  // Finds the ``count`` elements that come first (ascending ranking) or last
-  // (descending ranking) in a stable sort. Writes the worst of these elements
-  // to the place ``kth``, and the others to the places on their side of
-  // ``kth``: in ascending order if they are few. Writes all elements that were
-  // not found to the other side, in ascending order of index.
+  // Finds the ``count`` elements that come first (``at_front``) or last in a
+  // stable sort. They are the best in ``ranking``. Writes the worst of these
+  // elements to the place ``kth``, and the others to the places on their side
+  // of ``kth``: in the order of the sort if they are few. Writes all elements
+  // that were not found to the other side, in ascending order of index.
   template <Ranking ranking>
-  void partition_by_k_best(size_t count, Ties ties) {
+  void partition_by_k_best(size_t count, bool at_front) {
+    auto ties = at_front ? Ties::first : Ties::last;
     KBestOfRow<T, ranking> k_best(size_, count, ties);
-    bool at_front = ranking == Ranking::ascending;
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto chosen = k_best.find(row).indices;
       auto place = at_front ? 0 : size_ - count;
@@ -236,7 +243,7 @@ class SortRows {
   }
 
   void partition_by_quickselect(size_t kth) {
-    RowPartition<T> partition(size_, kth, Ranking::ascending);
+    RowPartition<T> partition(size_, kth, ranking_);
     auto before = kth + 1;
     auto from = size_ - kth;
     bool orders = std::min(before, from) <= TopKTuning::ordered_k;
@@ -271,7 +278,7 @@ class SortRows {
   // belong before ``kth``, the element at ``kth``, and the elements that belong
   // after it.
   void partition_by_split(size_t kth) {
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     CandidateBuffer<R> all(size_), scratch(size_);
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto ranks = all.candidates().ranks;
@@ -306,6 +313,7 @@ class SortRows {
   }
 
   const SortJob& job_;
+  Ranking ranking_;
   int64_t first_;
   int64_t last_;
   size_t size_;
