@@ -5,16 +5,14 @@
 
 #include "overlay/selection.h"
 
-#include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "mlx/ops.h"
 #include "mlx/topk_ops.h"
 #include "mlx/topk_seam.h"
 #include "overlay/index_output.h"
-#include "overlay/sorted_search.h"
 #include "overlay/stable_arg_reduce.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -29,24 +27,28 @@ bool has_axis(const array& a, int axis) {
   return axis >= -ndim && axis < ndim;
 }
 
-// Returns whether stock MLX does the sort. Stock MLX is also called if the axis
-// does not exist, so that the error is stock MLX's.
-bool sort_is_stock(const array& a, int axis, const Stream& stream) {
-  return !has_axis(a, axis) || prefers_stock(stream);
-}
-
 array stable_sort(
     const array& a,
-    std::optional<int> kth,
+    const std::vector<int>& kths,
     int axis,
     SortResult result,
+    SortDirection direction,
     const Stream& stream) {
-  axis = axis < 0 ? axis + a.ndim() : axis;
   return array(
       a.shape(),
       result == SortResult::indices ? uint32 : a.dtype(),
-      std::make_shared<StableSort>(stream, kth, axis, result),
+      std::make_shared<StableSort>(stream, kths, axis, result, direction),
       {a});
+}
+
+void check_kths(
+    const char* op,
+    const std::vector<int>& kths,
+    int axis,
+    const Shape& shape) {
+  for (int kth : kths) {
+    StableSort::check_kth(op, kth, axis, shape);
+  }
 }
 
 array stock_arg_reduce(
@@ -102,31 +104,6 @@ array arg_reduce(
   return index_op(name, stream, op, a);
 }
 
-// Searches a sequence of uint64 for signed integers, or the reverse. MLX would
-// compare both as float32. ``search(sequence, keys, side)`` gets arguments that
-// have the same type.
-template <typename Search>
-array search_mixed_signs(
-    const array& sequence,
-    const array& keys,
-    const std::string& side,
-    const Search& search,
-    const Stream& s) {
-  if (sequence.dtype() == uint64) {
-    auto negative = less(keys, array(0, keys.dtype()), s);
-    auto found = search(sequence, astype(keys, uint64, s), side);
-    return where(negative, array(0u, uint32), found, s);
-  }
-  auto signed_sequence = astype(sequence, int64, s);
-  auto limit = std::numeric_limits<int64_t>::max();
-  auto beyond = greater(keys, array(static_cast<uint64_t>(limit), uint64), s);
-  auto found = search(signed_sequence, astype(keys, int64, s), side);
-  // Finds the size of the sequence by a search and not from its shape, because
-  // a compiled function may run again with a sequence of another size.
-  auto end = search(signed_sequence, array(limit, int64), "right");
-  return where(beyond, end, found, s);
-}
-
 } // namespace
 
 TopKResult top_k(
@@ -160,18 +137,31 @@ array topk(const array& a, int k, StreamOrDevice s /* = {} */) {
 
 array argpartition(
     const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction /* = SortDirection::ascending */,
+    StreamOrDevice s /* = {} */) {
+  axis = check_axis("argpartition", axis, a);
+  check_kths("argpartition", kths, axis, a.shape());
+  auto stream = to_stream(s);
+  auto op = [&](const array& in) {
+    if (kths.empty()) {
+      return stock_positions(in, axis, stream);
+    }
+    return partition_is_stock(in, kths, axis, direction, stream)
+        ? stock_argpartition(in, kths, axis, direction, stream)
+        : stable_sort(in, kths, axis, SortResult::indices, direction, stream);
+  };
+  return index_op("argpartition", stream, op, a);
+}
+
+array argpartition(
+    const array& a,
     int kth,
     int axis,
     StreamOrDevice s /* = {} */) {
-  axis = check_axis("argpartition", axis, a);
-  StableSort::check_kth("argpartition", kth, axis, a.shape());
-  auto stream = to_stream(s);
-  auto op = [&](const array& in) {
-    return partition_is_stock(in, kth, axis, stream)
-        ? stock_argpartition(in, kth, axis, stream)
-        : stable_sort(in, kth, axis, SortResult::indices, stream);
-  };
-  return index_op("argpartition", stream, op, a);
+  return selection::argpartition(
+      a, std::vector<int>{kth}, axis, SortDirection::ascending, s);
 }
 
 array argpartition(const array& a, int kth, StreamOrDevice s /* = {} */) {
@@ -180,44 +170,81 @@ array argpartition(const array& a, int kth, StreamOrDevice s /* = {} */) {
 
 array partition(
     const array& a,
-    int kth,
+    const std::vector<int>& kths,
     int axis,
+    SortDirection direction /* = SortDirection::ascending */,
     StreamOrDevice s /* = {} */) {
   axis = check_axis("partition", axis, a);
-  StableSort::check_kth("partition", kth, axis, a.shape());
+  check_kths("partition", kths, axis, a.shape());
+  if (kths.empty()) {
+    return a;
+  }
   auto stream = to_stream(s);
-  if (!partition_is_stock(a, kth, axis, stream)) {
-    return stable_sort(a, kth, axis, SortResult::values, stream);
+  if (!partition_is_stock(a, kths, axis, direction, stream)) {
+    return stable_sort(a, kths, axis, SortResult::values, direction, stream);
   }
   // The index gradient mode must not matter, because the result holds values.
   IndexGradientScope stop(IndexGradient::stop);
-  auto indices = selection::argpartition(a, kth, axis, stream);
+  auto indices = selection::argpartition(a, kths, axis, direction, stream);
   return take_along_axis(a, indices, axis, stream);
+}
+
+array partition(
+    const array& a,
+    int kth,
+    int axis,
+    StreamOrDevice s /* = {} */) {
+  return selection::partition(
+      a, std::vector<int>{kth}, axis, SortDirection::ascending, s);
 }
 
 array partition(const array& a, int kth, StreamOrDevice s /* = {} */) {
   return selection::partition(flatten(a, s), kth, 0, s);
 }
 
-array argsort(const array& a, int axis, StreamOrDevice s /* = {} */) {
+array argsort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s /* = {} */) {
   auto stream = to_stream(s);
   auto op = [&](const array& in) {
-    return sort_is_stock(in, axis, stream)
-        ? core::argsort(in, axis, stream)
-        : stable_sort(in, {}, axis, SortResult::indices, stream);
+    if (!has_axis(in, axis)) {
+      return core::argsort(in, axis, stream); // an error
+    }
+    int along = axis < 0 ? axis + in.ndim() : axis;
+    return prefers_stock(stream)
+        ? stock_argsort(in, along, direction, stream)
+        : stable_sort(in, {}, along, SortResult::indices, direction, stream);
   };
   return index_op("argsort", stream, op, a);
+}
+
+array argsort(const array& a, int axis, StreamOrDevice s /* = {} */) {
+  return selection::argsort(a, axis, SortDirection::ascending, s);
 }
 
 array argsort(const array& a, StreamOrDevice s /* = {} */) {
   return selection::argsort(flatten(a, s), 0, s);
 }
 
-array sort(const array& a, int axis, StreamOrDevice s /* = {} */) {
+array sort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s /* = {} */) {
   auto stream = to_stream(s);
-  return sort_is_stock(a, axis, stream)
-      ? core::sort(a, axis, stream)
-      : stable_sort(a, {}, axis, SortResult::values, stream);
+  if (!has_axis(a, axis)) {
+    return core::sort(a, axis, stream); // an error
+  }
+  int along = axis < 0 ? axis + a.ndim() : axis;
+  return prefers_stock(stream)
+      ? stock_sort(a, along, direction, stream)
+      : stable_sort(a, {}, along, SortResult::values, direction, stream);
+}
+
+array sort(const array& a, int axis, StreamOrDevice s /* = {} */) {
+  return selection::sort(a, axis, SortDirection::ascending, s);
 }
 
 array sort(const array& a, StreamOrDevice s /* = {} */) {
@@ -246,30 +273,6 @@ array argmin(
 
 array argmin(const array& a, bool keepdims, StreamOrDevice s /* = {} */) {
   return arg_reduce(a, {}, keepdims, TopKMode::smallest, s);
-}
-
-array searchsorted(
-    const array& sorted_sequence,
-    const array& values,
-    const std::string& side /* = "left" */,
-    StreamOrDevice s /* = {} */) {
-  auto search =
-      [&](const array& sequence, const array& keys, const std::string& side) {
-        if (side != "left" && side != "right") {
-          return core::searchsorted(sequence, keys, side, s); // an error
-        }
-        auto at = side == "left" ? SearchSide::left : SearchSide::right;
-        return sorted_search(sequence, keys, at, s);
-      };
-  auto op = [&](const array& sequence, const array& keys) {
-    auto a = sequence.dtype(), b = keys.dtype();
-    bool mixed = (a == uint64 && issubdtype(b, signedinteger)) ||
-        (b == uint64 && issubdtype(a, signedinteger));
-    return mixed
-        ? search_mixed_signs(sequence, keys, side, search, to_stream(s))
-        : search(sequence, keys, side);
-  };
-  return index_op("searchsorted", s, op, sorted_sequence, values);
 }
 
 } // namespace mlx::core::selection

@@ -7,16 +7,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "mlx/array.h"
 #include "mlx/index_gradient.h"
 #include "mlx/topk.h"
 #include "mlx/topk_threads.h"
 #include "mlx/utils.h"
+#include "overlay/sort_direction.h"
 
 namespace mlx::core::selection {
 
+using core::SortDirection;
 using core::TopKMode;
 using core::TopKOrder;
 using core::TopKResult;
@@ -61,24 +65,64 @@ MLX_API array topk(const array& a, int k, StreamOrDevice s = {});
 
 /**
  * Returns indices that partition an axis. Position ``kth`` of the result holds
- * the same index as argsort(a, axis). The positions before ``kth`` hold the
- * same indices as those of argsort, in unspecified order, and so do the
- * positions after it. docs/topk.md says where they are in order.
+ * the same index as argsort(a, axis, direction). The positions before ``kth``
+ * hold the same indices as those of argsort, in unspecified order, and so do
+ * the positions after it. docs/topk.md says where they are in order.
+ *
+ * With several ``kths`` this is so for each of them. That takes as long as a
+ * sort, unless all are among the first or the last positions. With none, the
+ * indices are 0, 1, ...
  */
 MLX_API array
 argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
 MLX_API array argpartition(const array& a, int kth, StreamOrDevice s = {});
+MLX_API array argpartition(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction = SortDirection::ascending,
+    StreamOrDevice s = {});
 
 /** Returns take_along_axis(a, argpartition(a, kth, axis), axis). */
 MLX_API array
 partition(const array& a, int kth, int axis, StreamOrDevice s = {});
 MLX_API array partition(const array& a, int kth, StreamOrDevice s = {});
+MLX_API array partition(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction = SortDirection::ascending,
+    StreamOrDevice s = {});
 
-/** Sorts in ascending, stable order. Returns values, or indices (argsort). */
+/**
+ * Sorts in stable order, without a direction in ascending order. Returns
+ * values, or indices (argsort).
+ */
 MLX_API array sort(const array& a, int axis, StreamOrDevice s = {});
 MLX_API array sort(const array& a, StreamOrDevice s = {});
+MLX_API array
+sort(const array& a, int axis, SortDirection direction, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, int axis, StreamOrDevice s = {});
 MLX_API array argsort(const array& a, StreamOrDevice s = {});
+MLX_API array argsort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s = {});
+
+/**
+ * Returns the indices that sort an axis by several keys. The last key counts
+ * most: each of the others decides only where all keys after it are equal.
+ * Where all keys are equal, the lower index comes first. The keys have the same
+ * shape. They are given one by one, or as one array whose first axis lists
+ * them; ``axis`` is an axis of one key.
+ *
+ * Throws std::invalid_argument if there is no key or the shapes differ, and
+ * std::out_of_range for a bad axis.
+ */
+MLX_API array
+lexsort(const std::vector<array>& keys, int axis = -1, StreamOrDevice s = {});
+MLX_API array lexsort(const array& keys, int axis = -1, StreamOrDevice s = {});
 
 /**
  * Return the index of the first greatest or least element. If there is a NaN,
@@ -100,6 +144,24 @@ MLX_API array searchsorted(
     const array& sorted_sequence,
     const array& values,
     const std::string& side = "left",
+    StreamOrDevice s = {});
+
+/**
+ * As above, but searches along ``axis`` of a sequence with any number of
+ * dimensions. Each row is searched for the values in the same row: ``values``
+ * has the shape of the sequence except along ``axis``, or any shape if the
+ * sequence has one dimension. With a ``sorter``, such as argsort returns,
+ * searches take_along_axis(sorted_sequence, sorter, axis).
+ *
+ * Throws std::invalid_argument for other shapes, or if ``sorter`` does not hold
+ * integers, and std::out_of_range for a bad axis.
+ */
+MLX_API array searchsorted(
+    const array& sorted_sequence,
+    const array& values,
+    const std::string& side,
+    int axis,
+    const std::optional<array>& sorter = std::nullopt,
     StreamOrDevice s = {});
 
 } // namespace mlx::core::selection

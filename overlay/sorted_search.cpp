@@ -23,14 +23,41 @@ array comes_before(const array& a, const array& b, Stream s) {
   return logical_or(less_than, only_b_is_nan, s);
 }
 
-// Searches each row of ``sequences`` for the keys in the same row of ``keys``.
-// Both have two dimensions and the same type.
-array search_rows(
+// Returns where the element at a position belongs before a key.
+array belongs_before(
+    const array& element,
+    const array& key,
+    SearchSide side,
+    Stream s) {
+  return side == SearchSide::left
+      ? comes_before(element, key, s)
+      : logical_not(comes_before(key, element, s), s);
+}
+
+// Counts for each key the elements of its row that belong before it. Takes time
+// for each pair of an element and a key, but the graph does not contain their
+// numbers.
+array count_elements_before(
     const array& sequences,
     const array& keys,
     SearchSide side,
     Stream s) {
-  int n = sequences.shape(1);
+  auto elements = expand_dims(sequences, -2, s);
+  auto before = belongs_before(elements, expand_dims(keys, -1, s), side, s);
+  return sum(astype(before, uint32, s), -1, false, s);
+}
+
+} // namespace
+
+array stock_search_rows(
+    const array& sequences,
+    const array& keys,
+    SearchSide side,
+    const Stream& s) {
+  if (portable_shapes() == PortableShapes::any) {
+    return count_elements_before(sequences, keys, side, s);
+  }
+  int n = sequences.shape(-1);
   auto position = zeros(keys.shape(), uint32, s);
   if (n == 0) {
     return position;
@@ -42,17 +69,32 @@ array search_rows(
     auto further = add(position, array(step, uint32), s);
     auto last = minimum(further, array(unsigned(n), uint32), s);
     auto before = subtract(last, array(1u, uint32), s);
-    auto element = take_along_axis(sequences, before, 1, s);
-    auto passes = side == SearchSide::left
-        ? comes_before(element, keys, s)
-        : logical_not(comes_before(keys, element, s), s);
+    auto element = take_along_axis(sequences, before, -1, s);
+    auto passes = belongs_before(element, keys, side, s);
     auto exists = less_equal(further, array(unsigned(n), uint32), s);
     position = where(logical_and(exists, passes, s), further, position, s);
   }
   return position;
 }
 
-} // namespace
+array sorted_search_rows(
+    const array& sequences,
+    const array& keys,
+    SearchSide side,
+    StreamOrDevice s /* = {} */) {
+  auto stream = to_stream(s);
+  auto dtype = promote_types(sequences.dtype(), keys.dtype());
+  auto elements = astype(sequences, dtype, stream);
+  auto typed_keys = astype(keys, dtype, stream);
+  if (in_portable_graph()) {
+    return stock_search_rows(elements, typed_keys, side, stream);
+  }
+  return array(
+      keys.shape(),
+      uint32,
+      std::make_shared<SortedSearch>(stream, side),
+      {elements, typed_keys});
+}
 
 array sorted_search(
     const array& sequence,
@@ -72,10 +114,6 @@ array sorted_search(
       {sequence, keys});
 }
 
-void SortedSearch::eval_cpu(const std::vector<array>& inputs, array& out) {
-  eval_by_stock(*this, inputs, out);
-}
-
 void SortedSearch::eval_gpu(const std::vector<array>& inputs, array& out) {
   eval_by_stock(*this, inputs, out);
 }
@@ -84,23 +122,28 @@ std::pair<std::vector<array>, std::vector<int>> SortedSearch::vmap(
     const std::vector<array>& inputs,
     const std::vector<int>& axes) {
   auto s = stream();
-  auto& keys = inputs[1];
-  if (axes[0] < 0) {
-    return {{sorted_search(inputs[0], keys, side_, s)}, {axes[1]}};
+  int dimensions = inputs[0].ndim() - (axes[0] >= 0);
+  if (dimensions == 1 && axes[0] < 0) {
+    return {{sorted_search(inputs[0], inputs[1], side_, s)}, {axes[1]}};
   }
-  auto dtype = promote_types(inputs[0].dtype(), keys.dtype());
-  auto sequences = astype(moveaxis(inputs[0], axes[0], 0, s), dtype, s);
-  int rows = sequences.shape(0);
+  int size = inputs[axes[0] < 0].shape(axes[axes[0] < 0]);
+  // Moves the vectorised axis to the front, or adds one.
+  auto batch = [&](int i) {
+    if (axes[i] >= 0) {
+      return moveaxis(inputs[i], axes[i], 0, s);
+    }
+    auto shape = inputs[i].shape();
+    shape.insert(shape.begin(), size);
+    return broadcast_to(inputs[i], shape, s);
+  };
+  auto sequences = batch(0);
+  auto keys = batch(1);
   auto shape = keys.shape();
-  if (axes[1] < 0) {
-    shape.insert(shape.begin(), rows);
+  if (dimensions == 1) {
+    int per_row = size == 0 ? 0 : keys.size() / size;
+    keys = reshape(keys, {size, per_row}, s);
   }
-  auto batch = axes[1] < 0 ? broadcast_to(keys, shape, s)
-                           : moveaxis(keys, axes[1], 0, s);
-  shape = batch.shape();
-  int per_row = rows == 0 ? 0 : batch.size() / rows;
-  auto flat = reshape(astype(batch, dtype, s), {rows, per_row}, s);
-  auto positions = search_rows(sequences, flat, side_, s);
+  auto positions = sorted_search_rows(sequences, keys, side_, s);
   return {{reshape(positions, shape, s)}, {0}};
 }
 

@@ -15,8 +15,12 @@ namespace mlx::core {
 enum class SearchSide { left, right };
 
 /**
- * Does what stock MLX's searchsorted does, and calls it to evaluate. Unlike
- * stock MLX's primitive, this one can be vectorised over the sorted sequence.
+ * Searches a sequence of one dimension as stock MLX's searchsorted does, and
+ * calls it to evaluate. Unlike stock MLX's primitive, this one can be
+ * vectorised over the sorted sequence.
+ *
+ * With a sequence of more dimensions, searches each row of its last axis for
+ * the keys in the same row of the last axis of the keys.
  */
 class MLX_API SortedSearch : public UnaryPrimitive {
  public:
@@ -39,11 +43,34 @@ class MLX_API SortedSearch : public UnaryPrimitive {
   SearchSide side_;
 };
 
-/** Returns for each element of ``keys`` its position in ``sequence``. */
+/**
+ * Returns for each element of ``keys`` its position in ``sequence``, which has
+ * one dimension.
+ */
 MLX_API array sorted_search(
     const array& sequence,
     const array& keys,
     SearchSide side,
     StreamOrDevice s = {});
+
+/**
+ * Searches each row of ``sequences`` for the keys in the same row of ``keys``.
+ * Both have the same shape, except for the last axis.
+ */
+MLX_API array sorted_search_rows(
+    const array& sequences,
+    const array& keys,
+    SearchSide side,
+    StreamOrDevice s = {});
+
+/**
+ * Does what sorted_search_rows does, with stock MLX's ops. Both arrays have the
+ * same type.
+ */
+MLX_API array stock_search_rows(
+    const array& sequences,
+    const array& keys,
+    SearchSide side,
+    const Stream& s);
 
 } // namespace mlx::core

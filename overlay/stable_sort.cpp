@@ -34,7 +34,7 @@ array StableSort::same_op(const array& a, int axis, SortResult result) {
   return array(
       a.shape(),
       result == SortResult::indices ? uint32 : a.dtype(),
-      std::make_shared<StableSort>(stream(), kth_, axis, result),
+      std::make_shared<StableSort>(stream(), kths_, axis, result, direction_),
       {a});
 }
 
@@ -80,9 +80,9 @@ bool StableSort::is_equivalent(const Primitive& other) const {
 
 std::vector<Shape> StableSort::output_shapes(const std::vector<array>& inputs) {
   auto& shape = inputs[0].shape();
-  if (kth_) {
-    auto op = result_ == SortResult::indices ? "argpartition" : "partition";
-    check_kth(op, *kth_, axis_, shape);
+  auto op = result_ == SortResult::indices ? "argpartition" : "partition";
+  for (int kth : kths_) {
+    check_kth(op, kth, axis_, shape);
   }
   return {shape};
 }

@@ -4,12 +4,12 @@
 
 #pragma once
 
-#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "mlx/primitives.h"
+#include "overlay/sort_direction.h"
 
 namespace mlx::core {
 
@@ -17,20 +17,25 @@ namespace mlx::core {
 enum class SortResult { values, indices };
 
 /**
- * Sorts an axis in ascending, stable order. With ``kth`` it only partitions the
- * axis: position ``kth`` holds the element that the sort would put there, the
- * elements before it are not greater, and those after it are not smaller. A
- * negative ``kth`` is stored as it is, because a shapeless graph may run again
- * on an axis of another size.
+ * Sorts an axis in stable order. With ``kths`` it only partitions the axis:
+ * each of these positions holds the element that the sort would put there. The
+ * elements before such a position are those that the sort would put before it,
+ * and so are the elements after it. Negative ``kths`` are stored as they are,
+ * because a shapeless graph may run again on an axis of another size.
  */
 class MLX_API StableSort : public UnaryPrimitive {
  public:
   explicit StableSort(
       Stream stream,
-      std::optional<int> kth,
+      std::vector<int> kths,
       int axis,
-      SortResult result)
-      : UnaryPrimitive(stream), kth_(kth), axis_(axis), result_(result) {}
+      SortResult result,
+      SortDirection direction = SortDirection::ascending)
+      : UnaryPrimitive(stream),
+        kths_(std::move(kths)),
+        axis_(axis),
+        result_(result),
+        direction_(direction) {}
 
   void eval_cpu(const std::vector<array>& inputs, array& out) override;
   void eval_gpu(const std::vector<array>& inputs, array& out) override;
@@ -41,7 +46,7 @@ class MLX_API StableSort : public UnaryPrimitive {
   bool is_equivalent(const Primitive& other) const override;
   std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
   auto state() const {
-    return std::make_tuple(kth_, axis_, result_);
+    return std::make_tuple(kths_, axis_, result_, direction_);
   }
 
   /**
@@ -53,9 +58,10 @@ class MLX_API StableSort : public UnaryPrimitive {
  private:
   array same_op(const array& a, int axis, SortResult result);
 
-  std::optional<int> kth_;
+  std::vector<int> kths_;
   int axis_;
   SortResult result_;
+  SortDirection direction_;
 };
 
 } // namespace mlx::core

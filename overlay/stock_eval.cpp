@@ -7,6 +7,7 @@
 #include "mlx/ops.h"
 #include "mlx/topk_primitive.h"
 #include "mlx/topk_seam.h"
+#include "overlay/lex_sort.h"
 #include "overlay/sorted_search.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -73,10 +74,12 @@ void eval_by_stock(
     StableSort& sort,
     const std::vector<array>& inputs,
     array& out) {
-  auto [kth, axis, result] = sort.state();
+  auto [kths, axis, result, direction] = sort.state();
   auto& s = sort.stream();
   auto& in = inputs[0];
-  auto indices = kth ? argpartition(in, *kth, axis, s) : argsort(in, axis, s);
+  auto indices = kths.empty()
+      ? stock_argsort(in, axis, direction, s)
+      : stock_argpartition(in, kths, axis, direction, s);
   bool of_values = result == SortResult::values;
   eval_into(
       out, of_values ? take_along_axis(in, indices, axis, s) : indices, s);
@@ -86,9 +89,24 @@ void eval_by_stock(
     SortedSearch& search,
     const std::vector<array>& inputs,
     array& out) {
-  auto side = search.state() == SearchSide::left ? "left" : "right";
   auto& s = search.stream();
-  eval_into(out, searchsorted(inputs[0], inputs[1], side, s), s);
+  auto& sequence = inputs[0];
+  auto& keys = inputs[1];
+  auto side = search.state();
+  auto name = side == SearchSide::left ? "left" : "right";
+  eval_into(
+      out,
+      sequence.ndim() == 1 ? searchsorted(sequence, keys, name, s)
+                           : stock_search_rows(sequence, keys, side, s),
+      s);
+}
+
+void eval_by_stock(
+    LexSort& sort,
+    const std::vector<array>& inputs,
+    array& out) {
+  auto& s = sort.stream();
+  eval_into(out, lex_order(inputs, sort.state(), s), s);
 }
 
 void eval_composed(

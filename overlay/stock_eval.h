@@ -11,6 +11,7 @@
 
 namespace mlx::core {
 
+class LexSort;
 class SortedSearch;
 class StableSort;
 class TopK;
@@ -29,5 +30,8 @@ void eval_by_stock(
     SortedSearch& search,
     const std::vector<array>& inputs,
     array& out);
+
+/** On the CPU, the argsorts of the keys are this library's. */
+void eval_by_stock(LexSort& sort, const std::vector<array>& inputs, array& out);
 
 } // namespace mlx::core

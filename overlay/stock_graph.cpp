@@ -13,20 +13,17 @@ bool holds_for_any_shape() {
   return portable_shapes() == PortableShapes::any;
 }
 
-// The next three functions build graphs that do not contain the size of the
-// axis. So the graphs are valid for inputs of other sizes too.
+// In a portable graph for any shape, the functions here build graphs that do
+// not contain the size of the axis. So the graphs are valid for inputs of other
+// sizes too.
 
 /** Returns the last index of the axis, as an array. */
 array last_index(const array& a, int axis, const Stream& s) {
+  if (!holds_for_any_shape()) {
+    return array(static_cast<uint32_t>(a.shape(axis)) - 1, uint32);
+  }
   auto size = number_of_elements(a, {axis}, false, uint32, s);
   return subtract(size, array(1, uint32), s);
-}
-
-/** Returns 0, 1, ... along the axis, in the shape of ``a``. */
-array positions(const array& a, int axis, const Stream& s) {
-  // The stable argsort of n equal keys is 0, 1, ..., n - 1.
-  auto equals = multiply(argsort(a, axis, s), array(0, uint32), s);
-  return argsort(equals, axis, s);
 }
 
 /**
@@ -49,6 +46,15 @@ array first_positions(
   return add(one_each, reshape(first, shape, s), s);
 }
 
+/** Returns last, ..., 1, 0 along the axis, where ``last`` is last_index(). */
+array reverse_positions(
+    const array& a,
+    const array& last,
+    int axis,
+    const Stream& s) {
+  return subtract(last, stock_positions(a, axis, s), s);
+}
+
 array best_of_any_shape(
     const array& a,
     int k,
@@ -63,7 +69,7 @@ array best_of_any_shape(
     return take_along_axis(order, first, axis, s);
   }
   auto last = last_index(a, axis, s);
-  auto reverse = subtract(last, positions(a, axis, s), s);
+  auto reverse = reverse_positions(a, last, axis, s);
   order = argsort(take_along_axis(a, reverse, axis, s), axis, s);
   order = take_along_axis(order, subtract(last, first, s), axis, s);
   return subtract(last, order, s);
@@ -92,6 +98,15 @@ array best_of_this_shape(
   return order == TopKOrder::sorted ? flip(best, axis, s) : best;
 }
 
+/** Reverses the axis. */
+array reversed(const array& a, int axis, const Stream& s) {
+  if (!holds_for_any_shape()) {
+    return flip(a, axis, s);
+  }
+  auto reverse = reverse_positions(a, last_index(a, axis, s), axis, s);
+  return take_along_axis(a, stop_gradient(reverse, s), axis, s);
+}
+
 } // namespace
 
 array stock_topk_indices(
@@ -105,11 +120,49 @@ array stock_topk_indices(
                                : best_of_this_shape(a, k, axis, mode, order, s);
 }
 
-array stock_argpartition(const array& a, int kth, int axis, const Stream& s) {
+// A descending sort is the reverse of an ascending sort of the reversed row.
+// Reversing twice keeps equal elements in the order of their indices.
+
+array stock_sort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    const Stream& s) {
+  if (direction == SortDirection::ascending) {
+    return sort(a, axis, s);
+  }
+  return reversed(sort(reversed(a, axis, s), axis, s), axis, s);
+}
+
+array stock_argsort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    const Stream& s) {
+  if (direction == SortDirection::ascending) {
+    return argsort(a, axis, s);
+  }
+  auto order = reversed(argsort(reversed(a, axis, s), axis, s), axis, s);
+  return subtract(last_index(a, axis, s), order, s);
+}
+
+array stock_argpartition(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction,
+    const Stream& s) {
   // MLX's ArgPartition stores kth counted from the front. If the caller gave a
   // negative kth, that is wrong for an axis of another size.
-  return holds_for_any_shape() ? argsort(a, axis, s)
-                               : argpartition(a, kth, axis, s);
+  bool sorts = direction == SortDirection::descending || kths.size() > 1;
+  return sorts || holds_for_any_shape() ? stock_argsort(a, axis, direction, s)
+                                        : argpartition(a, kths[0], axis, s);
+}
+
+array stock_positions(const array& a, int axis, const Stream& s) {
+  // The stable argsort of n equal keys is 0, 1, ..., n - 1.
+  auto equals = multiply(argsort(a, axis, s), array(0, uint32), s);
+  return argsort(equals, axis, s);
 }
 
 } // namespace mlx::core

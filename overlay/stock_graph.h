@@ -7,9 +7,12 @@
 
 #pragma once
 
+#include <vector>
+
 #include "mlx/array.h"
 #include "mlx/stream.h"
 #include "mlx/topk.h"
+#include "overlay/sort_direction.h"
 
 namespace mlx::core {
 
@@ -25,7 +28,32 @@ array stock_topk_indices(
     TopKOrder order,
     const Stream& s);
 
+/** Does what selection::sort does. ``axis`` is not negative. */
+array stock_sort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    const Stream& s);
+
+/** Does what selection::argsort does. ``axis`` is not negative. */
+array stock_argsort(
+    const array& a,
+    int axis,
+    SortDirection direction,
+    const Stream& s);
+
 /** Does what selection::argpartition does. ``axis`` is not negative. */
-array stock_argpartition(const array& a, int kth, int axis, const Stream& s);
+array stock_argpartition(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction,
+    const Stream& s);
+
+/**
+ * Returns 0, 1, ... along the axis, in the shape of ``a``. The graph does not
+ * contain the size of the axis.
+ */
+array stock_positions(const array& a, int axis, const Stream& s);
 
 } // namespace mlx::core

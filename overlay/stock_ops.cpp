@@ -52,9 +52,18 @@ bool composes_topk(const array& a, int k, int axis, const Stream& s) {
   return prefers_stock(s) && (in_portable_graph() || !gpu_has_topk(a, k, axis));
 }
 
-bool partition_is_stock(const array& a, int kth, int axis, const Stream& s) {
-  return prefers_stock(s) &&
-      (in_portable_graph() || !gpu_has_partition(a, kth, axis));
+bool partition_is_stock(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction,
+    const Stream& s) {
+  if (!prefers_stock(s)) {
+    return false;
+  }
+  bool may_have_kernel = !in_portable_graph() && kths.size() == 1 &&
+      direction == SortDirection::ascending;
+  return !may_have_kernel || !gpu_has_partition(a, kths[0], axis);
 }
 
 array composed_topk(

@@ -4,8 +4,11 @@
 
 #pragma once
 
+#include <vector>
+
 #include "mlx/array.h"
 #include "mlx/stream.h"
+#include "overlay/sort_direction.h"
 
 namespace mlx::core {
 
@@ -26,6 +29,11 @@ bool prefers_stock(const Stream& s);
  * Returns whether stock MLX partitions ``a`` on ``s``. ``axis`` is not
  * negative.
  */
-bool partition_is_stock(const array& a, int kth, int axis, const Stream& s);
+bool partition_is_stock(
+    const array& a,
+    const std::vector<int>& kths,
+    int axis,
+    SortDirection direction,
+    const Stream& s);
 
 } // namespace mlx::core

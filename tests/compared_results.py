@@ -235,12 +235,17 @@ def lists_a_signature(it):
 
 
 def is_a_new_argument(it):
-    words = ("largest=", "sorted=", "return_indices=")
+    words = ["largest=", "sorted=", "return_indices=", "descending=", "stable="]
+    words += ["sorter="]
+    if it.call.op in ("partition", "argpartition"):
+        words.append("kth=[")
+    if it.call.op == "searchsorted":
+        words.append("axis=")
     return it.only_stock_raises("TypeError") and any(w in it.call.name for w in words)
 
 
 def is_a_new_name(it):
-    if it.call.op == "top_k":
+    if it.call.op in ("top_k", "lexsort"):
         return it.only_stock_raises("AttributeError")
     is_list = it.call.op == "module" and it.call.name.startswith("sorted(")
     return is_list and set(it.stock) < set(it.ours)

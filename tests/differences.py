@@ -124,22 +124,25 @@ DIFFERENCES = [
     Difference(
         "signature-message",
         "`TypeError` about arguments that do not fit: the message differs for "
-        "`topk`, `random.categorical` and the transforms",
-        "MLX's message has the types of the arguments. `topk` has more arguments "
-        "here. The others are Python functions, which pass on MLX's error or raise "
-        "Python's.",
+        "`topk`, `sort`, `argsort`, `partition`, `argpartition`, `searchsorted`, "
+        "`random.categorical` and the transforms",
+        "MLX's message has the types of the arguments. The first six have more "
+        "arguments here. The others are Python functions, which pass on MLX's error "
+        "or raise Python's.",
         results.lists_a_signature,
     ),
     Difference(
         "new-arguments",
-        "`topk` accepts `largest`, `sorted` and `return_indices`; on stock they are "
-        "errors",
+        "`topk` accepts `largest`, `sorted` and `return_indices`; `sort`, `argsort`, "
+        "`partition` and `argpartition` accept `descending`, the first two `stable`, "
+        "the others a sequence as `kth`; `searchsorted` accepts `axis` and `sorter`; "
+        "on stock these are errors",
         "Added: see the contract.",
         results.is_a_new_argument,
     ),
     Difference(
         "new-names",
-        "`mx` has more names, such as `mx.top_k`",
+        "`mx` has more names, such as `mx.top_k` and `mx.lexsort`",
         "Added: see the changelog.",
         results.is_a_new_name,
     ),
@@ -159,7 +162,8 @@ DIFFERENCES = [
     ),
     Difference(
         "docstrings",
-        "`__doc__` of `topk` shows more arguments; `__doc__` of "
+        "`__doc__` of `topk`, `sort`, `argsort`, `partition`, `argpartition` and "
+        "`searchsorted` shows more arguments; `__doc__` of "
         "`random.categorical`, the transforms and the export functions does not "
         "begin with a signature",
         "The others are Python functions. `help` shows their signatures.",

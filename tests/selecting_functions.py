@@ -35,7 +35,23 @@ def routed(x):
     return mx.take_along_axis(x, chosen, -1) * mx.array([2.0, -1.0])
 
 
+def descending(x):
+    ordered = mx.sort(x, axis=0, descending=True)
+    return ordered, mx.partition(x, [0, -2], descending=True)
+
+
+def by_two_keys(x):
+    order = mx.lexsort([x, mx.argsort(x, descending=True)], axis=0)
+    return mx.take_along_axis(x**2, order, 0)
+
+
+def searched(x):
+    positions = mx.searchsorted(x, x + 1, axis=-1, sorter=mx.argsort(x))
+    return x * positions
+
+
 FUNCTIONS = [values, both, partitioned, ordered, indexed, routed]
+FUNCTIONS += [descending, by_two_keys, searched]
 functions = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 
 

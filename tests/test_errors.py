@@ -1,5 +1,7 @@
 """Bad input raises when the op is called, with the message of the contract."""
 
+import functools
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -79,6 +81,57 @@ def test_kth_out_of_range(kth):
             f"[{name}] kth must be between -8 and 7 for axis 1 of an array with "
             f"shape (4,8), got {kth}."
         )
+
+
+@pytest.mark.parametrize("kths", [[1, 8], (-9, 0, 3), [0, 0, -100]])
+@pytest.mark.parametrize("descending", [True, False])
+def test_one_kth_of_several_out_of_range(kths, descending):
+    bad = next(kth for kth in kths if not -8 <= kth < 8)
+    for name, op in (("argpartition", mx.argpartition), ("partition", mx.partition)):
+        call = functools.partial(op, A, kths, descending=descending)
+        assert refused(ValueError, call) == (
+            f"[{name}] kth must be between -8 and 7 for axis 1 of an array with "
+            f"shape (4,8), got {bad}."
+        )
+
+
+def test_kths_that_are_not_integers():
+    for kths in ([0.5], ["1"], 1.0, None, [[1]], {1: 2}):
+        assert "kth: int | Sequence[int]" in refused(
+            TypeError, lambda kths=kths: mx.partition(A, kths)
+        )
+
+
+def test_descending_and_stable_are_bools_given_by_name():
+    for op in (mx.sort, mx.argsort):
+        refused(TypeError, lambda op=op: op(A, -1, True))
+        refused(TypeError, lambda op=op: op(A, descending=1))
+        refused(TypeError, lambda op=op: op(A, stable=None))
+        assert "[" in refused(IndexError, lambda op=op: op(A, 2, descending=True))
+        refused(IndexError, lambda op=op: op(mx.array(1.0), descending=True))
+    refused(TypeError, lambda: mx.partition(A, 1, -1, True))
+    refused(TypeError, lambda: mx.partition(A, 1, stable=True))
+
+
+def test_keys_that_cannot_be_sorted_by():
+    assert refused(ValueError, lambda: mx.lexsort([])) == (
+        "[lexsort] there must be at least one key."
+    )
+    assert refused(ValueError, lambda: mx.lexsort([A, A[0]])) == (
+        "[lexsort] all keys must have the same shape, got (4,8) and (8)."
+    )
+    assert refused(ValueError, lambda: mx.lexsort(mx.zeros((0, 3)))) == (
+        "[lexsort] the first axis of the array lists the keys and must not be empty, "
+        "got an array with shape (0,3)."
+    )
+    refused(ValueError, lambda: mx.lexsort(mx.array(1.0)))
+    assert refused(IndexError, lambda: mx.lexsort([A], axis=2)) == (
+        "[lexsort] axis must be between -2 and 1 for an array with shape (4,8), got 2."
+    )
+    assert "0 dimensions" in refused(IndexError, lambda: mx.lexsort(mx.zeros(3)))
+    for bad in ([1, 2], 3, None, [A, "a"]):
+        refused(TypeError, lambda bad=bad: mx.lexsort(bad))
+    refused(TypeError, lambda: mx.lexsort([A], axis=None))
 
 
 def test_arguments_that_are_positional_only_or_keyword_only():

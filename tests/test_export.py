@@ -23,6 +23,18 @@ FUNCTIONS = {
     "flattened": lambda x: mx.topk(x, 4, axis=None, sorted=True),
     "partition": lambda x: mx.sort(mx.partition(x, -2)),
     "argsort": lambda x: mx.take_along_axis(x, mx.argsort(x), -1),
+    "descending": lambda x: (
+        mx.sort(x, 0, descending=True),
+        mx.argsort(x, descending=True),
+        mx.take(mx.partition(x, [1, -2], descending=True), 1, axis=1),
+    ),
+    "several_kths": lambda x: mx.take(mx.partition(x, [0, 3]), mx.array([0, 3]), 1),
+    "lexsort": lambda x: mx.lexsort([x, mx.floor(x / 3)]),
+    "searched_rows": lambda x: mx.searchsorted(mx.sort(x), x, axis=-1),
+    "sorter": lambda x: mx.searchsorted(x, x, axis=0, sorter=mx.argsort(x, 0)),
+    "descending_gradient": mx.grad(
+        lambda x: (mx.sort(x, descending=True) * mx.cumsum(mx.ones_like(x), 1)).sum()
+    ),
     "argmax": lambda x: (mx.argmax(x, -1), x.argmin(-1)),
     "gradient": mx.grad(lambda x: (mx.topk(x, 3) ** 2).sum()),
     "gather": mx.grad(

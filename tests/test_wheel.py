@@ -44,6 +44,7 @@ ADDITIONS = {
     "mlx/include/overlay/index_output.h",
     "mlx/include/overlay/portable_graph.h",
     "mlx/include/overlay/selection.h",
+    "mlx/include/overlay/sort_direction.h",
     "mlx/include/overlay/stable_arg_reduce.h",
     "mlx/include/overlay/stable_sort.h",
     "mlx/lib/libmlx_topk.{library}",

@@ -40,7 +40,16 @@ OPS = {
     "`argmax`": lambda x: gathered(x, mx.argmax(x, axis=0, keepdims=True)) ** 2,
     "`argmin`": lambda x: gathered(x, mx.argmin(x, axis=0, keepdims=True)) ** 2,
     "`x[argmax(x)]`": lambda x: x[mx.argmax(x)] ** 2,
+    "`sort(descending=True)`": lambda x: mx.sort(x, descending=True) ** 2,
+    "`argsort(descending=True)`": lambda x: (
+        gathered(x, mx.argsort(x, descending=True)) ** 2
+    ),
+    "`partition`, two `kth`": lambda x: mx.partition(x, [1, -2]) ** 2,
+    "`lexsort`": lambda x: gathered(x, mx.lexsort([x, mx.floor(x / 3)])) ** 2,
     "`searchsorted`": lambda x: gathered(x, mx.searchsorted(mx.sort(x), x)) ** 2,
+    "`searchsorted(axis=0, sorter=...)`": lambda x: (
+        gathered(x, mx.searchsorted(x, x, axis=0, sorter=mx.argsort(x))) ** 2
+    ),
     "`categorical`": lambda x: (
         gathered(x, mx.random.categorical(x, key=KEY)[None]) ** 2
     ),

@@ -4,6 +4,9 @@
 
 #include <nanobind/stl/string.h>
 
+#include <stdexcept>
+#include <string>
+
 #include "python/src/topk_bindings.h"
 
 namespace topk_bindings {
@@ -34,6 +37,27 @@ Original original(nb::handle scope, const char* name) {
   result.doc.erase(result.doc.find_last_not_of(" \n") + 1);
   result.doc += "\n";
   return result;
+}
+
+void replace_text(
+    std::string& text,
+    const std::string& what,
+    const std::string& by) {
+  auto at = text.find(what);
+  if (at == std::string::npos) {
+    throw std::runtime_error(
+        "This version of MLX has another signature or docstring: there is no \"" +
+        what + "\" in:\n" + text);
+  }
+  text.replace(at, what.size(), by);
+}
+
+void extend(Original& stock, const Additions& added) {
+  const std::string stream = "stream: ";
+  replace_text(stock.signature, stream, added.keywords + (", " + stream));
+  const std::string returns = "\n        Returns:";
+  replace_text(stock.doc, returns, added.arguments + returns);
+  stock.doc += added.note;
 }
 
 } // namespace topk_bindings

@@ -21,6 +21,12 @@ struct Original {
 
 Original original(nb::handle scope, const char* name);
 
+/** Replaces the first ``what`` in ``text``. Throws if there is none. */
+void replace_text(
+    std::string& text,
+    const std::string& what,
+    const std::string& by);
+
 /** Defines ``name`` in ``scope`` instead of what is there. */
 template <typename Function, typename... Extra>
 void replace(
@@ -57,6 +63,44 @@ void replace_like(
       std::forward<Function>(function),
       arguments...,
       nb::kw_only(),
+      nb::arg("stream") = nb::none(),
+      nb::sig(stock.signature.c_str()),
+      stock.doc.c_str());
+}
+
+/** What a function has in addition to the stock function that it replaces. */
+struct Additions {
+  /** The new arguments in a signature, before ``stream``. */
+  std::string keywords;
+  /** The new arguments in a docstring, in the form of MLX's. */
+  std::string arguments;
+  std::string note;
+};
+
+/**
+ * Adds keywords and documentation to a stock signature and docstring. Throws
+ * std::runtime_error if it does not find the places for them.
+ */
+void extend(Original& stock, const Additions& added);
+
+/**
+ * Replaces a function by one that has more arguments. ``arguments`` are all of
+ * them, in the order of the function's, except for the last, ``stream``.
+ */
+template <typename Function, typename... Arguments>
+void replace_extended(
+    nb::handle scope,
+    const char* name,
+    Original stock,
+    const Additions& added,
+    Function&& function,
+    const Arguments&... arguments) {
+  extend(stock, added);
+  replace(
+      scope,
+      name,
+      std::forward<Function>(function),
+      arguments...,
       nb::arg("stream") = nb::none(),
       nb::sig(stock.signature.c_str()),
       stock.doc.c_str());

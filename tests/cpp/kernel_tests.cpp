@@ -111,7 +111,15 @@ void test_kernels_leave_no_upper_halves_in_use() {
       for (auto output : {cpu::SortOutput::values, cpu::SortOutput::indices}) {
         for (std::optional<size_t> kth : {std::optional<size_t>{}, {n / 2}}) {
           kernels->sort(
-              {&rows, kth, output, float32, in.data(), values.data()}, 0, 1);
+              {&rows,
+               TopKMode::smallest,
+               kth,
+               output,
+               float32,
+               in.data(),
+               values.data()},
+              0,
+              1);
           CHECK(!*upper_halves_in_use());
         }
       }
@@ -150,7 +158,16 @@ void test_denormals_are_ordered_when_they_count_as_zero() {
           {&topk, largest, true, 1, float32, in.data(), &values[0], &of_topk},
           0,
           1);
-      kernels->sort({&rows, {}, output, float32, in.data(), &indices[0]}, 0, 1);
+      kernels->sort(
+          {&rows,
+           TopKMode::smallest,
+           {},
+           output,
+           float32,
+           in.data(),
+           &indices[0]},
+          0,
+          1);
       auto left = _mm_getcsr();
       _mm_setcsr(saved);
       CHECK((left & 0x8040) == 0x8040);

@@ -6,8 +6,9 @@
 // starts quickly.
 //
 // Usage: selection_work KERNELS WORK ROW N K [ROWS [TYPE]], where KERNELS is
-// the name of an instruction set, WORK an algorithm or an op, and ROW a kind
-// from make_row(). Without TYPE, elements are float32. With the only argument
+// the name of an instruction set, WORK an algorithm or an op, such as sort or
+// sort-descending, and ROW a kind from make_row(). Without TYPE, elements are
+// float32. With the only argument
 // --about, prints the version of the compiler, then the instruction sets.
 
 #include <algorithm>
@@ -182,15 +183,19 @@ void run_argmax(Run& run) {
 
 void run_sort(Run& run) {
   std::optional<size_t> kth;
-  if (run.work == "argpartition") {
+  auto op = run.work.substr(0, run.work.find('-'));
+  bool descending = run.work == op + "-descending";
+  if (op == "argpartition") {
     kth = run.k;
-  } else if (run.work != "argsort" && run.work != "sort") {
+  } else if (
+      (op != "argsort" && op != "sort") || (run.work != op && !descending)) {
     fail("unknown work " + run.work);
   }
-  bool values = run.work == "sort";
+  bool values = op == "sort";
   auto plan = plan_rows(run.shape(), run.strides(), 1, run.n);
   cpu::SortJob job{
       &plan,
+      descending ? TopKMode::largest : TopKMode::smallest,
       kth,
       values ? cpu::SortOutput::values : cpu::SortOutput::indices,
       run.dtype,

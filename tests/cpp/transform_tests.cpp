@@ -48,7 +48,10 @@ void test_primitives_in_hand_built_graphs_have_zero_gradients() {
   // gradient of its indices.
   auto partition = [](const std::vector<array>& in) {
     auto primitive = std::make_shared<StableSort>(
-        default_stream(Device::cpu), 1, 0, SortResult::indices);
+        default_stream(Device::cpu),
+        std::vector<int>{1},
+        0,
+        SortResult::indices);
     return std::vector<array>{array(in[0].shape(), uint32, primitive, in)};
   };
   auto a = array({3.0f, 1.0f, 2.0f});

@@ -43,7 +43,9 @@ void topk(const cpu::TopKJob& job, int64_t first, int64_t last) {
 }
 
 void sort(const cpu::SortJob& job, int64_t first, int64_t last) {
-  if (!job.kth || !emulates_metal()) {
+  // The Metal kernels partition in ascending order only.
+  bool descending = job.mode == mx::TopKMode::largest;
+  if (!job.kth || descending || !emulates_metal()) {
     library_kernels().sort(job, first, last);
   } else if (first == 0 && !emulate(job)) {
     library_kernels().sort(job, 0, job.rows->rows);

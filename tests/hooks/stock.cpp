@@ -66,7 +66,8 @@ partition_by_stock(const mx::array& a, int kth, int axis) {
     return mx::array(
         a.shape(),
         dtype,
-        std::make_shared<StockSort>(stream, kth, axis, result),
+        std::make_shared<StockSort>(
+            stream, std::vector<int>{kth}, axis, result),
         {a});
   };
   return {

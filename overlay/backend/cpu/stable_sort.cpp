@@ -5,6 +5,11 @@
 
 #include "overlay/stable_sort.h"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -14,6 +19,38 @@ namespace mlx::core {
 
 // The smallest task worth giving to a helper thread, in elements.
 constexpr int64_t elements_per_part = 1 << 15;
+
+namespace {
+
+// Returns the position at which to partition an axis of ``size`` elements, so
+// that all of ``kths`` hold the right elements. Returns nothing if the axis has
+// to be sorted.
+std::optional<size_t> position_to_partition(std::vector<int> kths, int size) {
+  if (kths.empty()) {
+    return {};
+  }
+  for (auto& kth : kths) {
+    kth += kth < 0 ? size : 0;
+  }
+  auto [least, greatest] = std::minmax_element(kths.begin(), kths.end());
+  int first = *least;
+  int last = *greatest;
+  if (first == last) {
+    return first;
+  }
+  // A partition leaves the smaller side of its position in order, together with
+  // that position, if they have few elements (SortJob).
+  constexpr int few = TopKTuning::ordered_k;
+  if (last + 1 <= std::min(few, size - last)) {
+    return last;
+  }
+  if (size - first <= std::min(few, first)) {
+    return first;
+  }
+  return {};
+}
+
+} // namespace
 
 void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
@@ -26,12 +63,11 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   cpu::allocate_distinct_rows(out, in, axis_);
 
   auto size = in.shape(axis_);
-  std::optional<size_t> kth;
-  if (kth_) {
-    kth = *kth_ < 0 ? *kth_ + size : *kth_;
-  }
+  auto kth = position_to_partition(kths_, size);
   auto output = result_ == SortResult::values ? cpu::SortOutput::values
                                               : cpu::SortOutput::indices;
+  auto mode = direction_ == SortDirection::ascending ? TopKMode::smallest
+                                                     : TopKMode::largest;
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
@@ -40,13 +76,20 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
        out = array::unsafe_weak_copy(out),
        rows = plan_rows(
            cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, size),
+       mode,
        output,
        kth]() mutable {
         if (rows.axis_size == 0) {
           return;
         }
         cpu::SortJob job{
-            &rows, kth, output, in.dtype(), in.data<void>(), out.data<void>()};
+            &rows,
+            mode,
+            kth,
+            output,
+            in.dtype(),
+            in.data<void>(),
+            out.data<void>()};
         auto& kernels = cpu::selection_kernels();
         cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
           kernels.sort(job, first, last);

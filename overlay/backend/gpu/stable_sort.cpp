@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// StableSort on the GPU. The kernels only partition, so stock MLX does whole
-// sorts.
+// StableSort on the GPU. The kernels only partition, at one position and in
+// ascending order. Stock MLX does the rest.
 
 #include "overlay/stable_sort.h"
 
@@ -22,12 +22,13 @@ void StableSort::eval_gpu(const std::vector<array>& inputs, array& out) {
   auto& in = inputs[0];
   auto size = in.shape(axis_);
   std::optional<gpu::LaunchPlan> plan;
-  if (kth_) {
+  if (kths_.size() == 1 && direction_ == SortDirection::ascending) {
+    int kth = kths_[0];
     plan = gpu::plan_partition(
         plan_rows(in.shape(), in.strides(), axis_, size),
         gpu::is_aligned(in),
         in.dtype(),
-        *kth_ < 0 ? *kth_ + size : *kth_,
+        kth < 0 ? kth + size : kth,
         result_,
         gpu::launch_tuning());
   }

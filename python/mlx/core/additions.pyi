@@ -1,6 +1,7 @@
 # The definitions that the fork adds to the stubs of mlx.core. setup.py inserts them
 # into MLX's file, where they replace definitions of the same name.
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 class TopKResult(NamedTuple):
@@ -55,6 +56,58 @@ def top_k(
     sorted: bool = True,
     stream: StreamOrDevice = None,
 ) -> TopKResult: ...
+def sort(
+    a: array,
+    /,
+    axis: None | int = -1,
+    *,
+    descending: bool = False,
+    stable: bool = True,
+    stream: StreamOrDevice = None,
+) -> array: ...
+def argsort(
+    a: array,
+    /,
+    axis: None | int = -1,
+    *,
+    descending: bool = False,
+    stable: bool = True,
+    stream: StreamOrDevice = None,
+) -> array: ...
+def partition(
+    a: array,
+    /,
+    kth: int | Sequence[int],
+    axis: None | int = -1,
+    *,
+    descending: bool = False,
+    stream: StreamOrDevice = None,
+) -> array: ...
+def argpartition(
+    a: array,
+    /,
+    kth: int | Sequence[int],
+    axis: None | int = -1,
+    *,
+    descending: bool = False,
+    stream: StreamOrDevice = None,
+) -> array: ...
+def lexsort(
+    keys: array | Sequence[array],
+    axis: int = -1,
+    *,
+    stream: StreamOrDevice = None,
+) -> array: ...
+def searchsorted(
+    sorted_sequence: array,
+    values: array,
+    /,
+    side: str = "left",
+    *,
+    axis: None | int = None,
+    sorter: None | array = None,
+    stream: StreamOrDevice = None,
+) -> array: ...
 def default_index_gradient() -> Literal["stop", "zero", "error"]: ...
 def set_default_index_gradient(mode: Literal["stop", "zero", "error"]) -> None: ...
 

@@ -36,14 +36,16 @@ struct TopKJob {
 enum class SortOutput { values, indices };
 
 /**
- * Writes each row in ascending, stable order. With ``kth``, partitions it
- * instead: place ``kth`` holds what a stable sort has there, and before it, in
- * unspecified order, are the elements that such a sort has before it. If
- * ``kth`` and the elements on one side of it are at most TopKTuning::ordered_k
- * together, the smaller such part of the row is in order.
+ * Writes each row in stable order, the best element first. With ``kth``,
+ * partitions it instead: place ``kth`` holds what a stable sort has there, and
+ * before it, in unspecified order, are the elements that such a sort has before
+ * it. If ``kth`` and the elements on one side of it are at most
+ * TopKTuning::ordered_k together, the smaller such part of the row is in order.
  */
 struct SortJob {
   const RowPlan* rows;
+  // Ascending order is that of ``smallest``, descending that of ``largest``.
+  TopKMode mode;
   std::optional<size_t> kth;
   SortOutput output;
   Dtype dtype;

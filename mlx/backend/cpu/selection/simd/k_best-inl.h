@@ -55,8 +55,9 @@ class KBestOfRow {
   }
 
   /**
-   * Returns the indices in the latest result of find() in ascending order of
-   * their elements. Among equal elements the lower index comes first.
+   * Returns the indices in the latest result of find() in stable order: the
+   * best element first for Ties::first, and last for Ties::last. Among equal
+   * elements the lower index comes first in both.
    */
   const uint32_t* in_order() const {
     return in_order_;
@@ -118,8 +119,8 @@ class KBestOfRow {
 
   // Overwrites the ranks of the k candidates.
   void order_by_ranks(Candidates<R> all) {
-    // In the descending ranking, an ascending order is that of the complements.
-    for (size_t i = 0; i < k_ && ranking == Ranking::descending; ++i) {
+    // With the best element last, the order is that of the complements.
+    for (size_t i = 0; i < k_ && ties_ == Ties::last; ++i) {
       all.ranks[i] = ~all.ranks[i];
     }
     uint32_t positions[counting_size];

@@ -84,9 +84,12 @@ bool is_nan_key(SortKey<T> key) {
   return key > infinity_key<T> || key < negative_infinity_key<T>;
 }
 
-/** Writes the sort keys of a row. Returns whether one of its elements is -0. */
+/**
+ * Writes the sort keys of a row, each XORed with ``flip``. Returns whether one
+ * of its elements is -0.
+ */
 template <typename T>
-bool load_sort_keys(const Row<T>& row, SortKey<T>* keys) {
+bool load_sort_keys(const Row<T>& row, SortKey<T> flip, SortKey<T>* keys) {
   auto data = row.data;
   auto count = row.size;
   SortKey<T> any = 0;
@@ -94,32 +97,34 @@ bool load_sort_keys(const Row<T>& row, SortKey<T>* keys) {
     for (size_t i = 0; i < count; ++i) {
       auto key = sort_key(data[i]);
       any |= -SortKey<T>(key == negative_zero_key<T>);
-      keys[i] = key;
+      keys[i] = key ^ flip;
     }
   } else {
     for (size_t i = 0; i < count; ++i) {
       auto key = sort_key(data[static_cast<int64_t>(i) * row.stride]);
       any |= -SortKey<T>(key == negative_zero_key<T>);
-      keys[i] = key;
+      keys[i] = key ^ flip;
     }
   }
   return is_floating<T> && any != 0;
 }
 
-/** Writes the elements with these keys, ``stride`` apart. */
+/** Writes the elements with the keys keys[i] ^ flip, ``stride`` apart. */
 template <typename T>
 void store_elements(
     const SortKey<T>* keys,
+    SortKey<T> flip,
     size_t count,
     T* out,
     int64_t stride) {
   if (stride == 1) {
     for (size_t i = 0; i < count; ++i) {
-      out[i] = element_of_sort_key<T>(keys[i]);
+      out[i] = element_of_sort_key<T>(keys[i] ^ flip);
     }
   } else {
     for (size_t i = 0; i < count; ++i) {
-      out[static_cast<int64_t>(i) * stride] = element_of_sort_key<T>(keys[i]);
+      out[static_cast<int64_t>(i) * stride] =
+          element_of_sort_key<T>(keys[i] ^ flip);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Runs a SortJob: sorts or partitions each row, in ascending order. Among ties,
-// the element with the lower index comes first, as in a stable sort. NaN comes
-// last. Rows have at least one element.
+// Runs a SortJob: sorts or partitions each row, in ascending or in descending
+// order. Among ties, the element with the lower index comes first in both, as
+// in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
 // A row that is in order already is copied. Any other is sorted if it has at
 // most sorted_size elements. For longer rows:
@@ -38,7 +38,13 @@ class SortRows {
 
  public:
   SortRows(const SortJob& job, int64_t first, int64_t last)
-      : job_(job), first_(first), last_(last), size_(job.rows->axis_size) {}
+      : job_(job),
+        ranking_(
+            job.mode == TopKMode::smallest ? Ranking::ascending
+                                           : Ranking::descending),
+        first_(first),
+        last_(last),
+        size_(job.rows->axis_size) {}
 
   void run() {
     bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
@@ -54,9 +60,13 @@ class SortRows {
     auto before = kth + 1;
     auto from = size_ - kth;
     if (is_small_side(std::min(before, from))) {
-      return before <= from
-          ? partition_by_k_best<Ranking::ascending>(before, Ties::first)
-          : partition_by_k_best<Ranking::descending>(from, Ties::last);
+      // The last elements are the best in the opposite ranking.
+      bool at_front = before <= from;
+      bool ascending = ranking_ == Ranking::ascending;
+      auto count = std::min(before, from);
+      return ascending == at_front
+          ? partition_by_k_best<Ranking::ascending>(count, at_front)
+          : partition_by_k_best<Ranking::descending>(count, at_front);
     }
     if constexpr (quicksort_is_fast) {
       partition_by_quickselect(kth);
@@ -102,7 +112,7 @@ class SortRows {
   // ``use`` for them.
   template <typename Use>
   void each_unordered(Use&& use) {
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     each([&](const Row<T>& row, const RowOutput<T>& out) {
       auto order = order_of(row, rank);
       order == RowOrder::neither ? use(row, out)
@@ -134,7 +144,7 @@ class SortRows {
     if (IndexSort<T>::supports(size_)) {
       return argsort_by_words();
     }
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     Buffer<RankAndIndex<R>> elements(2 * size_);
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto to = elements.get();
@@ -149,7 +159,7 @@ class SortRows {
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_, Ranking::ascending);
+    IndexSort<T> indices(size_, ranking_);
     each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
       auto words = indices.sort(row);
       if (out.indices && out.stride == 1) {
@@ -170,7 +180,7 @@ class SortRows {
     WordOf<T> words[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          RankOf<T> rank(Ranking::ascending);
+          RankOf<T> rank(ranking_);
           if constexpr (sizeof(T) <= 4) {
             k_best_in_lanes(rows, rank, size_, words);
           } else {
@@ -192,7 +202,7 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_);
+      ValueSort<T> values(size_, ranking_);
       auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
         values.sort(row, out.values, out.stride);
       };
@@ -204,15 +214,15 @@ class SortRows {
 
   // ---- partition -----------------------------------------------------------
 
-  // Finds the ``count`` elements that come first (ascending ranking) or last
-  // (descending ranking) in a stable sort. Writes the worst of these elements
-  // to the place ``kth``, and the others to the places on their side of
-  // ``kth``: in ascending order if they are few. Writes all elements that were
-  // not found to the other side, in ascending order of index.
+  // Finds the ``count`` elements that come first (``at_front``) or last in a
+  // stable sort. They are the best in ``ranking``. Writes the worst of these
+  // elements to the place ``kth``, and the others to the places on their side
+  // of ``kth``: in the order of the sort if they are few. Writes all elements
+  // that were not found to the other side, in ascending order of index.
   template <Ranking ranking>
-  void partition_by_k_best(size_t count, Ties ties) {
+  void partition_by_k_best(size_t count, bool at_front) {
+    auto ties = at_front ? Ties::first : Ties::last;
     KBestOfRow<T, ranking> k_best(size_, count, ties);
-    bool at_front = ranking == Ranking::ascending;
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto chosen = k_best.find(row).indices;
       auto place = at_front ? 0 : size_ - count;
@@ -236,7 +246,7 @@ class SortRows {
   }
 
   void partition_by_quickselect(size_t kth) {
-    RowPartition<T> partition(size_, kth, Ranking::ascending);
+    RowPartition<T> partition(size_, kth, ranking_);
     auto before = kth + 1;
     auto from = size_ - kth;
     bool orders = std::min(before, from) <= TopKTuning::ordered_k;
@@ -269,7 +279,7 @@ class SortRows {
   // belong before ``kth``, the element at ``kth``, and the elements that belong
   // after it.
   void partition_by_split(size_t kth) {
-    RankOf<T> rank(Ranking::ascending);
+    RankOf<T> rank(ranking_);
     CandidateBuffer<R> all(size_), scratch(size_);
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto ranks = all.candidates().ranks;
@@ -304,6 +314,7 @@ class SortRows {
   }
 
   const SortJob& job_;
+  Ranking ranking_;
   int64_t first_;
   int64_t last_;
   size_t size_;

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Sorts the values of a row, in the order of a stable sort. Elements that tie
-// have the same sort key, except zeros and NaNs, so no indices are needed.
+// have the same sort key, except zeros and NaNs, so no indices are needed. A
+// descending sort is an ascending one of the complements of the sort keys.
 // Memory: two arrays of sort keys. Elements of one byte are counted instead,
 // which takes a fixed amount on the stack.
 
@@ -19,7 +20,11 @@ constexpr size_t counted_size = 512;
 
 /** Sorts elements of one byte by counting those of each value. */
 template <typename T>
-void sort_by_counting(const Row<T>& row, T* out, int64_t stride) {
+void sort_by_counting(
+    const Row<T>& row,
+    Ranking ranking,
+    T* out,
+    int64_t stride) {
   // Several counters for each key: an increment need not wait for the one
   // before it if the elements are equal.
   constexpr size_t counters = 4;
@@ -34,7 +39,8 @@ void sort_by_counting(const Row<T>& row, T* out, int64_t stride) {
   for (; i < row.size; ++i) {
     ++counts[0][ordered_key(row[i])];
   }
-  for (size_t key = 0; key < keys; ++key) {
+  for (size_t rank = 0; rank < keys; ++rank) {
+    auto key = ranking == Ranking::descending ? keys - 1 - rank : rank;
     size_t count = 0;
     for (size_t c = 0; c < counters; ++c) {
       count += counts[c][key];
@@ -57,17 +63,22 @@ class ValueSort {
   static constexpr auto margin = key_margin<Key>;
 
  public:
-  explicit ValueSort(size_t size)
-      : size_(size), keys_(padded()), other_(padded()) {}
+  /** ``ranking`` is ascending or descending. */
+  ValueSort(size_t size, Ranking ranking)
+      : size_(size),
+        ranking_(ranking),
+        flip_(ranking == Ranking::descending ? ~Key(0) : Key(0)),
+        keys_(padded()),
+        other_(padded()) {}
 
   /** Writes the sorted row to ``out``. Its elements are ``stride`` apart. */
   void sort(const Row<T>& row, T* out, int64_t stride) {
     if (is_counted()) {
       if constexpr (sizeof(T) == 1) {
-        return sort_by_counting(row, out, stride);
+        return sort_by_counting(row, ranking_, out, stride);
       }
     }
-    bool negative_zero = load_sort_keys(row, keys());
+    bool negative_zero = load_sort_keys(row, flip_, keys());
     auto sorted = sort_keys(keys(), other(), size_);
     write_all(row, sorted, negative_zero, out, stride);
   }
@@ -101,8 +112,19 @@ class ValueSort {
     return keys;
   }
 
-  // Writes the elements with these sorted keys. Puts all NaNs last, and both
-  // NaNs and zeros in the order that they have in the row.
+  // Returns the part of sorted keys whose elements are from ``least`` to
+  // ``greatest``, given as sort keys.
+  std::pair<Key*, Key*>
+  part_between(Key* keys, size_t count, Key least, Key greatest) const {
+    auto low = std::min<Key>(least ^ flip_, greatest ^ flip_);
+    auto high = std::max<Key>(least ^ flip_, greatest ^ flip_);
+    auto first = std::lower_bound(keys, keys + count, low);
+    return {first, std::upper_bound(first, keys + count, high)};
+  }
+
+  // Writes the elements with these sorted keys. Puts all NaNs last, or first in
+  // a descending sort, and both NaNs and zeros in the order that they have in
+  // the row.
   void write_all(
       const Row<T>& row,
       Key* keys,
@@ -111,33 +133,48 @@ class ValueSort {
       int64_t stride) {
     auto count = size_;
     if constexpr (is_floating<T>) {
-      if (is_nan_key<T>(keys[0]) || is_nan_key<T>(keys[size_ - 1])) {
-        auto end = keys + size_;
-        auto first = std::lower_bound(keys, end, negative_infinity_key<T>);
-        auto last = std::upper_bound(first, end, infinity_key<T>);
+      if (is_nan_key<T>(keys[0] ^ flip_) ||
+          is_nan_key<T>(keys[size_ - 1] ^ flip_)) {
+        auto [first, last] = part_between(
+            keys, size_, negative_infinity_key<T>, infinity_key<T>);
         count = std::copy(first, last, keys) - keys;
-        // A place is written again until it has a NaN.
-        for (size_t i = 0, place = count; place < size_; ++i) {
-          out[static_cast<int64_t>(place) * stride] = row[i];
-          place += is_nan_key<T>(sort_key(row[i]));
-        }
+        auto nans = size_ - count;
+        bool nans_first = ranking_ == Ranking::descending;
+        write_those(
+            row, is_nan_key<T>, nans, nans_first ? 0 : count, stride, out);
+        out += nans_first ? static_cast<int64_t>(nans) * stride : 0;
       }
     }
-    store_elements(keys, count, out, stride);
+    store_elements(keys, flip_, count, out, stride);
     if (negative_zero) {
-      auto end = keys + count;
-      auto first = std::lower_bound(keys, end, negative_zero_key<T>);
-      auto last = std::upper_bound(first, end, zero_key<T>);
-      size_t place = first - keys;
-      size_t end_of_zeros = last - keys;
-      for (size_t i = 0; place < end_of_zeros; ++i) {
-        out[static_cast<int64_t>(place) * stride] = row[i];
-        place += is_zero_key<T>(sort_key(row[i]));
-      }
+      auto [first, last] =
+          part_between(keys, count, negative_zero_key<T>, zero_key<T>);
+      size_t zeros = last - first;
+      write_those(row, is_zero_key<T>, zeros, first - keys, stride, out);
+    }
+  }
+
+  // Writes, from ``place`` on, the ``count`` elements of the row whose sort
+  // keys pass ``test``, in the order that they have in the row.
+  template <typename Test>
+  static void write_those(
+      const Row<T>& row,
+      Test&& test,
+      size_t count,
+      size_t place,
+      int64_t stride,
+      T* out) {
+    // A place is written again until it has an element that passes.
+    for (size_t i = 0, end = place + count; place < end; ++i) {
+      out[static_cast<int64_t>(place) * stride] = row[i];
+      place += test(sort_key(row[i]));
     }
   }
 
   size_t size_;
+  Ranking ranking_;
+  // Complements the sort keys if the sort is descending.
+  Key flip_;
   Buffer<Key> keys_;
   Buffer<Key> other_;
 };
