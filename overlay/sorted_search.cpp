@@ -19,8 +19,10 @@ array comes_before(const array& a, const array& b, Stream s) {
   if (!issubdtype(a.dtype(), inexact)) {
     return less_than;
   }
-  auto only_b_is_nan = logical_and(isnan(b, s), logical_not(isnan(a, s), s), s);
-  return logical_or(less_than, only_b_is_nan, s);
+  // A complex number counts as NaN if one of its parts is NaN. MLX may say that
+  // such a number is less than another.
+  auto a_is_number = logical_not(isnan(a, s), s);
+  return logical_and(a_is_number, logical_or(less_than, isnan(b, s), s), s);
 }
 
 // Returns where the element at a position belongs before a key.
