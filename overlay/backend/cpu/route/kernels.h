@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "mlx/backend/common/row_plan.h"
 #include "mlx/dtype.h"
@@ -31,10 +32,31 @@ struct RouteJob {
   float* scores;
 };
 
+/** An input, and where its rows are. */
+struct RowsOf {
+  const void* data;
+  RowPlan rows;
+};
+
+/** Computes the cotangent of each row of logits: see RouteGradient. */
+struct RouteGradientJob {
+  const RouteSettings* settings;
+  // The type of the logits, of the cotangents of the weights and of the result.
+  Dtype dtype;
+  RowsOf logits;
+  RowsOf indices;
+  RowsOf scores;
+  RowsOf of_weights;
+  std::optional<RowsOf> of_scores;
+  // Row-contiguous.
+  void* out;
+};
+
 /** The kernels compiled for one instruction set. */
 struct RouteKernels {
   const char* name;
   void (*route)(const RouteJob&, int64_t first, int64_t last);
+  void (*gradient)(const RouteGradientJob&, int64_t first, int64_t last);
 };
 
 /**

@@ -290,25 +290,6 @@ class RouteRows {
   TopKPlan plan_;
 };
 
-void route(const RouteJob& job, int64_t first, int64_t last) {
-  ExactDenormals exact;
-  switch (job.dtype.val()) {
-    case Dtype::Val::float16:
-      RouteRows<float16_t>(job, last - first).run(first, last);
-      break;
-    case Dtype::Val::bfloat16:
-      RouteRows<bfloat16_t>(job, last - first).run(first, last);
-      break;
-    default:
-      RouteRows<float>(job, last - first).run(first, last);
-  }
-#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
-  // MLX's own code has SSE instructions, which are slow while the upper halves
-  // of the vector registers are in use.
-  _mm256_zeroupper();
-#endif
-}
-
 } // namespace
 
 } // namespace mlx::core::cpu::SELECTION_NAMESPACE
