@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "mlx/backend/common/row_plan.h"
+#include "mlx/backend/common/topk_plan.h"
 #include "mlx/dtype.h"
 #include "overlay/route_settings.h"
 
@@ -58,6 +59,12 @@ struct RouteKernels {
   void (*route)(const RouteJob&, int64_t first, int64_t last);
   void (*gradient)(const RouteGradientJob&, int64_t first, int64_t last);
 };
+
+/**
+ * Returns the plan by which the selection kernels choose k of ``size`` elements
+ * of each row, for rows that are ``row_stride`` elements apart.
+ */
+TopKPlan plan_choice(int rows, int size, int64_t row_stride, int k);
 
 /**
  * Returns the kernels for the instruction set of the selection kernels in use,

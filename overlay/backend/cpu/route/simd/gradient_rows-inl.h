@@ -12,6 +12,10 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
+/** Up to this k it takes less time to sort the chosen experts than to sum all.
+ */
+constexpr size_t sorted_k = 32;
+
 /** Walks over the rows of an input. */
 template <typename T>
 class InputRows {
@@ -53,14 +57,13 @@ class GradientRows {
         padded_(round_up(size_, lanes<float>)),
         k_(route_.k),
         floats_(4 * padded_ + 2 * k_),
-        indices_(2 * k_),
+        indices_(k_),
         logits_(floats_.get()),
         scores_(logits_ + padded_),
         of_scores_(scores_ + padded_),
         result_(of_scores_ + padded_),
         chosen_(result_ + padded_),
-        of_chosen_(chosen_ + k_),
-        ascending_(indices_.get() + k_) {
+        of_chosen_(chosen_ + k_) {
     std::fill(floats_.get(), chosen_, 0.0f);
   }
 
@@ -144,28 +147,41 @@ class GradientRows {
   }
 
   // Sums score times cotangent in the order of the experts.
-  float sum_of_products(bool all) {
+  float sum_of_products() {
     float total = 0;
-    if (all) {
+    if (job_.of_scores || k_ > sorted_k) {
       for (size_t i = 0; i < size_; ++i) {
         total += scores_[i] * of_scores_[i];
       }
       return total;
     }
-    // Only the chosen experts have a cotangent, and 0 changes no sum. Where a
-    // score is NaN, set_result() gives NaN whatever the sum is.
-    std::copy_n(indices_.get(), k_, ascending_);
-    std::sort(ascending_, ascending_ + k_);
+    // Only the chosen experts have a cotangent, and adding 0 changes no sum.
+    // Where a score is NaN, set_result() gives NaN whatever the sum is.
+    sort_indices();
     for (size_t i = 0; i < k_; ++i) {
-      total += scores_[ascending_[i]] * of_scores_[ascending_[i]];
+      auto expert = indices_.get()[i];
+      total += scores_[expert] * of_scores_[expert];
     }
     return total;
+  }
+
+  // Sorts the chosen experts by insertion.
+  void sort_indices() {
+    auto indices = indices_.get();
+    for (size_t i = 1; i < k_; ++i) {
+      auto index = indices[i];
+      auto to = i;
+      for (; to > 0 && indices[to - 1] > index; --to) {
+        indices[to] = indices[to - 1];
+      }
+      indices[to] = index;
+    }
   }
 
   void set_result() {
     Floats total{};
     if (route_.score == RouteScore::softmax) {
-      total = broadcast(sum_of_products(job_.of_scores.has_value()));
+      total = broadcast(sum_of_products());
     }
     for (size_t i = 0; i < padded_; i += lanes<float>) {
       auto score = load(scores_ + i);
@@ -206,8 +222,6 @@ class GradientRows {
   // The scores of the chosen experts, and their cotangents.
   float* chosen_;
   float* of_chosen_;
-  // The chosen experts in ascending order.
-  uint32_t* ascending_;
 };
 
 } // namespace

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
 #include "overlay/backend/cpu/route/simd/scores-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -71,7 +72,7 @@ class GroupChoice {
         groups_(route.groups),
         members_(experts / groups_),
         keys_(route.uses_groups() ? round_up(groups_, lanes<int32_t>) : 0),
-        kept_(keys_.size()) {}
+        kept_(route.uses_groups() ? round_up(groups_, lanes<int32_t>) : 0) {}
 
   size_t members() const {
     return members_;
@@ -80,12 +81,12 @@ class GroupChoice {
   /** Returns for each group whether it is among the best of this row. */
   const int32_t* choose(const float* biased) {
     for (size_t g = 0; g < groups_; ++g) {
-      keys_[g] = key_of(score(biased + g * members_));
+      keys_.get()[g] = key_of(score(biased + g * members_));
     }
     for (size_t g = 0; g < groups_; g += lanes<int32_t>) {
-      store(kept_.data() + g, is_kept(g));
+      store(kept_.get() + g, is_kept(g));
     }
-    return kept_.data();
+    return kept_.get();
   }
 
  private:
@@ -104,11 +105,11 @@ class GroupChoice {
 
   // A group is kept if fewer than topk_groups groups are better.
   Ints is_kept(size_t first) const {
-    auto keys = load(keys_.data() + first);
+    auto keys = load(keys_.get() + first);
     auto numbers = lane_numbers<int32_t>() + static_cast<int32_t>(first);
     Ints better{};
     for (size_t g = 0; g < groups_; ++g) {
-      auto key = broadcast(keys_[g]);
+      auto key = broadcast(keys_.get()[g]);
       auto before = numbers > static_cast<int32_t>(g);
       better -= (key > keys) | ((key == keys) & before);
     }
@@ -118,8 +119,8 @@ class GroupChoice {
   const RouteSettings& route_;
   size_t groups_;
   size_t members_;
-  std::vector<int32_t> keys_;
-  std::vector<int32_t> kept_;
+  Buffer<int32_t> keys_;
+  Buffer<int32_t> kept_;
 };
 
 } // namespace

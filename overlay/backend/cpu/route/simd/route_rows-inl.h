@@ -91,12 +91,7 @@ class RouteRows {
         bias_(preference_ + rows_ * padded_),
         chosen_(bias_ + padded_),
         groups_(route_, size_),
-        plan_(plan_topk(
-            {static_cast<int>(rows_), static_cast<int>(size_)},
-            {static_cast<int64_t>(padded_), 1},
-            1,
-            route_.k,
-            TopKOrder::sorted)) {
+        plan_(plan_choice(rows_, size_, padded_, route_.k)) {
     for (size_t i = 0; i < padded_; ++i) {
       bool given = job.bias && i < size_;
       bias_[i] =
