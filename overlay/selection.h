@@ -16,6 +16,7 @@
 #include "mlx/topk.h"
 #include "mlx/topk_threads.h"
 #include "mlx/utils.h"
+#include "overlay/route_settings.h"
 #include "overlay/sort_direction.h"
 
 namespace mlx::core::selection {
@@ -162,6 +163,22 @@ MLX_API array searchsorted(
     const std::string& side,
     int axis,
     const std::optional<array>& sorter = std::nullopt,
+    StreamOrDevice s = {});
+
+/**
+ * Chooses k experts for each row of logits along the last axis, and weighs
+ * them. docs/routing.md has the formula. The weights have the type of the
+ * logits, the scores of all experts have float32 (float64 for float64 logits).
+ * ``bias`` of shape (E,) is added to the scores for the choice only. It has no
+ * gradient.
+ *
+ * Throws std::invalid_argument if an argument is out of range.
+ */
+MLX_API RouteResult route(
+    const array& logits,
+    const RouteSettings& settings,
+    const std::optional<array>& bias = {},
+    bool return_scores = false,
     StreamOrDevice s = {});
 
 } // namespace mlx::core::selection
