@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "mlx/array.h"
@@ -14,6 +15,7 @@
 #include "mlx/topk.h"
 #include "mlx/topk_threads.h"
 #include "mlx/utils.h"
+#include "overlay/route_settings.h"
 
 namespace mlx::core::selection {
 
@@ -100,6 +102,22 @@ MLX_API array searchsorted(
     const array& sorted_sequence,
     const array& values,
     const std::string& side = "left",
+    StreamOrDevice s = {});
+
+/**
+ * Chooses k experts for each row of logits along the last axis, and weighs
+ * them. docs/routing.md has the formula. The weights have the type of the
+ * logits, the scores of all experts have float32 (float64 for float64 logits).
+ * ``bias`` of shape (E,) is added to the scores for the choice only. It has no
+ * gradient.
+ *
+ * Throws std::invalid_argument if an argument is out of range.
+ */
+MLX_API RouteResult route(
+    const array& logits,
+    const RouteSettings& settings,
+    const std::optional<array>& bias = {},
+    bool return_scores = false,
     StreamOrDevice s = {});
 
 } // namespace mlx::core::selection

@@ -36,4 +36,5 @@ NB_MODULE(_selection, m) {
   init_arg_reduce(core);
   init_threads(core);
   init_transforms(m);
+  init_route(m);
 }

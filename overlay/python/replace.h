@@ -75,3 +75,5 @@ void init_arg_reduce(nanobind::module_& core);
 void init_threads(nanobind::module_& core);
 /** Adds to ``m`` the functions that mlx/_overlay and mlx.selftest call. */
 void init_transforms(nanobind::module_& m);
+/** Adds to ``m`` the function that mlx.nn.routing.route calls. */
+void init_route(nanobind::module_& m);

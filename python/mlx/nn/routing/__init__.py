@@ -8,6 +8,7 @@ states what the estimator assumes.
 ``mlx.nn`` does not import this module: write ``from mlx.nn import routing``.
 """
 
+from mlx.nn.routing._route import route
 from mlx.nn.routing.balance import (
     expert_loads,
     load_balance_loss,
@@ -51,6 +52,7 @@ __all__ = [
     "patch_gates",
     "quantile_expert_bias",
     "quantile_histogram",
+    "route",
     "router_z_loss",
     "sample_topk",
     "sharded_topk",

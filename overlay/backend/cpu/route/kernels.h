@@ -1,0 +1,35 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// What the CPU kernels of Route are asked to do. A kernel is called with a job
+// and a range [first, last) of its rows.
+
+#pragma once
+
+#include <cstdint>
+
+#include "mlx/backend/common/row_plan.h"
+#include "mlx/dtype.h"
+#include "overlay/route_settings.h"
+
+namespace mlx::core::cpu {
+
+/** Chooses experts for each row of logits, and weighs them. */
+struct RouteJob {
+  const RouteSettings* settings;
+  const RowPlan* rows;
+  // The type of the logits and of the weights.
+  Dtype dtype;
+  const void* logits;
+  // Null if there is no bias.
+  const float* bias;
+  int64_t bias_stride;
+  // The outputs are row-contiguous.
+  void* weights;
+  uint32_t* indices;
+  // Null if no scores are wanted.
+  float* scores;
+};
+
+void route_rows(const RouteJob& job, int64_t first, int64_t last);
+
+} // namespace mlx::core::cpu
