@@ -88,6 +88,9 @@ class RouteDerivative {
     if (!route_.renormalize) {
       return scaled_cotangent;
     }
+    if (route_.uses_softmax_of_chosen()) {
+      return softmax_product(softmax_of_chosen(), scaled_cotangent);
+    }
     auto total = denominator();
     auto direct = divide(scaled_cotangent, total, s_);
     auto by_total = negative(
@@ -100,6 +103,9 @@ class RouteDerivative {
     if (!route_.renormalize) {
       return scaled(tangent);
     }
+    if (route_.uses_softmax_of_chosen()) {
+      return scaled(softmax_product(softmax_of_chosen(), tangent));
+    }
     auto total = denominator();
     auto of_total = sum(tangent, -1, true, s_);
     auto change = negative(
@@ -111,10 +117,25 @@ class RouteDerivative {
     return multiply(scores_, subtract(array(1.0f), scores_, s_), s_);
   }
 
-  array softmax_product(const array& a) const {
-    auto product = multiply(scores_, a, s_);
+  // Returns the product of the derivative of a softmax, whose value is given,
+  // with ``a``.
+  array softmax_product(const array& softmax, const array& a) const {
+    auto product = multiply(softmax, a, s_);
     auto total = sum(product, -1, true, s_);
-    return subtract(product, multiply(scores_, total, s_), s_);
+    return subtract(product, multiply(softmax, total, s_), s_);
+  }
+
+  // Returns the softmax of the chosen logits, which are the scores. It is 0 for
+  // masked experts.
+  array softmax_of_chosen() const {
+    if (!counts_) {
+      return softmax(chosen_, -1, false, s_);
+    }
+    auto some = any(*counts_, -1, true, s_);
+    auto infinity = array(-std::numeric_limits<float>::infinity());
+    auto absent = where(some, infinity, array(0.0f), s_);
+    auto all = softmax(where(*counts_, chosen_, absent, s_), -1, false, s_);
+    return keep(counts_, all);
   }
 
   // Returns the logits in float32, without infinities of masked experts.
@@ -125,8 +146,10 @@ class RouteDerivative {
   // Returns the cotangent of the logits.
   array vjp_of_scores(const array& cotangent) const {
     switch (route_.score) {
+      case RouteScore::logits:
+        return cotangent;
       case RouteScore::softmax:
-        return softmax_product(cotangent);
+        return softmax_product(scores_, cotangent);
       case RouteScore::sigmoid:
         return multiply(cotangent, sigmoid_slope(), s_);
       default: {
@@ -138,8 +161,10 @@ class RouteDerivative {
 
   array jvp_of_scores(const array& tangent) const {
     switch (route_.score) {
+      case RouteScore::logits:
+        return tangent;
       case RouteScore::softmax:
-        return softmax_product(tangent);
+        return softmax_product(scores_, tangent);
       case RouteScore::sigmoid:
         return multiply(tangent, sigmoid_slope(), s_);
       default: {

@@ -103,10 +103,13 @@ def one_of_each():
     return found
 
 
+def choice_of(form):
+    return form.gate.choice if isinstance(form, Mixture) else form.choice
+
+
 def settings_of(name):
     """Lists the settings to try: dictionaries from paths of attributes to values."""
-    form = gates.FORMS[name]
-    choice = form.gate.choice if isinstance(form, Mixture) else form.choice
+    choice = choice_of(gates.FORMS[name])
     named = {}
     for field, values in (
         ("renormalize", (True, True, False)),
@@ -164,12 +167,10 @@ def changed(module, settings, types):
 
 def inputs(name, dtype):
     """Returns rows of which some make scores equal, 0, 1 or NaN."""
-    x = np.random.default_rng(5).standard_normal((2, 24, WIDTH))
-    scales = np.ones((2, 24, 1))
-    scales[:, 8:14] = 30
-    scales[:, 14:18] = 3000
-    scales[:, 18:20] = 0
-    x = (x * scales).astype(np.float32)
+    x = np.random.default_rng(5).standard_normal((2, 24, WIDTH)).astype(np.float32)
+    x[:, 8:14] *= 30
+    x[:, 14:18] *= 3000
+    x[:, 18:20] = 0
     # All sigmoids are 0 in these rows.
     x[:, 20:22] /= 10
     x[:, 20:22, 0] = -400
@@ -219,7 +220,7 @@ def mistakes(form):
     """Yields a word and a form with a mistake, for each setting that has a mistake."""
     is_mixture = isinstance(form, Mixture)
     gate = form.gate if is_mixture else form
-    choice = gate.choice
+    choice = choice_of(form)
 
     def with_gate(**changes):
         made = dataclasses.replace(gate, **changes)

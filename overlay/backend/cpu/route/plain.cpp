@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -87,6 +88,11 @@ bool above(float a, float b) {
   return a > b || (std::isnan(b) && !std::isnan(a));
 }
 
+/** Whether ``a`` comes before ``b`` in a descending order with NaN first. */
+bool above_or_nan(float a, float b) {
+  return a > b || (std::isnan(a) && !std::isnan(b));
+}
+
 /** Routes one row after the other, in memory that all rows share. */
 class Router {
  public:
@@ -97,6 +103,7 @@ class Router {
         scores_(size_),
         biased_(size_),
         masked_(size_),
+        chosen_(route_.k),
         order_(size_),
         group_scores_(route_.groups),
         group_order_(route_.groups) {}
@@ -141,6 +148,8 @@ class Router {
         std::transform(
             scores_.begin(), scores_.end(), scores_.begin(), root_of_softplus);
         break;
+      case RouteScore::logits:
+        break;
     }
     for (int64_t i = 0; i < size_; ++i) {
       scores_[i] = masked_[i] ? 0 : scores_[i];
@@ -164,6 +173,17 @@ class Router {
       exclude_groups();
       mask_biased();
     }
+    if (route_.ties == RouteTies::lower) {
+      sort_best(above, std::less<uint32_t>());
+    } else {
+      sort_best(above_or_nan, std::greater<uint32_t>());
+    }
+  }
+
+  // Puts the indices of the k best experts first in ``order_``. Equal experts
+  // stand in the order of ``index_before``.
+  template <typename Above, typename IndexBefore>
+  void sort_best(Above above, IndexBefore index_before) {
     std::iota(order_.begin(), order_.end(), 0);
     std::partial_sort(
         order_.begin(),
@@ -171,7 +191,7 @@ class Router {
         order_.end(),
         [&](uint32_t a, uint32_t b) {
           return above(biased_[a], biased_[b]) ||
-              (!above(biased_[b], biased_[a]) && a < b);
+              (!above(biased_[b], biased_[a]) && index_before(a, b));
         });
   }
 
@@ -200,13 +220,14 @@ class Router {
       group_scores_[g] = group_score(biased_.data() + g * members, members);
     }
     std::iota(group_order_.begin(), group_order_.end(), 0);
+    if (route_.group_ties == RouteTies::higher) {
+      std::reverse(group_order_.begin(), group_order_.end());
+    }
     // In ascending order, NaN comes last in each direction of a sort. Here it
     // is best, so it comes first.
     std::stable_sort(
         group_order_.begin(), group_order_.end(), [&](int a, int b) {
-          auto x = group_scores_[a];
-          auto y = group_scores_[b];
-          return x > y || (std::isnan(x) && !std::isnan(y));
+          return above_or_nan(group_scores_[a], group_scores_[b]);
         });
     for (int i = route_.topk_groups; i < route_.groups; ++i) {
       auto first = biased_.begin() + group_order_[i] * members;
@@ -215,7 +236,40 @@ class Router {
   }
 
   template <typename T>
-  void write_weights(const uint32_t* indices, T* weights) const {
+  void write_weights(const uint32_t* indices, T* weights) {
+    if (route_.uses_softmax_of_chosen()) {
+      write_softmax(indices, weights);
+    } else {
+      write_quotients(indices, weights);
+    }
+  }
+
+  // Writes the softmax of the chosen logits. A masked expert has weight 0.
+  template <typename T>
+  void write_softmax(const uint32_t* indices, T* weights) {
+    bool some = false;
+    for (int i = 0; i < route_.k; ++i) {
+      bool masked = masked_[indices[i]];
+      chosen_[i] = masked ? -infinity : scores_[indices[i]];
+      some = some || !masked;
+    }
+    if (some) {
+      softmax(chosen_);
+    } else {
+      std::fill(chosen_.begin(), chosen_.end(), 0.0f);
+    }
+    for (int i = 0; i < route_.k; ++i) {
+      weights[i] = static_cast<T>(scaled(chosen_[i]));
+    }
+  }
+
+  float scaled(float weight) const {
+    return route_.scale != 1 ? weight * route_.scale : weight;
+  }
+
+  // Writes the chosen scores, divided by their sum if the settings say so.
+  template <typename T>
+  void write_quotients(const uint32_t* indices, T* weights) const {
     float total = 0;
     bool some = !route_.masks_infinity;
     for (int i = 0; i < route_.k; ++i) {
@@ -226,8 +280,7 @@ class Router {
     for (int i = 0; i < route_.k; ++i) {
       float weight = scores_[indices[i]];
       weight = route_.renormalize ? weight / (some ? total : 1) : weight;
-      weight = route_.scale != 1 ? weight * route_.scale : weight;
-      weights[i] = static_cast<T>(weight);
+      weights[i] = static_cast<T>(scaled(weight));
     }
   }
 
@@ -237,6 +290,7 @@ class Router {
   std::vector<float> scores_;
   std::vector<float> biased_;
   std::vector<char> masked_;
+  std::vector<float> chosen_;
   std::vector<uint32_t> order_;
   std::vector<float> group_scores_;
   std::vector<int> group_order_;

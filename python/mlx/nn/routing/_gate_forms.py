@@ -48,7 +48,7 @@ class Choice:
         renormalize_one: Whether a single weight is divided by itself too.
         eps: As for :func:`route`.
         scale: As for :func:`route`.
-        ascending: Whether the best expert is the last one.
+        ascending: Whether the class sorts in ascending order and takes the last ones.
         cast: Whether logits are cast to float32 first. Otherwise the scores have the
             type of the logits, and what is computed of them too.
         scores_of: For logits of a half type that are not cast: computes the scores as
@@ -82,8 +82,12 @@ class Choice:
         settings["renormalize"] &= k > 1 or self.renormalize_one
         settings |= {
             "group_score": self.group_score,
+            # mlx-lm finds the groups to exclude with argpartition, which takes the
+            # lower of equal ones.
+            "group_ties": "higher",
             "excluded_score": self.excluded_score,
             "sorted": not self.ascending,
+            "ties": "higher" if self.ascending else "lower",
         }
         if self.cast:
             logits = logits.astype(mx.float32)
