@@ -223,3 +223,51 @@ def test_float64_is_the_chain():
         got = route_with(logits, settings, None, return_scores=True)
         for a, b in zip(got, chain(logits, settings, None), strict=True):
             assert a.dtype == b.dtype and np.array_equal(a, b)
+
+
+# ---- TopKRouter --------------------------------------------------------------
+
+
+@scores
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_the_router_chooses_and_weighs_as_route_does(score, renormalize):
+    router = routing.TopKRouter(
+        16, 12, 3, score, renormalize, True, groups=4, topk_groups=2, scale=2.5
+    )
+    router.expert_bias = 0.1 * mx.random.normal((12,))
+    x = mx.random.normal((40, 16))
+    x = mx.concatenate([x, 200 * x])
+    chosen = router(x)
+    settings = {"k": 3, "score": score, "groups": 4, "topk_groups": 2, "scale": 2.5}
+    settings = {**settings, "renormalize": renormalize, "excluded_score": -mx.inf}
+    weights, indices, scores = route_with(
+        chosen.logits, settings, router.expert_bias, return_scores=True
+    )
+    assert mx.array_equal(chosen.indices, indices)
+    assert mx.array_equal(chosen.probs, scores)
+    if renormalize:
+        # The router divides logarithms, which also works where all scores are 0.
+        assert mx.all(mx.isfinite(chosen.weights))
+        rows = mx.all(mx.isfinite(weights), axis=-1, keepdims=True)
+        weights = mx.where(rows, weights, chosen.weights)
+        np.testing.assert_allclose(chosen.weights, weights, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(chosen.weights.sum(-1), 2.5, rtol=1e-5)
+    else:
+        assert mx.array_equal(chosen.weights, weights)
+
+
+@scores
+def test_the_router_replays_with_the_same_weights(score):
+    router = routing.TopKRouter(16, 12, 3, score, scale=2.5)
+    x = 100 * mx.random.normal((40, 16))
+    chosen = router(x)
+    replayed = router(x, indices=chosen.indices)
+    assert mx.array_equal(chosen.weights, replayed.weights)
+    assert mx.array_equal(chosen.probs, replayed.probs)
+
+    def loss(weight, indices):
+        router.weight = weight
+        return (router(x, indices=indices).weights * mx.array([1.0, -2, 3])).sum()
+
+    gradients = [mx.grad(loss)(router.weight, i) for i in (None, chosen.indices)]
+    assert mx.all(mx.isfinite(gradients[0])) and mx.array_equal(*gradients)
