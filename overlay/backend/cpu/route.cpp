@@ -50,8 +50,9 @@ void Route::eval_cpu(
         out[0].data<void>(),
         out[1].data<uint32_t>(),
         out.size() > 2 ? out[2].data<float>() : nullptr};
+    auto& kernels = cpu::route_kernels();
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-      cpu::route_rows(job, first, last);
+      kernels.route(job, first, last);
     });
   });
 }

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// What the CPU kernels of Route are asked to do. A kernel is called with a job
-// and a range [first, last) of its rows.
+// What the CPU kernels of Route are asked to do, and which instruction sets
+// they exist for. A kernel is called with a job and a range [first, last) of
+// its rows.
 
 #pragma once
 
@@ -30,6 +31,16 @@ struct RouteJob {
   float* scores;
 };
 
-void route_rows(const RouteJob& job, int64_t first, int64_t last);
+/** The kernels compiled for one instruction set. */
+struct RouteKernels {
+  const char* name;
+  void (*route)(const RouteJob&, int64_t first, int64_t last);
+};
+
+/**
+ * Returns the kernels for the instruction set of the selection kernels in use,
+ * or for the baseline if the processor lacks an instruction that they need.
+ */
+const RouteKernels& route_kernels();
 
 } // namespace mlx::core::cpu
