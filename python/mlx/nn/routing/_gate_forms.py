@@ -8,6 +8,7 @@ of these kinds. Calling them does the work of the class's own ``__call__``.
 """
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,25 +17,33 @@ import mlx.core as mx
 from mlx.nn.layers.distributed import sum_gradients
 from mlx.nn.routing._route import route
 
+# The arguments of route that a class of mlx-lm determines.
+_SETTINGS = (
+    *("k", "score", "bias", "groups", "topk_groups", "group_score", "excluded_score"),
+    *("renormalize", "eps", "scale"),
+)
+
 
 class NotExact(Exception):
     """The form cannot give the bits of the class's own ``__call__`` for this input."""
 
 
-def setting(module: Any, value: Any) -> Any:
-    """Returns a setting of a module.
+def reader(value: Any) -> Callable[[Any], Any] | None:
+    """Returns a function that reads a setting from a module, ``None`` for a constant.
 
     A string that starts with a dot is the path of an attribute. A function is called
-    with the module. Any other value is the setting itself.
+    with the module. Any other value is a constant.
     """
     if isinstance(value, str) and value.startswith("."):
-        return operator.attrgetter(value[1:])(module)
-    return value(module) if callable(value) else value
+        return operator.attrgetter(value[1:])
+    return value if callable(value) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The settings of :func:`route` for the modules of a class: see :func:`setting`.
+    """The settings of :func:`route` for the modules of a class.
+
+    Those without a type are constants, or are read from a module: see :func:`reader`.
 
     Attributes:
         k: The number of experts to choose.
@@ -73,31 +82,39 @@ class Choice:
 
     def __call__(self, module: Any, logits: mx.array) -> tuple[mx.array, mx.array]:
         """Returns the indices of the chosen experts and their weights."""
-        settings = {
-            name: setting(module, getattr(self, name))
-            for name in ("score", "bias", "groups", "topk_groups", "renormalize")
-        }
-        scale = setting(module, self.scale)
-        k = setting(module, self.k)
-        settings["renormalize"] &= k > 1 or self.renormalize_one
-        settings |= {
-            "group_score": self.group_score,
-            # mlx-lm finds the groups to exclude with argpartition, which takes the
-            # lower of equal ones.
-            "group_ties": "higher",
-            "excluded_score": self.excluded_score,
-            "sorted": not self.ascending,
-            "ties": "higher" if self.ascending else "lower",
-        }
+        settings = self._constants.copy()
+        for name, read in self._readers:
+            settings[name] = read(module)
+        k = settings.pop("k")
+        if k == 1 and not self.renormalize_one:
+            settings["renormalize"] = False
         if self.cast:
             logits = logits.astype(mx.float32)
         if logits.dtype == mx.float32:
-            weights, indices = route(logits, k, eps=self.eps, scale=scale, **settings)
+            weights, indices = route(logits, k, **settings)
         else:
-            weights, indices = self._of_half(logits, k, scale, settings)
+            weights, indices = self._of_half(logits, k, settings)
         return mx.stop_gradient(indices), weights
 
-    def _of_half(self, logits, k, scale, settings):
+    @functools.cached_property
+    def _readers(self):
+        """The settings that have to be read, with their functions."""
+        pairs = [(name, reader(getattr(self, name))) for name in _SETTINGS]
+        return [(name, read) for name, read in pairs if read is not None]
+
+    @functools.cached_property
+    def _constants(self):
+        read = {name for name, _ in self._readers}
+        return {
+            **{name: getattr(self, name) for name in _SETTINGS if name not in read},
+            # mlx-lm finds the groups to exclude with argpartition, which takes the
+            # lower of equal ones.
+            "group_ties": "higher",
+            "sorted": not self.ascending,
+            "ties": "higher" if self.ascending else "lower",
+        }
+
+    def _of_half(self, logits, k, settings):
         """Chooses by scores that were rounded to the type of the logits.
 
         The weights are computed in that type too, and so is their gradient.
@@ -106,8 +123,8 @@ class Choice:
         if not is_logit and self.scores_of is None:
             raise NotExact
         scores = logits if is_logit else self.scores_of(logits)
-        renormalize = settings["renormalize"]
-        settings = {**settings, "score": "logits", "renormalize": False}
+        renormalize, scale = settings["renormalize"], settings.pop("scale")
+        settings |= {"score": "logits", "renormalize": False}
         weights, indices = route(scores, k, **settings)
         if renormalize and is_logit:
             weights = mx.softmax(weights, axis=-1, precise=True)

@@ -79,10 +79,10 @@ With ``groups`` the experts form groups of neighbours of equal size. A row choos
 from its best ``topk_groups`` groups. A group is as good as the sum of its two best
 :math:`s_i + b_i` (``"top2"``, DeepSeek-V3) or as its best one (``"max"``,
 DeepSeek-V2, arXiv 2405.04434). NaN is the best score of a group, and the lower
-index wins among equal groups, or the higher one with ``group_ties="higher"``. :math:`s_i + b_i` of the experts in other groups
-becomes ``excluded_score``: with ``0.0``, as in mlx-lm and transformers, they can
-still be chosen before experts with a negative value. ``-mx.inf``, as in DeepSeek's
-own code, prevents that.
+index wins among equal groups, or the higher one with ``group_ties="higher"``.
+:math:`s_i + b_i` of the experts in other groups becomes ``excluded_score``: with
+``0.0``, as in mlx-lm and transformers, they can still be chosen before experts with
+a negative value. ``-mx.inf``, as in DeepSeek's own code, prevents that.
 
 The choice has the order of ``argsort(-(s + b))``: the lower index wins among equal
 experts, and NaN is chosen last. With ``ties="higher"`` the chosen experts are the
