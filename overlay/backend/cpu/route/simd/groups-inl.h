@@ -70,7 +70,7 @@ class GroupChoice {
       : route_(route),
         groups_(route.groups),
         members_(experts / groups_),
-        keys_(round_up(groups_, lanes<int32_t>)),
+        keys_(route.uses_groups() ? round_up(groups_, lanes<int32_t>) : 0),
         kept_(keys_.size()) {}
 
   size_t members() const {

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
 #include "overlay/backend/cpu/route/simd/groups-inl.h"
 #include "overlay/backend/cpu/route/simd/load_row-inl.h"
 
@@ -73,7 +74,7 @@ inline float greatest(const float* row, size_t padded) {
 template <typename T>
 class RouteRows {
  public:
-  explicit RouteRows(const RouteJob& job)
+  RouteRows(const RouteJob& job, int64_t rows)
       : job_(job),
         route_(*job.settings),
         size_(job.rows->axis_size),
@@ -82,11 +83,9 @@ class RouteRows {
             std::clamp<size_t>(
                 elements_per_block / padded_,
                 1,
-                rows_per_block)),
+                std::min<int64_t>(rows, rows_per_block))),
         sign_(route_.ties == RouteTies::lower ? -1.0f : 1.0f),
-        buffer_(
-            new float
-                [(3 * rows_ + 1) * padded_ + rows_ * route_.k + lanes<float>]),
+        buffer_((3 * rows_ + 1) * padded_ + rows_ * route_.k + lanes<float>),
         logits_(buffer_.get()),
         scores_(logits_ + rows_ * padded_),
         preference_(scores_ + rows_ * padded_),
@@ -327,7 +326,7 @@ class RouteRows {
   size_t rows_;
   // Multiplies the score plus bias: see set_preference().
   float sign_;
-  std::unique_ptr<float[]> buffer_;
+  Buffer<float> buffer_;
   // Rows of ``padded_`` elements.
   float* logits_;
   float* scores_;
@@ -343,13 +342,13 @@ void route(const RouteJob& job, int64_t first, int64_t last) {
   ExactDenormals exact;
   switch (job.dtype.val()) {
     case Dtype::Val::float16:
-      RouteRows<float16_t>(job).run(first, last);
+      RouteRows<float16_t>(job, last - first).run(first, last);
       break;
     case Dtype::Val::bfloat16:
-      RouteRows<bfloat16_t>(job).run(first, last);
+      RouteRows<bfloat16_t>(job, last - first).run(first, last);
       break;
     default:
-      RouteRows<float>(job).run(first, last);
+      RouteRows<float>(job, last - first).run(first, last);
   }
 #if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
   // MLX's own code has SSE instructions, which are slow while the upper halves
