@@ -8,7 +8,7 @@ import sys
 from typing import NamedTuple
 
 import mlx.nn as nn
-from mlx.nn.routing._gate_forms import NotExact
+from mlx.nn.routing._gate_forms import Gate, NotExact
 from mlx.nn.routing._mlx_lm_gates import GATES
 from mlx.nn.routing._mlx_lm_mixtures import MIXTURES
 from mlx.nn.routing._mlx_lm_sources import FINGERPRINTS
@@ -33,8 +33,8 @@ class PatchedGates(NamedTuple):
 
     Attributes:
         changed (list): The path and the class name of each gate that was changed.
-        unchanged (list): The path, the class name and the reason for each module that
-            looks like a gate or a mixture of experts and was left as it is.
+        unchanged (list): The path, the class name and the reason for each gate or
+            mixture of experts that was left as it is.
     """
 
     changed: list[tuple[str, str]]
@@ -44,20 +44,23 @@ class PatchedGates(NamedTuple):
 def patch_gates(model: nn.Module) -> PatchedGates:
     """Makes the gates of a model of mlx-lm choose by :func:`route`.
 
-    A gate computes scores, chooses experts and computes their weights with ten or more
-    ops of MLX. After the call one op does that, with the settings that the gate's class
-    has. Indices, weights, outputs and gradients keep their bits on the CPU of Linux.
+    A gate computes scores, chooses experts and computes their weights with some ten ops
+    of MLX. After this call :func:`route` does that in one op, with the settings of the
+    gate's class. On the CPU, indices, weights, outputs and gradients keep their bits.
     :func:`unpatch_gates` undoes the change.
 
-    The module is the same object as before, of a new class that is derived from its old
-    one. Parameters and layers stay, so a gate can be quantized, sharded or adapted by
-    LoRA before or after the call. Other models are not changed.
+    A gate stays the same object, with the same parameters and layers. It gets a class
+    that is derived from its own, so other models do not change, and a gate can be
+    quantized, sharded or adapted by LoRA before or after the call.
 
-    A gate is changed only if the source text of its class is one that this function
-    was written for, since another version of mlx-lm may compute something else.
+    A gate is changed only if the source text of its class is one for which the settings
+    were written, because another version of mlx-lm may compute something else. Other
+    gates are listed in the result. Gates that were changed before are not listed.
 
-    Some classes round scores to the type of the logits. With logits of a half type
-    ``kimi_linear`` and ``longcat_flash`` compute the choice as before.
+    If the logits have a half type, gates that round scores to it call :func:`route`
+    with the rounded scores, and ``kimi_linear`` and ``longcat_flash`` compute the
+    choice as before. In ``deepseek_v2`` an expert of weight 0 may be another one than
+    before, and a row with NaN may have other weights.
 
     Args:
         model (Module): A model of mlx-lm, or another module that contains its layers.
@@ -71,25 +74,26 @@ def patch_gates(model: nn.Module) -> PatchedGates:
         >>> routing.patch_gates(nn.Linear(4, 4))
         PatchedGates(changed=[], unchanged=[])
     """
-    changed, unchanged, before = [], [], []
+    changed, unchanged, scopes = [], [], []
     modules = list(model.named_modules())
     for path, module in modules:
-        cls = type(module)
-        if hasattr(cls, "_unpatched_class"):
-            before.append(path)
-        elif _name(cls) in _UNSUPPORTED:
-            unchanged.append((path, cls.__name__, _UNSUPPORTED[_name(cls)]))
-        elif _name(cls) not in FORMS:
+        cls = getattr(type(module), "_unpatched_class", type(module))
+        name = _name(cls)
+        if name not in FORMS and name not in _UNSUPPORTED:
             continue
-        elif fingerprint(cls) in FINGERPRINTS[_name(cls)]:
+        # A gate that does not run the experts stands beside them.
+        is_beside = isinstance(FORMS.get(name), Gate)
+        scopes.append(path.rpartition(".")[0] if is_beside else path)
+        if cls is not type(module):
+            continue
+        reason = _reason_to_leave(cls)
+        if reason is None:
             # nn.Module has its own __setattr__, for parameters.
             object.__setattr__(module, "__class__", _routed(cls))
             changed.append((path, cls.__name__))
         else:
-            reason = "this version of mlx-lm is unknown"
             unchanged.append((path, cls.__name__, reason))
-    known = before + [path for path, *_ in changed + unchanged]
-    unchanged += _unknown(modules, known)
+    unchanged += _mixtures_without(scopes, modules)
     return PatchedGates(sorted(changed), sorted(unchanged))
 
 
@@ -101,6 +105,12 @@ def unpatch_gates(model: nn.Module) -> int:
 
     Returns:
         int: The number of gates that were changed back.
+
+    Example:
+        >>> import mlx.nn as nn
+        >>> from mlx.nn import routing
+        >>> routing.unpatch_gates(nn.Linear(4, 4))
+        0
     """
     count = 0
     for module in model.modules():
@@ -164,18 +174,26 @@ def fingerprint(cls: type) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _unknown(modules, known):
-    """Lists the mixtures of experts without a gate that is at one of the paths."""
+def _reason_to_leave(cls):
+    """Returns why a gate of this class is not changed, or ``None`` if it is."""
+    name = _name(cls)
+    if name in _UNSUPPORTED:
+        return _UNSUPPORTED[name]
+    if fingerprint(cls) not in FINGERPRINTS[name]:
+        return "its source text is unknown"
+    return None
+
+
+def _mixtures_without(scopes, modules):
+    """Lists the mixtures whose experts are in none of the modules at these paths."""
     found = []
     by_path = dict(modules)
     for path, module in modules:
         if type(module).__name__ not in _EXPERTS:
             continue
-        # A gate stands beside its experts, or beside a module that holds them.
-        above = [path[:i] for i, c in enumerate(path) if c == "."]
-        near = {gate for gate in known if gate.rpartition(".")[0] in above}
-        if not near and not any(gate in above for gate in known):
+        above = {"", *(path[:i] for i, c in enumerate(path) if c == ".")}
+        if above.isdisjoint(scopes):
             owner = path.rpartition(".")[0]
             kind = type(by_path[owner]).__name__
-            found.append((owner, kind, "this class is unknown"))
+            found.append((owner, kind, "its class is unknown"))
     return found
