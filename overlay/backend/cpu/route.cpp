@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Route on the CPU: allocates the outputs and hands a job to the kernels in
-// route/.
+// Route and RouteGradient on the CPU: allocate the outputs and hand a job to
+// the kernels in route/.
 
 #include "overlay/route.h"
 
@@ -11,6 +11,7 @@
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/split_rows.h"
 #include "overlay/backend/cpu/route/kernels.h"
+#include "overlay/route_gradient.h"
 
 namespace mlx::core {
 
@@ -25,6 +26,13 @@ std::optional<array> weak_copy(const std::vector<array>& arrays, size_t i) {
     return {};
   }
   return array::unsafe_weak_copy(arrays[i]);
+}
+
+/** Returns the rows of an array along its last axis. */
+cpu::RowsOf rows_of(const array& a) {
+  int axis = a.ndim() - 1;
+  return {
+      a.data<void>(), plan_rows(a.shape(), a.strides(), axis, a.shape(axis))};
 }
 
 } // namespace
@@ -61,6 +69,41 @@ void Route::eval_cpu(
     auto& kernels = cpu::route_kernels();
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
       kernels.route(job, first, last);
+    });
+  });
+}
+
+void RouteGradient::eval_cpu(
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs) {
+  auto& out = outputs[0];
+  out.set_data(allocator::malloc(out.nbytes()));
+  auto& encoder = cpu::get_command_encoder(stream());
+  std::vector<array> in;
+  for (auto& input : inputs) {
+    encoder.set_input_array(input);
+    in.push_back(array::unsafe_weak_copy(input));
+  }
+  encoder.set_output_array(out);
+  encoder.dispatch([in = std::move(in),
+                    out = array::unsafe_weak_copy(out),
+                    route = settings_]() mutable {
+    cpu::RouteGradientJob job{
+        &route,
+        out.dtype(),
+        rows_of(in[0]),
+        rows_of(in[1]),
+        rows_of(in[2]),
+        rows_of(in[3]),
+        {},
+        out.data<void>()};
+    if (in.size() > 4) {
+      job.of_scores = rows_of(in[4]);
+    }
+    auto& kernels = cpu::route_kernels();
+    auto& rows = job.scores.rows;
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.gradient(job, first, last);
     });
   });
 }

@@ -12,6 +12,10 @@ extern const RouteKernels baseline_route_kernels;
 extern const RouteKernels avx2_route_kernels;
 extern const RouteKernels avx512_route_kernels;
 
+TopKPlan plan_choice(int rows, int size, int64_t row_stride, int k) {
+  return plan_topk({rows, size}, {row_stride, 1}, 1, k, TopKOrder::sorted);
+}
+
 const RouteKernels& route_kernels() {
 #if defined(__x86_64__)
   // The features that the targets in simd/avx2.cpp and simd/avx512.cpp have

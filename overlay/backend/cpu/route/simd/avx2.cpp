@@ -20,7 +20,7 @@
 #pragma GCC target("avx2,fma,f16c,bmi,bmi2,popcnt")
 #endif
 
-#include "overlay/backend/cpu/route/simd/route_rows-inl.h"
+#include "overlay/backend/cpu/route/simd/route_kernels-inl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -28,7 +28,10 @@
 
 namespace mlx::core::cpu {
 
-extern const RouteKernels avx2_route_kernels{"avx2", avx2::route};
+extern const RouteKernels avx2_route_kernels{
+    "avx2",
+    avx2::route,
+    avx2::route_gradient};
 
 } // namespace mlx::core::cpu
 

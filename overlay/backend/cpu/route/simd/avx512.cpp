@@ -22,7 +22,7 @@
     "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c,bmi,bmi2,popcnt,prefer-vector-width=512")
 #endif
 
-#include "overlay/backend/cpu/route/simd/route_rows-inl.h"
+#include "overlay/backend/cpu/route/simd/route_kernels-inl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -30,7 +30,10 @@
 
 namespace mlx::core::cpu {
 
-extern const RouteKernels avx512_route_kernels{"avx512", avx512::route};
+extern const RouteKernels avx512_route_kernels{
+    "avx512",
+    avx512::route,
+    avx512::route_gradient};
 
 } // namespace mlx::core::cpu
 

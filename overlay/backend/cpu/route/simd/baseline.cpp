@@ -8,10 +8,13 @@
 #define SELECTION_NAMESPACE baseline
 #define SELECTION_VECTOR_BYTES 16
 
-#include "overlay/backend/cpu/route/simd/route_rows-inl.h"
+#include "overlay/backend/cpu/route/simd/route_kernels-inl.h"
 
 namespace mlx::core::cpu {
 
-extern const RouteKernels baseline_route_kernels{"baseline", baseline::route};
+extern const RouteKernels baseline_route_kernels{
+    "baseline",
+    baseline::route,
+    baseline::route_gradient};
 
 } // namespace mlx::core::cpu

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/buffer-inl.h"
 #include "overlay/backend/cpu/route/simd/scores-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -71,7 +72,7 @@ class GroupChoice {
         groups_(route.groups),
         members_(experts / groups_),
         keys_(route.uses_groups() ? round_up(groups_, lanes<int32_t>) : 0),
-        kept_(keys_.size()) {}
+        kept_(route.uses_groups() ? round_up(groups_, lanes<int32_t>) : 0) {}
 
   size_t members() const {
     return members_;
@@ -80,12 +81,12 @@ class GroupChoice {
   /** Returns for each group whether it is among the best of this row. */
   const int32_t* choose(const float* biased) {
     for (size_t g = 0; g < groups_; ++g) {
-      keys_[g] = key_of(score(biased + g * members_));
+      keys_.get()[g] = key_of(score(biased + g * members_));
     }
     for (size_t g = 0; g < groups_; g += lanes<int32_t>) {
-      store(kept_.data() + g, is_kept(g));
+      store(kept_.get() + g, is_kept(g));
     }
-    return kept_.data();
+    return kept_.get();
   }
 
  private:
@@ -105,11 +106,11 @@ class GroupChoice {
   // A group is kept if fewer than topk_groups groups are better. Among equal
   // groups, the index decides which one is better.
   Ints is_kept(size_t first) const {
-    auto keys = load(keys_.data() + first);
+    auto keys = load(keys_.get() + first);
     auto numbers = lane_numbers<int32_t>() + static_cast<int32_t>(first);
     Ints better{};
     for (size_t g = 0; g < groups_; ++g) {
-      auto key = broadcast(keys_[g]);
+      auto key = broadcast(keys_.get()[g]);
       auto other = static_cast<int32_t>(g);
       bool lower = route_.group_ties == RouteTies::lower;
       auto before = lower ? numbers > other : numbers < other;
@@ -121,8 +122,8 @@ class GroupChoice {
   const RouteSettings& route_;
   size_t groups_;
   size_t members_;
-  std::vector<int32_t> keys_;
-  std::vector<int32_t> kept_;
+  Buffer<int32_t> keys_;
+  Buffer<int32_t> kept_;
 };
 
 } // namespace

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include "mlx/backend/cpu/selection/simd/includes.h"
 #include "overlay/backend/cpu/route/kernels.h"

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/buffer-inl.h"
-#include "overlay/backend/cpu/route/simd/groups-inl.h"
 #include "overlay/backend/cpu/route/simd/load_row-inl.h"
+#include "overlay/backend/cpu/route/simd/softmax-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -53,23 +53,6 @@ inline void sum_rows(
   }
 }
 
-/** Returns the greatest element, or NaN if there is one. */
-inline float greatest(const float* row, size_t padded) {
-  auto best = broadcast(-infinity);
-  Ints nan{};
-  for (size_t i = 0; i < padded; i += lanes<float>) {
-    auto x = load(row + i);
-    nan |= x != x;
-    best = max_of(best, x);
-  }
-  if (any_of(nan)) {
-    return std::numeric_limits<float>::quiet_NaN();
-  }
-  auto unused = best;
-  fold_lanes(best, unused);
-  return best[0];
-}
-
 /** Routes the rows of a job, block by block. */
 template <typename T>
 class RouteRows {
@@ -92,12 +75,7 @@ class RouteRows {
         bias_(preference_ + rows_ * padded_),
         chosen_(bias_ + padded_),
         groups_(route_, size_),
-        plan_(plan_topk(
-            {static_cast<int>(rows_), static_cast<int>(size_)},
-            {static_cast<int64_t>(padded_), 1},
-            1,
-            route_.k,
-            TopKOrder::sorted)) {
+        plan_(plan_choice(rows_, size_, padded_, route_.k)) {
     for (size_t i = 0; i < padded_; ++i) {
       bool given = job.bias && i < size_;
       bias_[i] =
@@ -147,7 +125,7 @@ class RouteRows {
         }
         return;
       case RouteScore::logits:
-        std::copy_n(logits_, rows * padded_, scores_);
+        std::memcpy(scores_, logits_, rows * padded_ * sizeof(float));
         return;
     }
   }
@@ -280,30 +258,11 @@ class RouteRows {
 
   // Replaces the chosen scores by their softmax, with 0 for masked experts.
   void set_softmax_of_chosen(const float* logits, const uint32_t* indices) {
-    auto k = static_cast<size_t>(route_.k);
-    auto padded = round_up(k, lanes<float>);
-    bool some = !route_.masks_infinity;
-    for (size_t i = 0; route_.masks_infinity && i < k; ++i) {
+    for (int i = 0; route_.masks_infinity && i < route_.k; ++i) {
       bool masked = logits[indices[i]] == -infinity;
       chosen_[i] = masked ? -infinity : chosen_[i];
-      some = some || !masked;
     }
-    if (!some) {
-      std::fill_n(chosen_, k, 0.0f);
-      return;
-    }
-    std::fill(chosen_ + k, chosen_ + padded, -infinity);
-    auto highest = broadcast(greatest(chosen_, padded));
-    for (size_t i = 0; i < padded; i += lanes<float>) {
-      auto x = SELECTION_NAMESPACE::load(chosen_ + i);
-      store(chosen_ + i, exponential(x - highest));
-    }
-    float total;
-    sum_rows(chosen_, padded, k, 1, &total);
-    auto factor = 1 / total;
-    for (size_t i = 0; i < k; ++i) {
-      chosen_[i] *= factor;
-    }
+    softmax_of_chosen(chosen_, route_.k, route_.masks_infinity);
   }
 
   // Returns the sum of the chosen scores, or 1 if all chosen experts are
@@ -337,25 +296,6 @@ class RouteRows {
   GroupChoice groups_;
   TopKPlan plan_;
 };
-
-void route(const RouteJob& job, int64_t first, int64_t last) {
-  ExactDenormals exact;
-  switch (job.dtype.val()) {
-    case Dtype::Val::float16:
-      RouteRows<float16_t>(job, last - first).run(first, last);
-      break;
-    case Dtype::Val::bfloat16:
-      RouteRows<bfloat16_t>(job, last - first).run(first, last);
-      break;
-    default:
-      RouteRows<float>(job, last - first).run(first, last);
-  }
-#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
-  // MLX's own code has SSE instructions, which are slow while the upper halves
-  // of the vector registers are in use.
-  _mm256_zeroupper();
-#endif
-}
 
 } // namespace
 
