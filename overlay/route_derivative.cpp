@@ -76,6 +76,9 @@ array RouteDerivative::vjp_of_weights(const array& cotangent) const {
   if (!route_.renormalize) {
     return of_quotient;
   }
+  if (route_.uses_softmax_of_chosen()) {
+    return softmax_product(softmax_of_chosen(), of_quotient);
+  }
   auto total = denominator();
   auto direct = divide(of_quotient, total, s_);
   auto product = multiply(of_quotient, chosen_, s_);
@@ -87,6 +90,9 @@ array RouteDerivative::jvp_of_weights(const array& tangent) const {
   if (!route_.renormalize) {
     return scaled(tangent);
   }
+  if (route_.uses_softmax_of_chosen()) {
+    return scaled(softmax_product(softmax_of_chosen(), tangent));
+  }
   auto total = denominator();
   auto product = multiply(sum(tangent, -1, true, s_), chosen_, s_);
   auto by_total = negative(divide(product, square(total, s_), s_), s_);
@@ -97,7 +103,9 @@ array RouteDerivative::jvp_of_weights(const array& tangent) const {
 array RouteDerivative::vjp_of_scores(const array& cotangent) const {
   switch (route_.score) {
     case RouteScore::softmax:
-      return softmax_product(cotangent);
+      return softmax_product(scores_, cotangent);
+    case RouteScore::logits:
+      return cotangent;
     case RouteScore::sigmoid:
       return multiply(cotangent, sigmoid_slope(), s_);
     default: {
@@ -110,7 +118,9 @@ array RouteDerivative::vjp_of_scores(const array& cotangent) const {
 array RouteDerivative::jvp_of_scores(const array& tangent) const {
   switch (route_.score) {
     case RouteScore::softmax:
-      return softmax_product(tangent);
+      return softmax_product(scores_, tangent);
+    case RouteScore::logits:
+      return tangent;
     case RouteScore::sigmoid:
       return multiply(tangent, sigmoid_slope(), s_);
     default: {
@@ -120,11 +130,26 @@ array RouteDerivative::jvp_of_scores(const array& tangent) const {
   }
 }
 
-// Returns the product with the derivative of softmax, which is symmetric.
-array RouteDerivative::softmax_product(const array& a) const {
-  auto product = multiply(scores_, a, s_);
+// Returns the product of ``a`` with the derivative of a softmax, whose value is
+// given. The derivative is symmetric.
+array RouteDerivative::softmax_product(const array& softmax, const array& a)
+    const {
+  auto product = multiply(softmax, a, s_);
   auto total = sum(product, -1, true, s_);
-  return subtract(product, multiply(scores_, total, s_), s_);
+  return subtract(product, multiply(softmax, total, s_), s_);
+}
+
+// Returns the softmax of the chosen logits, which are the scores. It is 0 for
+// masked experts.
+array RouteDerivative::softmax_of_chosen() const {
+  if (!counts_) {
+    return softmax(chosen_, -1, false, s_);
+  }
+  auto some = any(*counts_, -1, true, s_);
+  auto infinity = array(-std::numeric_limits<float>::infinity());
+  auto absent = where(some, infinity, array(0.0f), s_);
+  auto all = softmax(where(*counts_, chosen_, absent, s_), -1, false, s_);
+  return keep(counts_, all);
 }
 
 array RouteDerivative::sigmoid_slope() const {

@@ -45,7 +45,8 @@ class RouteDerivative {
   array jvp_of_weights(const array& tangent) const;
   array vjp_of_scores(const array& cotangent) const;
   array jvp_of_scores(const array& tangent) const;
-  array softmax_product(const array& a) const;
+  array softmax_product(const array& softmax, const array& a) const;
+  array softmax_of_chosen() const;
   array sigmoid_slope() const;
   array softplus_slope() const;
   array root() const;

@@ -141,6 +141,10 @@ class Composition {
     if (route_.uses_groups()) {
       biased = mask(without_worst_groups(biased));
     }
+    if (route_.ties == RouteTies::higher) {
+      auto order = route_.sorted ? TopKOrder::sorted : TopKOrder::unsorted;
+      return last_indices(biased, route_.k, order);
+    }
     // The order of argsort(-biased): NaN last, the lower index first.
     return stock_topk_indices(
         negative(biased, s_),
@@ -153,7 +157,9 @@ class Composition {
 
   array weights(const array& scores, const array& indices) const {
     auto weights = take_along_axis(scores, indices, -1, s_);
-    if (route_.renormalize) {
+    if (route_.uses_softmax_of_chosen()) {
+      weights = softmax_of_chosen(weights, indices);
+    } else if (route_.renormalize) {
       auto total = sum(weights, -1, true, s_);
       if (route_.eps != 0) {
         total = add(total, array(route_.eps, total.dtype()), s_);
@@ -178,9 +184,38 @@ class Composition {
         return softmax(in, -1, false, s_);
       case RouteScore::sigmoid:
         return sigmoid(in, s_);
+      case RouteScore::logits:
+        return in;
       default:
         return sqrt(logaddexp(in, zero_of(in), s_), s_);
     }
+  }
+
+  // Returns the k last indices of argsort(a): NaN last, and among equals the
+  // lower index first. If sorted, they are reversed.
+  array last_indices(const array& a, int k, TopKOrder order) const {
+    auto reversed = stock_topk_indices(
+        a,
+        a.shape(-1),
+        a.ndim() - 1,
+        TopKMode::smallest,
+        TopKOrder::unsorted,
+        s_);
+    auto places = order == TopKOrder::sorted ? arange(0, k, uint32, s_)
+                                             : arange(k - 1, -1, -1, int32, s_);
+    return take(reversed, places, -1, s_);
+  }
+
+  // Returns the softmax of the chosen logits. A masked expert has weight 0.
+  array softmax_of_chosen(const array& chosen, const array& indices) const {
+    if (!allowed_) {
+      return softmax(chosen, -1, false, s_);
+    }
+    auto counts = take_along_axis(*allowed_, indices, -1, s_);
+    auto some = any(counts, -1, true, s_);
+    auto absent = where(some, infinity_of(chosen, -1), zero_of(chosen), s_);
+    auto weights = softmax(where(counts, chosen, absent, s_), -1, false, s_);
+    return where(counts, weights, zero_of(weights), s_);
   }
 
   // Sets masked experts to -inf.
@@ -192,13 +227,15 @@ class Composition {
   array without_worst_groups(const array& biased) const {
     auto grouped = unflatten(biased, -1, {route_.groups, -1}, s_);
     auto worth = group_scores(grouped);
-    auto kept = stock_topk_indices(
-        worth,
-        route_.topk_groups,
-        worth.ndim() - 1,
-        TopKMode::largest,
-        TopKOrder::sorted,
-        s_);
+    auto kept = route_.group_ties == RouteTies::higher
+        ? last_indices(worth, route_.topk_groups, TopKOrder::sorted)
+        : stock_topk_indices(
+              worth,
+              route_.topk_groups,
+              worth.ndim() - 1,
+              TopKMode::largest,
+              TopKOrder::sorted,
+              s_);
     auto numbers = arange(0, route_.groups, uint32, s_);
     auto is_kept =
         any(equal(expand_dims(kept, -1, s_), numbers, s_), -2, false, s_);

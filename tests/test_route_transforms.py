@@ -318,8 +318,8 @@ BAD = {
     "logits must be floating, got int32.": {"logits": mx.zeros((4, 6), mx.int32)},
     "logits must have at least one dimension, got a scalar.": {"logits": mx.array(1.0)},
     "eps must not be negative, got -1.": {"eps": -1.0},
-    "score must be one of 'softmax', 'sigmoid', 'sqrtsoftplus', got 'tanh'.": {
-        "score": "tanh"
+    "score must be one of 'softmax', 'sigmoid', 'sqrtsoftplus', 'logits', got 'a'.": {
+        "score": "a"
     },
     "group_score must be one of 'top2', 'max', got 'sum'.": {"group_score": "sum"},
     "mask must be bool, got mlx.core.float32.": {"mask": X},

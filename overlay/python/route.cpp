@@ -31,9 +31,12 @@ mx::RouteScore score_from(const std::string& name) {
   if (name == "sqrtsoftplus") {
     return mx::RouteScore::sqrtsoftplus;
   }
+  if (name == "logits") {
+    return mx::RouteScore::logits;
+  }
   auto message =
       "[route] score must be one of 'softmax', 'sigmoid', "
-      "'sqrtsoftplus', got '" +
+      "'sqrtsoftplus', 'logits', got '" +
       name + "'.";
   throw nb::value_error(message.c_str());
 }
@@ -67,6 +70,18 @@ mx::GroupScore group_score_from(const std::string& name) {
   throw nb::value_error(message.c_str());
 }
 
+mx::RouteTies ties_from(const char* argument, const std::string& name) {
+  if (name == "lower") {
+    return mx::RouteTies::lower;
+  }
+  if (name == "higher") {
+    return mx::RouteTies::higher;
+  }
+  auto message = std::string("[route] ") + argument +
+      " must be one of 'lower', 'higher', got '" + name + "'.";
+  throw nb::value_error(message.c_str());
+}
+
 nb::tuple route(
     const mx::array& logits,
     nb::handle k,
@@ -75,11 +90,13 @@ nb::tuple route(
     nb::handle groups,
     nb::handle topk_groups,
     const std::string& group_score,
+    const std::string& group_ties,
     float excluded_score,
     bool renormalize,
     float eps,
     float scale,
     bool sorted,
+    const std::string& ties,
     bool masks_infinity,
     bool return_scores,
     mx::StreamOrDevice s) {
@@ -89,11 +106,13 @@ nb::tuple route(
   settings.groups = integer_from("groups", groups);
   settings.topk_groups = integer_from("topk_groups", topk_groups);
   settings.group_score = group_score_from(group_score);
+  settings.group_ties = ties_from("group_ties", group_ties);
   settings.excluded_score = excluded_score;
   settings.renormalize = renormalize;
   settings.eps = eps;
   settings.scale = scale;
   settings.sorted = sorted;
+  settings.ties = ties_from("ties", ties);
   settings.masks_infinity = masks_infinity;
   auto result = mx::selection::route(logits, settings, bias, return_scores, s);
   if (result.scores) {
@@ -115,11 +134,13 @@ void init_route(nb::module_& m) {
       "groups"_a = 1,
       "topk_groups"_a = 1,
       "group_score"_a = "top2",
+      "group_ties"_a = "lower",
       "excluded_score"_a = 0.0f,
       "renormalize"_a = true,
       "eps"_a = 0.0f,
       "scale"_a = 1.0f,
       "sorted"_a = true,
+      "ties"_a = "lower",
       "masks_infinity"_a = false,
       "return_scores"_a = false,
       "stream"_a = nb::none());

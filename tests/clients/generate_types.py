@@ -3,7 +3,8 @@
 Prints a JSON object for each type and seed: the tokens that mlx-lm generates greedily
 from a small model with random weights, or the error. A token that is among the last
 ``WINDOW`` tokens is never chosen, since such a model would often repeat one token for
-ever.
+ever. With ``--patch-gates`` only types with gates that ``routing.patch_gates`` changes
+are tried, with their gates changed.
 """
 
 import argparse
@@ -33,16 +34,28 @@ def drawn(parameter):
     return mx.random.normal(parameter.shape, parameter.dtype) / 8
 
 
-def generate(name, module, seed, steps):
+def made(name, module, seed):
     mx.random.seed(seed)
     model = build(module, name)
     model.eval()
     model.update(tree_map(drawn, model.parameters()))
     mx.eval(model.parameters())
+    return model
+
+
+def generate(model, steps):
     found = generate_step(
         mx.array(PROMPT), model, max_tokens=steps, logits_processors=[exclude_recent]
     )
     return [int(token) for token, _ in found]
+
+
+def patched(model):
+    """Patches the gates of the model and returns how many there are."""
+    # Stock MLX has no such module.
+    from mlx.nn import routing
+
+    return len(routing.patch_gates(model).changed)
 
 
 def main():
@@ -51,6 +64,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--skip", nargs="*", default=[])
+    parser.add_argument("--patch-gates", action="store_true")
     options = parser.parse_args()
     mx.set_default_device(mx.cpu)
     for name, module in model_modules():
@@ -59,7 +73,10 @@ def main():
         for seed in options.seeds:
             result = {"name": name, "seed": seed, "tokens": None, "error": None}
             try:
-                result["tokens"] = generate(name, module, seed, options.steps)
+                model = made(name, module, seed)
+                if options.patch_gates and not patched(model):
+                    break
+                result["tokens"] = generate(model, options.steps)
             except Exception as error:
                 result["error"] = f"{type(error).__name__}: {error}"
             print(json.dumps(result), flush=True)

@@ -255,17 +255,21 @@ def value_for(field):
     raise ValueError(f"no value for {field.name}: {field.type}")
 
 
-def small_config(name, arguments):
-    """Returns the fields of the dataclass ``arguments`` of the model type ``name``."""
+def small_config(name, arguments, sizes):
+    """Returns the fields of the dataclass ``arguments`` of the model type ``name``.
+
+    ``sizes`` replaces entries of ``SIZES``.
+    """
     config = {}
+    sizes = {**SIZES, **sizes}
     special = SPECIAL.get(name, {})
     for field in dataclasses.fields(arguments):
         missing = dataclasses.MISSING
         required = field.default is missing and field.default_factory is missing
         if field.name in special:
             config[field.name] = special[field.name]
-        elif field.name in SIZES:
-            config[field.name] = SIZES[field.name]
+        elif field.name in sizes:
+            config[field.name] = sizes[field.name]
         elif field.name == "linear_attn_config":
             config[field.name] = LINEAR_ATTENTION
         elif required and field.name not in ("model_type", "text_config"):
@@ -273,16 +277,20 @@ def small_config(name, arguments):
     return {**config, "model_type": name}
 
 
-def text_config(module, name):
+def text_config(module, name, sizes):
     holder = TEXT.get(name, name)
     text = importlib.import_module(f"{module.__package__}.{holder}")
     found = next(getattr(text, c) for c in TEXT_CLASSES if hasattr(text, c))
-    return small_config(holder, found)
+    return small_config(holder, found, sizes)
 
 
-def build(module, name):
-    """Returns a small model of the type ``name`` with random weights."""
-    config = small_config(name, module.ModelArgs)
+def build(module, name, sizes=()):
+    """Returns a small model of the type ``name`` with random weights.
+
+    ``sizes`` has values of fields in place of those of ``SIZES``.
+    """
+    sizes = dict(sizes)
+    config = small_config(name, module.ModelArgs, sizes)
     if any(f.name == "text_config" for f in dataclasses.fields(module.ModelArgs)):
-        config["text_config"] = text_config(module, name)
+        config["text_config"] = text_config(module, name, sizes)
     return module.Model(module.ModelArgs.from_dict(copy.deepcopy(config)))

@@ -21,12 +21,12 @@ STEPS, SEEDS = 64, 3
 pytestmark = pytest.mark.timeout(1000)
 
 
-def generated(path):
+def generated(path, *options):
     """Returns the results of generate_types.py, by model type and seed."""
     program = pathlib.Path(__file__).with_name("generate_types.py")
     command = [sys.executable, program, "--steps", str(STEPS), "--seeds"]
     done = subprocess.run(
-        [*command, *map(str, range(SEEDS))],
+        [*command, *map(str, range(SEEDS)), *options],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -64,6 +64,17 @@ def test_the_greedy_tokens_are_those_of_stock(both, capsys):
     with capsys.disabled():
         types = len({name for name, _ in ours})
         print(f"\n{types} model types, {SEEDS} seeds: {len(differing)} differ")
+    assert differing == []
+
+
+def test_the_tokens_with_patched_gates_are_those_of_stock(both, capsys):
+    found = generated("", "--patch-gates")
+    patched = {key: result for key, result in found.items() if key[0] not in SILENT}
+    types = {name for name, _ in patched}
+    with capsys.disabled():
+        print(f"\n{len(types)} model types with patched gates")
+    assert len(types) >= 50 and len(patched) == SEEDS * len(types)
+    differing = [key for key in patched if patched[key] != both[1][key]]
     assert differing == []
 
 

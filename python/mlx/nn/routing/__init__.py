@@ -25,6 +25,7 @@ from mlx.nn.routing.expert_parallel import (
     ShardedMixtureOfExperts,
     average_gradients,
 )
+from mlx.nn.routing.gates import PatchedGates, patch_gates, unpatch_gates
 from mlx.nn.routing.layers import Experts, MixtureOfExperts
 from mlx.nn.routing.quantile import (
     histogram_expert_bias,
@@ -38,6 +39,7 @@ from mlx.nn.routing.sharded import eval_within, sharded_topk
 __all__ = [
     "Experts",
     "MixtureOfExperts",
+    "PatchedGates",
     "Routing",
     "ShardedMixtureOfExperts",
     "TopKRouter",
@@ -47,6 +49,7 @@ __all__ = [
     "expert_loads",
     "histogram_expert_bias",
     "load_balance_loss",
+    "patch_gates",
     "quantile_expert_bias",
     "quantile_histogram",
     "route",
@@ -55,6 +58,7 @@ __all__ = [
     "sharded_topk",
     "soft_topk",
     "straight_through",
+    "unpatch_gates",
     "update_expert_bias",
     "update_expert_mean",
 ]

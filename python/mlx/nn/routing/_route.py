@@ -11,17 +11,19 @@ def route(
     logits: mx.array,
     k: int,
     *,
-    score: Literal["softmax", "sigmoid", "sqrtsoftplus"] = "softmax",
+    score: Literal["softmax", "sigmoid", "sqrtsoftplus", "logits"] = "softmax",
     bias: mx.array | None = None,
     groups: int = 1,
     topk_groups: int = 1,
     group_score: Literal["top2", "max"] = "top2",
+    group_ties: Literal["lower", "higher"] = "lower",
     excluded_score: float = 0.0,
     renormalize: bool = True,
     eps: float = 0.0,
     scale: float = 1.0,
     mask: mx.array | None = None,
     sorted: bool = True,
+    ties: Literal["lower", "higher"] = "lower",
     return_scores: bool = False,
 ) -> tuple[mx.array, ...]:
     if mask is not None:
@@ -35,11 +37,13 @@ def route(
         groups,
         topk_groups,
         group_score,
+        group_ties,
         excluded_score,
         renormalize,
         eps,
         scale,
         sorted,
+        ties,
         mask is not None,
         return_scores,
     )
@@ -62,19 +66,26 @@ The scores are the softmax of the row, or :math:`\sigma(l_i)` or
 (DeepSeek-V3, arXiv 2412.19437). Without ``renormalize`` the weights are
 :math:`s_i \cdot \text{scale}`.
 
+With ``score="logits"`` the scores are the logits themselves, and ``renormalize``
+makes the weights the softmax of the chosen logits, as in Mixtral (arXiv 2401.04088).
+That is the formula for softmax scores in exact arithmetic, but other bits.
+
 With ``groups`` the experts form groups of neighbours of equal size. A row chooses
 from its best ``topk_groups`` groups. A group is as good as the sum of its two best
 :math:`s_i + b_i` (``"top2"``, DeepSeek-V3) or as its best one (``"max"``,
 DeepSeek-V2, arXiv 2405.04434). NaN is the best score of a group, and the lower
-index wins among equal groups. :math:`s_i + b_i` of the experts in other groups
-becomes ``excluded_score``: with ``0.0``, as in mlx-lm and transformers, they can
-still be chosen before experts with a negative value. ``-mx.inf``, as in DeepSeek's
-own code, prevents that.
+index wins among equal groups, or the higher one with ``group_ties="higher"``.
+:math:`s_i + b_i` of the experts in other groups becomes ``excluded_score``: with
+``0.0``, as in mlx-lm and transformers, they can still be chosen before experts with
+a negative value. ``-mx.inf``, as in DeepSeek's own code, prevents that.
 
 The choice has the order of ``argsort(-(s + b))``: the lower index wins among equal
-experts, and NaN is chosen last. The indices are constants for transforms, as those
-of :func:`mx.topk` are. The weights have the exact gradient of the formula for the
-chosen experts. The bias gets none.
+experts, and NaN is chosen last. With ``ties="higher"`` the chosen experts are the
+``k`` last of ``argsort(s + b)``: the higher index wins among equal experts, and NaN
+is chosen first. Programs that call ``argpartition(s, -k)`` choose like this on the
+CPU. The indices are constants for transforms, as those of :func:`mx.topk` are. The
+weights have the exact gradient of the formula for the chosen experts. The bias gets
+none.
 
 An expert at which ``mask`` is ``False`` has score and weight 0 and gets no
 gradient. It does not count in the score of a group. It is chosen only if fewer
@@ -93,23 +104,26 @@ chain itself.
 Args:
     logits (array): Shape ``(..., E)``, floating.
     k (int): The number of experts to choose, from 1 to ``E``.
-    score (str, optional): ``"softmax"``, ``"sigmoid"`` or ``"sqrtsoftplus"``.
-        Default: ``"softmax"``.
+    score (str, optional): ``"softmax"``, ``"sigmoid"``, ``"sqrtsoftplus"`` or
+        ``"logits"``. Default: ``"softmax"``.
     bias (array, optional): Shape ``(E,)``, floating. Default: no bias.
     groups (int, optional): The number of groups, which divides ``E``. Default:
         ``1``.
     topk_groups (int, optional): The number of groups that a row uses, from 1 to
         ``groups``. They must have ``k`` experts. Default: ``1``.
     group_score (str, optional): ``"top2"`` or ``"max"``. Default: ``"top2"``.
+    group_ties (str, optional): ``"lower"`` or ``"higher"``. Default: ``"lower"``.
     excluded_score (float, optional): See above. Default: ``0.0``.
     renormalize (bool, optional): Whether to divide the weights by their sum.
         Default: ``True``.
-    eps (float, optional): Added to the sum, at least 0. Default: ``0.0``.
+    eps (float, optional): Added to the sum, at least 0. It has no effect on the
+        softmax of chosen logits. Default: ``0.0``.
     scale (float, optional): Multiplies the weights. Default: ``1.0``.
     mask (array, optional): bool, of a shape that broadcasts to that of ``logits``.
         ``False`` masks an expert. Default: no expert is masked.
     sorted (bool, optional): Whether the best expert comes first. Otherwise the
         indices are in the reverse of that order. Default: ``True``.
+    ties (str, optional): ``"lower"`` or ``"higher"``. Default: ``"lower"``.
     return_scores (bool, optional): Whether to return the scores too. Default:
         ``False``.
 

@@ -7,6 +7,7 @@
 
 #include "mlx/backend/cpu/selection/simd/buffer-inl.h"
 #include "overlay/backend/cpu/route/simd/load_row-inl.h"
+#include "overlay/backend/cpu/route/simd/softmax-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -56,15 +57,15 @@ class GradientRows {
         size_(job.scores.rows.axis_size),
         padded_(round_up(size_, lanes<float>)),
         k_(route_.k),
-        floats_(4 * padded_ + 2 * k_),
+        floats_(4 * padded_ + 2 * k_ + lanes<float>),
         indices_(k_),
         logits_(floats_.get()),
         scores_(logits_ + padded_),
         of_scores_(scores_ + padded_),
         result_(of_scores_ + padded_),
-        chosen_(result_ + padded_),
-        of_chosen_(chosen_ + k_) {
-    std::fill(floats_.get(), chosen_, 0.0f);
+        of_chosen_(result_ + padded_),
+        chosen_(of_chosen_ + k_) {
+    std::fill(floats_.get(), of_chosen_, 0.0f);
   }
 
   void run(int64_t first, int64_t last) {
@@ -115,6 +116,9 @@ class GradientRows {
     if (!route_.renormalize) {
       return;
     }
+    if (route_.uses_softmax_of_chosen()) {
+      return differentiate_softmax();
+    }
     total = !some ? 1 : route_.eps != 0 ? total + route_.eps : total;
     float square = total * total;
     float by_total = 0;
@@ -124,6 +128,23 @@ class GradientRows {
     for (size_t i = 0; i < k_; ++i) {
       auto cotangent = of_chosen_[i] / total + by_total;
       of_chosen_[i] = masked(chosen[i]) ? 0 : cotangent;
+    }
+  }
+
+  // Turns the cotangents of the softmax of the chosen logits into those of the
+  // logits.
+  void differentiate_softmax() {
+    for (size_t i = 0; i < k_; ++i) {
+      chosen_[i] = masked(indices_.get()[i]) ? -infinity : chosen_[i];
+    }
+    softmax_of_chosen(chosen_, k_, route_.masks_infinity);
+    float total = 0;
+    for (size_t i = 0; i < k_; ++i) {
+      of_chosen_[i] *= chosen_[i];
+      total += of_chosen_[i];
+    }
+    for (size_t i = 0; i < k_; ++i) {
+      of_chosen_[i] -= chosen_[i] * total;
     }
   }
 
@@ -189,6 +210,8 @@ class GradientRows {
       Floats result;
       if (route_.score == RouteScore::softmax) {
         result = score * cotangent - score * total;
+      } else if (route_.score == RouteScore::logits) {
+        result = cotangent;
       } else if (route_.score == RouteScore::sigmoid) {
         result = cotangent * (score * (1.0f - score));
       } else {
@@ -219,9 +242,9 @@ class GradientRows {
   float* scores_;
   float* of_scores_;
   float* result_;
-  // The scores of the chosen experts, and their cotangents.
-  float* chosen_;
+  // The cotangents of the chosen scores, and these scores, with whole vectors.
   float* of_chosen_;
+  float* chosen_;
 };
 
 } // namespace

@@ -103,14 +103,17 @@ class GroupChoice {
     return second + best;
   }
 
-  // A group is kept if fewer than topk_groups groups are better.
+  // A group is kept if fewer than topk_groups groups are better. Among equal
+  // groups, the index decides which one is better.
   Ints is_kept(size_t first) const {
     auto keys = load(keys_.get() + first);
     auto numbers = lane_numbers<int32_t>() + static_cast<int32_t>(first);
     Ints better{};
     for (size_t g = 0; g < groups_; ++g) {
       auto key = broadcast(keys_.get()[g]);
-      auto before = numbers > static_cast<int32_t>(g);
+      auto other = static_cast<int32_t>(g);
+      bool lower = route_.group_ties == RouteTies::lower;
+      auto before = lower ? numbers > other : numbers < other;
       better -= (key > keys) | ((key == keys) & before);
     }
     return better < route_.topk_groups;

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/buffer-inl.h"
-#include "overlay/backend/cpu/route/simd/groups-inl.h"
 #include "overlay/backend/cpu/route/simd/load_row-inl.h"
+#include "overlay/backend/cpu/route/simd/softmax-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -53,23 +53,6 @@ inline void sum_rows(
   }
 }
 
-/** Returns the greatest element, or NaN if there is one. */
-inline float greatest(const float* row, size_t padded) {
-  auto best = broadcast(-infinity);
-  Ints nan{};
-  for (size_t i = 0; i < padded; i += lanes<float>) {
-    auto x = load(row + i);
-    nan |= x != x;
-    best = max_of(best, x);
-  }
-  if (any_of(nan)) {
-    return std::numeric_limits<float>::quiet_NaN();
-  }
-  auto unused = best;
-  fold_lanes(best, unused);
-  return best[0];
-}
-
 /** Routes the rows of a job, block by block. */
 template <typename T>
 class RouteRows {
@@ -84,7 +67,8 @@ class RouteRows {
                 elements_per_block / padded_,
                 1,
                 std::min<int64_t>(rows, rows_per_block))),
-        buffer_((3 * rows_ + 1) * padded_ + rows_ * route_.k),
+        sign_(route_.ties == RouteTies::lower ? -1.0f : 1.0f),
+        buffer_((3 * rows_ + 1) * padded_ + rows_ * route_.k + lanes<float>),
         logits_(buffer_.get()),
         scores_(logits_ + rows_ * padded_),
         preference_(scores_ + rows_ * padded_),
@@ -140,6 +124,9 @@ class RouteRows {
           store(scores_ + i, root_of_softplus(x));
         }
         return;
+      case RouteScore::logits:
+        std::memcpy(scores_, logits_, rows * padded_ * sizeof(float));
+        return;
     }
   }
 
@@ -164,14 +151,19 @@ class RouteRows {
     }
   }
 
-  // Sets the preference to minus the score plus bias, so that the smallest is
-  // chosen first and NaN last. Sets scores of masked experts to 0.
+  // Sets the preference by which choose() finds the best experts. Sets scores
+  // of masked experts to 0.
+  //
+  // For lower ties it is minus the score plus bias. The smallest is chosen
+  // first, NaN last, and among equals the one that comes first. For higher ties
+  // it is the score plus bias, from the last expert to the first. The greatest
+  // is chosen, NaN first, and among equals the one that comes first here.
   void set_preference(size_t r) {
     auto logits = logits_ + r * padded_;
     auto scores = scores_ + r * padded_;
     auto to = preference_ + r * padded_;
     // With groups the sign is changed later.
-    auto sign = broadcast(route_.uses_groups() ? 1.0f : -1.0f);
+    auto sign = broadcast(route_.uses_groups() ? 1.0f : sign_);
     auto worst = sign * -infinity;
     for (size_t i = 0; i < padded_; i += lanes<float>) {
       auto score = SELECTION_NAMESPACE::load(scores + i);
@@ -190,10 +182,13 @@ class RouteRows {
     if (route_.uses_groups()) {
       exclude_groups(logits, to);
     }
+    if (route_.ties == RouteTies::higher) {
+      std::reverse(to, to + size_);
+    }
   }
 
   // Gives the experts of all but the best groups the excluded score, and
-  // changes the sign of all.
+  // multiplies all by the sign.
   void exclude_groups(const float* logits, float* preference) {
     auto kept = groups_.choose(preference);
     auto members = groups_.members();
@@ -201,22 +196,23 @@ class RouteRows {
       auto first = g * members;
       if (kept[g]) {
         for (auto i = first; i < first + members; ++i) {
-          preference[i] = -preference[i];
+          preference[i] *= sign_;
         }
       } else {
         bool masks = route_.masks_infinity;
         for (auto i = first; i < first + members; ++i) {
           bool masked = masks && logits[i] == -infinity;
-          preference[i] = masked ? infinity : -route_.excluded_score;
+          preference[i] = sign_ * (masked ? -infinity : route_.excluded_score);
         }
       }
     }
   }
 
   void choose(size_t rows, uint32_t* indices) {
+    bool lower = route_.ties == RouteTies::lower;
     TopKJob job{
         &plan_,
-        TopKMode::smallest,
+        lower ? TopKMode::smallest : TopKMode::largest,
         true,
         1,
         float32,
@@ -224,6 +220,9 @@ class RouteRows {
         chosen_,
         indices};
     selection_kernels().topk(job, 0, rows);
+    for (size_t i = 0; !lower && i < rows * route_.k; ++i) {
+      indices[i] = static_cast<uint32_t>(size_) - 1 - indices[i];
+    }
     for (size_t r = 0; !route_.sorted && r < rows; ++r) {
       std::reverse(indices + r * route_.k, indices + (r + 1) * route_.k);
     }
@@ -237,7 +236,9 @@ class RouteRows {
     for (size_t i = 0; i < k; ++i) {
       chosen_[i] = scores[indices[i]];
     }
-    if (route_.renormalize) {
+    if (route_.uses_softmax_of_chosen()) {
+      set_softmax_of_chosen(logits_ + r * padded_, indices);
+    } else if (route_.renormalize) {
       auto total = denominator(logits_ + r * padded_, indices);
       for (size_t i = 0; i < k; ++i) {
         chosen_[i] /= total;
@@ -253,6 +254,15 @@ class RouteRows {
           scores,
           size_ * sizeof(float));
     }
+  }
+
+  // Replaces the chosen scores by their softmax, with 0 for masked experts.
+  void set_softmax_of_chosen(const float* logits, const uint32_t* indices) {
+    for (int i = 0; route_.masks_infinity && i < route_.k; ++i) {
+      bool masked = logits[indices[i]] == -infinity;
+      chosen_[i] = masked ? -infinity : chosen_[i];
+    }
+    softmax_of_chosen(chosen_, route_.k, route_.masks_infinity);
   }
 
   // Returns the sum of the chosen scores, or 1 if all chosen experts are
@@ -273,13 +283,15 @@ class RouteRows {
   size_t padded_;
   // How many rows a block has.
   size_t rows_;
+  // Multiplies the score plus bias: see set_preference().
+  float sign_;
   Buffer<float> buffer_;
   // Rows of ``padded_`` elements.
   float* logits_;
   float* scores_;
   float* preference_;
   float* bias_;
-  // k elements for each row.
+  // k elements for each row, and room to write one row in whole vectors.
   float* chosen_;
   GroupChoice groups_;
   TopKPlan plan_;
