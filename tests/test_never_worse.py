@@ -79,7 +79,8 @@ def test_an_op_that_allocates_more_is_found():
         return lambda: mx.sort(a) + mx.zeros((1 << 20,)).sum(), lambda: mx.sort(a)
 
     result = never_worse.measure(CASE, planted)
-    assert result.higher_peak and result.peak >= result.stock_peak + (1 << 22)
+    # MLX may have freed one array before it allocates the other.
+    assert result.higher_peak and result.peak >= 1 << 22
 
 
 def test_a_doubtful_case_is_measured_afresh():

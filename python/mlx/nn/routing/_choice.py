@@ -61,17 +61,18 @@ def choose(
         where, padding = indices, None
     else:
         where, padding = mx.maximum(indices, 0).astype(mx.uint32), indices < 0
-        probs = None
-    allowed = logits != -mx.inf
-    counts = mx.take_along_axis(allowed, where, axis=-1)
-    if padding is not None:
-        # MLX's & is wrong under vmap if only one side is mapped over.
-        counts = mx.where(padding, False, counts)
-    if probs is None:
-        probs = _scores(score, logits, allowed)
+        probs = _scores(score, logits)
     scores = _log_scores(score, logits) if renormalize else probs
+    counts = _counts(logits, where, padding)
     weights = _weights(scores, where, counts, renormalize)
     return weights * scale if scale != 1 else weights, indices, probs
+
+
+def _counts(logits, where, padding):
+    """Returns which of the experts at ``where`` are neither masked nor padding."""
+    counts = mx.take_along_axis(logits != -mx.inf, where, axis=-1)
+    # MLX's & is wrong under vmap if only one side is mapped over.
+    return counts if padding is None else mx.where(padding, False, counts)
 
 
 def _weights(scores, where, counts, renormalize):
@@ -120,8 +121,9 @@ def checked_groups(op, num_experts, k, groups, topk_groups, group_score):
     return groups, topk_groups
 
 
-def _scores(score, logits, allowed):
+def _scores(score, logits):
     """Returns the scores of all experts, 0 for masked ones."""
+    allowed = logits != -mx.inf
     if score == "softmax":
         return masked_softmax(logits, allowed)
     if score == "sigmoid":
