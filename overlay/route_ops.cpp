@@ -87,15 +87,17 @@ void check_arguments(
   }
 }
 
-// Returns whether route has to be composed of MLX's own ops. The kernel gives
-// the bits of MLX's ops on x86-64. On other processors MLX's library computes
-// exponentials and sums by other instructions.
-bool composes_route(const array& logits, const Stream& s) {
-#if defined(__x86_64__)
+// Returns whether route has to be composed of MLX's own ops. The kernels give
+// the bits of MLX's ops on x86-64 and on Linux for aarch64. On macOS, MLX
+// computes exponentials and sums by other instructions.
+bool composes_route(
+    [[maybe_unused]] const array& logits,
+    [[maybe_unused]] const Stream& s) {
+#if defined(__APPLE__)
+  return true;
+#else
   return logits.dtype() == float64 || in_portable_graph() ||
       s.device != Device::cpu;
-#else
-  return true;
 #endif
 }
 

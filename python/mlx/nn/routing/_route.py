@@ -95,11 +95,11 @@ a number like others: its expert has the softmax or sigmoid 0, and a softmax of
 nothing but ``-inf`` is NaN.
 
 The scores and the weights of half types are computed in float32, and the weights
-are rounded at the end. On x86-64 all results, gradients too, have the bits of the
+are rounded at the end. On Linux all results, gradients too, have the bits of the
 chain of MLX's ops for the formula, in the order ``softmax``, ``+``, ``topk``,
 ``argsort``, ``take_along_axis``, ``sum``, ``+``, ``/``, ``*``. The sum is taken in
-the order of the indices. float64, GPUs, exported functions and other processors
-use that chain itself.
+the order of the indices. float64, GPUs, exported functions and macOS use that
+chain itself.
 
 Args:
     logits (array): Shape ``(..., E)``, floating.

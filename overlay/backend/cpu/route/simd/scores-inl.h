@@ -2,7 +2,7 @@
 
 // The functions that turn logits into scores, for vectors.
 //
-// They give the bits that MLX's ops give on x86-64, which compute one element
+// They give the bits that MLX's ops give on Linux, which compute one element
 // after the other. Their exponential is exp2f of the Cephes library, with fused
 // multiply-adds. tests/test_route.py compares the bits with stock MLX, so it
 // notices a version of MLX that computes these functions in another way. Files
