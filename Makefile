@@ -145,6 +145,7 @@ clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed \
     build/mlx-lm-source/.installed
 	$(BIN)/python -m pytest tests/clients
 	$(BIN)/python examples/finetune_moe.py
+	$(BIN)/python examples/patch_gates.py
 
 clients-bench: $(VENV)/.installed $(VENV)/.clients
 	$(BIN)/python benchmarks/mlx_lm_client.py

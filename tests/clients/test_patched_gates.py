@@ -19,6 +19,7 @@ from gate_cases import (
     short,
 )
 from gate_sources import installed
+from gate_table import PAGE, parts, table
 from gate_types import SIZES, bits, made, step
 from mlx.nn import routing
 from mlx.nn.routing import gates
@@ -220,3 +221,8 @@ def test_gates_are_restored():
     assert type(model.layers[0].mlp) is kind
     assert routing.unpatch_gates(model) == 0
     assert SIZES["num_experts"] == model.layers[0].mlp.num_experts
+
+
+def test_the_page_has_the_table():
+    _, inside, _ = parts(PAGE.read_text())
+    assert inside.strip() == table().strip()
