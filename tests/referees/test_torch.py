@@ -76,8 +76,9 @@ def topk(a, k, dim=-1, largest=True, sorted=True):
 
 
 def sort(a, dim=-1, descending=False, stable=False):
-    n = a.shape[dim] if a.ndim else 1
-    return mx.top_k(a, n, axis=dim, mode="largest" if descending else "smallest")
+    # torch's default is a sort that is not stable. That of MLX is stable for both.
+    options = {"descending": descending, "stable": stable}
+    return mx.TopKResult(mx.sort(a, dim, **options), mx.argsort(a, dim, **options))
 
 
 def msort(a):
@@ -112,12 +113,13 @@ def check_sort(a, theirs, dim=-1, descending=False, stable=False):
     equal(take(a, ours.indices, dim), theirs.values)
     if stable:
         equal(ours.indices, theirs.indices)
-    if not descending:
-        equal(mx.sort(a, dim), theirs.values)
+    mode = "largest" if descending else "smallest"
+    chosen = mx.top_k(a, a.shape[dim], axis=dim, mode=mode)
+    equal(chosen.indices, ours.indices)
 
 
 def check_argsort(a, theirs, dim=-1, descending=False, stable=False):
-    ours = sort(a, dim, descending).indices if descending else mx.argsort(a, dim)
+    ours = mx.argsort(a, dim, descending=descending)
     equal(take(a, ours, dim), take(a, mlx_from(theirs), dim))
 
 
@@ -146,12 +148,14 @@ def check_searchsorted(
     a, theirs, values, *, out_int32, right=False, side="left", sorter=None
 ):
     side = "right" if right else side
-    a = a if sorter is None else take(a, mlx_from(sorter), -1)
+    sorter = None if sorter is None else mlx_from(sorter)
     is_tensor = isinstance(values, torch.Tensor)
     values = mlx_from(values) if is_tensor else mx.array(values, a.dtype)
+    equal(mx.searchsorted(a, values, side, axis=-1, sorter=sorter), theirs)
+    # The search of each row alone, without the new arguments.
+    a = a if sorter is None else take(a, sorter, -1)
     if a.ndim == 1:
         return equal(mx.searchsorted(a, values, side), theirs)
-    # mx.searchsorted takes one sequence at a time.
     rows = zip(a.flatten(0, -2), values.flatten(0, -2), strict=True)
     ours = [np.array(mx.searchsorted(row, wanted, side)) for row, wanted in rows]
     np.testing.assert_array_equal(np.reshape(ours, values.shape), numpy_from(theirs))
