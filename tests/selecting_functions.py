@@ -35,7 +35,12 @@ def routed(x):
     return mx.take_along_axis(x, chosen, -1) * mx.array([2.0, -1.0])
 
 
-FUNCTIONS = [values, both, partitioned, ordered, indexed, routed]
+def statistics(x):
+    kth = mx.kthvalue(x, 2, axis=0, largest=True)
+    return *kth, mx.quantile(x, [0.1, 0.7], axis=-1), mx.median(x, axis=0)
+
+
+FUNCTIONS = [values, both, partitioned, ordered, indexed, routed, statistics]
 functions = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 
 

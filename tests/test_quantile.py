@@ -12,7 +12,6 @@ from cases import (
     ALL,
     ENGINES,
     FLOATS,
-    REAL,
     arrays,
     bits,
     dtype_name,
@@ -78,9 +77,7 @@ def test_kthvalue_is_the_element_of_a_stable_sort(engine, case, data):
     wanted = [oracle.order(row, largest)[k - 1] for row in rows]
     equal(result.indices.reshape(-1), np.array(wanted, np.uint32).reshape(-1))
     fetched = mx.take_along_axis(a, mx.expand_dims(result.indices, axis), axis)
-    np.testing.assert_array_equal(
-        bits(result.values), bits(mx.squeeze(fetched, axis))
-    )
+    np.testing.assert_array_equal(bits(result.values), bits(mx.squeeze(fetched, axis)))
     assert result.indices.dtype == mx.uint32 and result.values.dtype == a.dtype
 
 
@@ -251,9 +248,7 @@ def test_a_q_that_is_not_known_gives_what_a_known_one_gives(method):
     wanted = mx.quantile(a, QS, 1, method=method)
     equal(mx.quantile(a, qs + 0, 1, method=method), np.array(wanted))
     compiled = mx.compile(lambda a, q: mx.quantile(a, q, 1, method=method))
-    np.testing.assert_allclose(
-        np.array(compiled(a, qs)), np.array(wanted), rtol=1e-14
-    )
+    np.testing.assert_allclose(np.array(compiled(a, qs)), np.array(wanted), rtol=1e-14)
 
 
 def test_a_q_out_of_range_is_an_error_if_known_and_else_nan():
@@ -407,7 +402,7 @@ def test_the_gradient_of_kthvalue_goes_to_the_element_of_its_index():
             def value(a, axis=axis, largest=largest):
                 return mx.kthvalue(a, 3, axis, largest=largest).values
 
-            (out,), (gradient,) = mx.vjp(value, [a], [c])
+            _, (gradient,) = mx.vjp(value, [a], [c])
             indices = mx.kthvalue(a, 3, axis, largest=largest).indices
             wanted = np.zeros(a.shape, np.float32)
             np.put_along_axis(

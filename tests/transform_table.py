@@ -40,6 +40,9 @@ OPS = {
     "`argmax`": lambda x: gathered(x, mx.argmax(x, axis=0, keepdims=True)) ** 2,
     "`argmin`": lambda x: gathered(x, mx.argmin(x, axis=0, keepdims=True)) ** 2,
     "`x[argmax(x)]`": lambda x: x[mx.argmax(x)] ** 2,
+    "`kthvalue`": lambda x: mx.kthvalue(x, 2, keepdims=True)[0] ** 2,
+    "`quantile`": lambda x: mx.quantile(x, [0.3, 0.8], 0) ** 2,
+    "`median`": lambda x: mx.median(x, 0, keepdims=True) ** 2,
     "`searchsorted`": lambda x: gathered(x, mx.searchsorted(mx.sort(x), x)) ** 2,
     "`categorical`": lambda x: (
         gathered(x, mx.random.categorical(x, key=KEY)[None]) ** 2

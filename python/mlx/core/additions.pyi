@@ -1,6 +1,7 @@
 # The definitions that the fork adds to the stubs of mlx.core. setup.py inserts them
 # into MLX's file, where they replace definitions of the same name.
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 class TopKResult(NamedTuple):
@@ -55,6 +56,40 @@ def top_k(
     sorted: bool = True,
     stream: StreamOrDevice = None,
 ) -> TopKResult: ...
+def kthvalue(
+    a: array,
+    /,
+    k: int,
+    axis: None | int = -1,
+    keepdims: bool = False,
+    *,
+    largest: bool = False,
+    stream: StreamOrDevice = None,
+) -> TopKResult: ...
+def quantile(
+    a: array,
+    /,
+    q: float | Sequence[Any] | array,
+    axis: None | int | Sequence[int] = None,
+    keepdims: bool = False,
+    method: Literal[
+        "inverted_cdf",
+        "averaged_inverted_cdf",
+        "closest_observation",
+        "interpolated_inverted_cdf",
+        "hazen",
+        "weibull",
+        "linear",
+        "median_unbiased",
+        "normal_unbiased",
+        "lower",
+        "higher",
+        "nearest",
+        "midpoint",
+    ] = "linear",
+    *,
+    stream: StreamOrDevice = None,
+) -> array: ...
 def default_index_gradient() -> Literal["stop", "zero", "error"]: ...
 def set_default_index_gradient(mode: Literal["stop", "zero", "error"]) -> None: ...
 
