@@ -27,14 +27,21 @@ bool has_nan(const T* data, size_t count) {
   if constexpr (std::is_same_v<T, complex64_t>) {
     return has_nan(reinterpret_cast<const float*>(data), 2 * count);
   } else {
-    using Bits = OrderedKey<T>;
-    constexpr Bits magnitude = Bits(-1) >> 1;
-    Bits greatest = 0;
-    for (size_t i = 0; i < count; ++i) {
-      auto bits = static_cast<Bits>(std::bit_cast<Bits>(data[i]) & magnitude);
-      greatest = bits > greatest ? bits : greatest;
+    using Bits = std::make_signed_t<OrderedKey<T>>;
+    constexpr auto width = lanes<Bits>;
+    constexpr auto infinity = static_cast<Bits>(infinity_bits<T>());
+    constexpr auto magnitude = std::numeric_limits<Bits>::max();
+    auto bits = reinterpret_cast<const Bits*>(data);
+    Vector<Bits> found{};
+    size_t i = 0;
+    for (; i + width <= count; i += width) {
+      found |= (load(bits + i) & magnitude) > infinity;
     }
-    return greatest > infinity_bits<T>();
+    bool any = any_of(found);
+    for (; i < count; ++i) {
+      any |= ordered_key(data[i]) == nan_key<T>();
+    }
+    return any;
   }
 }
 
@@ -83,9 +90,13 @@ class OrderStatisticsRows {
       read_places(job_.places, 1);
     }
     if constexpr (sizeof(T) <= 4) {
-      if (!job_.own_places && size_ <= TopKTuning::lanes_size &&
-          highest() < TopKTuning::lanes_k) {
-        return run_in_lanes();
+      if (!job_.own_places && size_ <= TopKTuning::lanes_size) {
+        if (highest() < TopKTuning::lanes_k) {
+          return run_in_lanes(true);
+        }
+        if (size_ - lowest() < TopKTuning::lanes_k) {
+          return run_in_lanes(false);
+        }
       }
     }
     for_each_row<T>(
@@ -204,26 +215,72 @@ class OrderStatisticsRows {
 
   // ---- sorting --------------------------------------------------------------
 
-  void run_in_lanes() {
+  // Finds the places in the best elements of each row, or, from the back, in
+  // the best elements of the reverse ranking.
+  void run_in_lanes(bool from_front) {
     constexpr auto rows_of_block = RowBlock<T>::count;
-    auto k = highest() + 1;
+    // From the back, one element more shows whether the last one ties with it.
+    auto k = from_front ? highest() + 1 : size_ - lowest() + 1;
+    auto rank = rank_in_lanes(from_front);
     WordOf<T> words[TopKTuning::lanes_k * rows_of_block];
-    for_each_block<T>(
-        *job_.rows,
-        job_.in,
-        first_,
-        last_,
-        [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          k_best_in_lanes(rows, RankOf<T>(ranking_), k, words);
-          for (size_t r = 0; r < valid; ++r) {
-            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            if (!write_nan(row, out[r])) {
-              write_all(row, out[r], [&](size_t place) {
-                return index_of(words[place * rows_of_block + r]);
-              });
-            }
-          }
-        });
+    auto use = [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
+      k_best_in_lanes(rows, rank, k, words);
+      for (size_t r = 0; r < valid; ++r) {
+        Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
+        auto best = [&](size_t i) -> size_t {
+          return index_of(words[i * rows_of_block + r]);
+        };
+        if (job_.nan_wins && RankOf<T>::has_nan && is_nan(row[best(0)])) {
+          write_all(row, out[r], [&](size_t) { return best(0); });
+        } else if (from_front) {
+          write_all(row, out[r], best);
+        } else {
+          write_all(row, out[r], [&](size_t place) {
+            return from_back(row, size_ - 1 - place, k, best);
+          });
+        }
+      }
+    };
+    for_each_block<T>(*job_.rows, job_.in, first_, last_, use);
+  }
+
+  // Returns the ranking for run_in_lanes. NaN is best if it wins.
+  RankOf<T> rank_in_lanes(bool from_front) const {
+    if ((ranking_ == Ranking::ascending) != from_front) {
+      return RankOf<T>(Ranking::descending);
+    }
+    return RankOf<T>(
+        job_.nan_wins ? Ranking::nan_then_ascending : Ranking::ascending);
+  }
+
+  static bool is_nan(T element) {
+    return ordered_key(element) == nan_key<T>();
+  }
+
+  // Returns the index of the element that is ``i`` places before the end of a
+  // stable sort. best(0), ..., best(k - 1) are the indices of the last
+  // elements, the last one first, but among ties the lowest index first. i + 1
+  // < k.
+  template <typename Best>
+  size_t from_back(const Row<T>& row, size_t i, size_t k, const Best& best)
+      const {
+    auto key = ordered_key(row[best(i)]);
+    auto ties = [&](size_t j) {
+      return j < k && ordered_key(row[best(j)]) == key;
+    };
+    if (!ties(i + 1) && (i == 0 || !ties(i - 1))) {
+      return best(i);
+    }
+    auto first = i;
+    while (first > 0 && ties(first - 1)) {
+      --first;
+    }
+    // Among ties the highest index is the last.
+    auto index = size_;
+    for (auto left = i - first + 1; left > 0;) {
+      left -= ordered_key(row[--index]) == key;
+    }
+    return index;
   }
 
   void sort_words(const Row<T>& row, int64_t offset) {

@@ -29,14 +29,29 @@ struct KeysAbove {
 
 template <typename E>
 [[gnu::noinline]] KeysAbove<E> keys_above(const E* keys, size_t count, E key) {
-  std::make_unsigned_t<E> equal = 0;
-  auto next = std::numeric_limits<E>::max();
-  for (size_t i = 0; i < count; ++i) {
-    equal += keys[i] == key;
-    auto greater = keys[i] > key ? keys[i] : std::numeric_limits<E>::max();
-    next = greater < next ? greater : next;
+  using Count = std::make_unsigned_t<E>;
+  constexpr auto width = lanes<E>;
+  constexpr auto most = std::numeric_limits<E>::max();
+  auto pattern = broadcast(key);
+  auto next = broadcast(most);
+  Vector<Count> equal{};
+  size_t i = 0;
+  for (; i + width <= count; i += width) {
+    auto v = load(keys + i);
+    // A comparison is -1 where it is true.
+    equal -= (Vector<Count>)(v == pattern);
+    next = min_of(next, v > pattern ? v : broadcast(most));
   }
-  return {equal, next};
+  KeysAbove<E> above{0, most};
+  for (size_t l = 0; l < width; ++l) {
+    above.equal += equal[l];
+    above.next = std::min<E>(above.next, next[l]);
+  }
+  for (; i < count; ++i) {
+    above.equal += keys[i] == key;
+    above.next = keys[i] > key ? std::min(above.next, keys[i]) : above.next;
+  }
+  return above;
 }
 
 /** Finds places among up to ``size`` ranks. */
