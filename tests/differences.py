@@ -53,18 +53,19 @@ DIFFERENCES = [
     ),
     Difference(
         "tied-gradient",
-        "gradients, tangents of `topk`, `partition`, `argpartition` where elements "
-        "are equal",
-        "On stock the gradient of `topk` and `partition` selects again and may go "
-        "to elements that were not chosen. Here it goes to the chosen ones, those "
-        "with the lower indices.",
+        "gradients, tangents of `topk`, `partition`, `argpartition`, `median` where "
+        "elements are equal",
+        "On stock the gradient of `topk`, `partition` and `median` orders the "
+        "elements again and may go to some that were not chosen. Here it goes to the "
+        "chosen ones, those that a stable order has there.",
         results.differs_in_a_gradient,
     ),
     Difference(
         "shapeless",
-        "`mx.compile(f, shapeless=True)` accepts `topk`; on stock it is an error",
-        "Here `topk` is one primitive, which knows its shape. On stock it ends with "
-        "a slice, which does not.",
+        "`mx.compile(f, shapeless=True)` accepts `topk` and `median`; on stock it is "
+        "an error",
+        "Here they are made of primitives that know their shapes. On stock they end "
+        "with a slice, which does not.",
         results.infers_a_shape,
     ),
     Difference(

@@ -50,8 +50,13 @@ def searched(x):
     return x * positions
 
 
+def statistics(x):
+    kth = mx.kthvalue(x, 2, axis=0, largest=True)
+    return *kth, mx.quantile(x, [0.1, 0.7], axis=-1), mx.median(x, axis=0)
+
+
 FUNCTIONS = [values, both, partitioned, ordered, indexed, routed]
-FUNCTIONS += [descending, by_two_keys, searched]
+FUNCTIONS += [descending, by_two_keys, searched, statistics]
 functions = pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 
 

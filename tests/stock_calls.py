@@ -22,6 +22,7 @@ SHAPES = [*((n,) for n in SIZES), (), (0,), (0, 4), (4, 0), (3, 4), (7, 130)]
 SHAPES += [(2, 3, 5), (3, 1, 9), (5, 2, 0), (65, 2, 2)]
 LAYOUTS = ["contiguous", "transposed", "every second", "reversed", "broadcast"]
 SELECTIONS = ["sort", "argsort", "argmax", "argmin", "array.argmax", "array.argmin"]
+SELECTIONS += ["median"]
 PARTITIONS = ["topk", "partition", "argpartition"]
 _POOL = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1.5]
 
@@ -160,7 +161,7 @@ def selection(rng, op, dtype, name):
         kth = int(rng.integers(-n, n)) if n else 0
         required = {"kth": kth}
     optional = {"axis": axis}
-    if "argm" in op:
+    if "argm" in op or op == "median":
         optional["keepdims"] = bool(rng.integers(2))
     args, kwargs = spelled(rng, required, optional)
     is_method = op.startswith("array.")

@@ -55,6 +55,9 @@ SHAPELESS = [
     lambda x: mx.partition(x, -1),
     lambda x: (mx.argsort(x), mx.argmax(x, axis=-1), x.argmin(axis=0)),
     lambda x: (mx.sort(x), mx.argmin(x, axis=0, keepdims=True)),
+    lambda x: mx.kthvalue(x, 2, axis=0, largest=True),
+    lambda x: mx.quantile(x, [0.2, 0.9], axis=-1),
+    lambda x: (mx.median(x, axis=0), mx.median(x, keepdims=True)),
 ]
 
 

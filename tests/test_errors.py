@@ -49,6 +49,8 @@ def test_an_axis_out_of_range(axis):
         "top_k": lambda: mx.top_k(A, 1, axis=axis),
         "argpartition": lambda: mx.argpartition(A, 1, axis),
         "partition": lambda: mx.partition(A, 1, axis),
+        "kthvalue": lambda: mx.kthvalue(A, 1, axis),
+        "quantile": lambda: mx.quantile(A, 0.5, axis),
     }.items():
         assert refused(IndexError, call) == (
             f"[{name}] axis must be between -2 and 1 for an array with shape (4,8), "
@@ -61,6 +63,8 @@ def test_an_axis_of_a_scalar():
         lambda: mx.topk(mx.array(1.0), 1),
         lambda: mx.top_k(mx.array(1.0), 1, axis=0),
         lambda: mx.argpartition(mx.array(1.0), 0),
+        lambda: mx.kthvalue(mx.array(1.0), 1),
+        lambda: mx.quantile(mx.array(1.0), 0.5, 0),
     ):
         assert "array with 0 dimensions" in refused(IndexError, call)
 
@@ -134,6 +138,48 @@ def test_keys_that_cannot_be_sorted_by():
     refused(TypeError, lambda: mx.lexsort([A], axis=None))
 
 
+@pytest.mark.parametrize("k", [0, 9, -1, 2**31 - 1])
+def test_k_of_kthvalue_out_of_range(k):
+    for axis in (1, -1):
+        assert refused(ValueError, lambda axis=axis: mx.kthvalue(A, k, axis)) == (
+            "[kthvalue] k must be between 1 and 8 for axis 1 of an array with "
+            f"shape (4,8), got {k}."
+        )
+
+
+@pytest.mark.parametrize(
+    "k, kind", [(True, "bool"), (1.0, "float"), (np.True_, "bool"), ("2", "str")]
+)
+def test_k_of_kthvalue_that_is_not_an_integer(k, kind):
+    assert f"of type {kind}" in refused(TypeError, lambda: mx.kthvalue(A, k))
+
+
+def test_k_of_kthvalue_beyond_every_axis():
+    assert str(2**31) in refused(ValueError, lambda: mx.kthvalue(A, 2**31))
+
+
+def test_bad_arguments_of_quantile():
+    for q, named in [(1.5, "1.5"), ([0.5, -1], "-1"), (np.array([0, 2]), "2")]:
+        assert refused(ValueError, lambda q=q: mx.quantile(A, q)) == (
+            f"[quantile] q must be between 0 and 1, got {named}."
+        )
+    for q in ("0.5", None, [0.5, "x"], 1j):
+        assert "q must be a number" in refused(TypeError, lambda q=q: mx.quantile(A, q))
+    for q in ([0.5, [0.5]], [[0.5], 0.5], [[0.5], [0.5, 0.5]]):
+        assert "the lists in q differ" in refused(
+            ValueError, lambda q=q: mx.quantile(A, q)
+        )
+    message = refused(ValueError, lambda: mx.quantile(A, 0.5, method="cubic"))
+    assert message.endswith("'nearest', 'midpoint'; got 'cubic'.")
+    assert refused(ValueError, lambda: mx.quantile(A, 0.5, (0, -2))) == (
+        "[quantile] axis 0 is given twice."
+    )
+    for a, q in [(A.astype(mx.complex64), 0.5), (A, mx.array(0.5 + 0j))]:
+        assert "must not be complex" in refused(
+            ValueError, lambda a=a, q=q: mx.quantile(a, q)
+        )
+
+
 def test_arguments_that_are_positional_only_or_keyword_only():
     refused(TypeError, lambda: mx.topk(a=A, k=1))
     refused(TypeError, lambda: mx.top_k(x=A, k=1))
@@ -149,7 +195,9 @@ def test_nothing_is_evaluated_when_the_op_is_called():
     assert values.shape == (2**15, 1)
 
 
-@pytest.mark.parametrize("name", ["argsort", "searchsorted", "argmax", "argmin"])
+@pytest.mark.parametrize(
+    "name", ["argsort", "searchsorted", "argmax", "argmin", "median"]
+)
 def test_ops_of_stock_keep_the_errors_of_stock(name):
     from mlx import _overlay
 
@@ -158,6 +206,7 @@ def test_ops_of_stock_keep_the_errors_of_stock(name):
         "searchsorted": lambda op: op(A, A),
         "argmax": lambda op: op(A, axis=7),
         "argmin": lambda op: op(A, axis=-3),
+        "median": lambda op: op(A, axis=2),
     }[name]
     with pytest.raises(Exception) as ours:
         bad(getattr(mx, name))
@@ -177,6 +226,8 @@ OPS = {
     "topk": lambda a, axis: mx.topk(a, 1, axis),
     "top_k": lambda a, axis: mx.top_k(a, 1, axis=axis).indices,
     "categorical": lambda a, axis: mx.random.categorical(a, axis, key=KEY),
+    "kthvalue": lambda a, axis: mx.kthvalue(a, 1, axis).indices,
+    "quantile": lambda a, axis: mx.quantile(a, 0.5, axis),
 }
 
 
@@ -195,7 +246,7 @@ def test_an_axis_without_elements_is_an_error_that_says_so(name):
 
 @pytest.mark.parametrize("name", OPS)
 def test_a_batch_without_rows_gives_a_result_without_rows(name):
-    removed = name in ("argmax", "argmin", "categorical")
+    removed = name not in ("argpartition", "partition", "topk", "top_k")
     for shape, axis in [((0, 4), 1), ((0, 4), -1), ((4, 0), 0), ((2, 0, 3), 2)]:
         wanted = list(shape)
         if removed:
@@ -207,7 +258,7 @@ def test_a_batch_without_rows_gives_a_result_without_rows(name):
             mx.eval(out)
             assert out.shape == tuple(wanted)
             assert out.dtype == (
-                a.dtype if name in ("partition", "topk") else mx.uint32
+                a.dtype if name in ("partition", "topk", "quantile") else mx.uint32
             )
             assert mx.grad(lambda a, i=axis: OPS[name](a, i).sum() + a.sum())(
                 a

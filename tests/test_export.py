@@ -36,7 +36,13 @@ FUNCTIONS = {
         lambda x: (mx.sort(x, descending=True) * mx.cumsum(mx.ones_like(x), 1)).sum()
     ),
     "argmax": lambda x: (mx.argmax(x, -1), x.argmin(-1)),
+    "kthvalue": lambda x: mx.kthvalue(x, 2, 0),
+    "kthvalue_largest": lambda x: mx.kthvalue(x, 3, largest=True),
+    "quantile": lambda x: mx.quantile(x, [0.1, 0.7], -1),
+    "quantile_lower": lambda x: mx.quantile(x, 0.6, 0, method="lower"),
+    "median": lambda x: mx.median(x, -1),
     "gradient": mx.grad(lambda x: (mx.topk(x, 3) ** 2).sum()),
+    "gradient_of_quantile": mx.grad(lambda x: (mx.quantile(x, 0.3, 0) ** 2).sum()),
     "gather": mx.grad(
         lambda x: (mx.take_along_axis(x, mx.argsort(x, 0), 0) ** 2).sum()
     ),

@@ -23,6 +23,9 @@ reveal_type(mx.topk(a, 2, return_indices=True))
 reveal_type(mx.top_k(a, 2).indices)
 values, indices = mx.top_k(a, 2, axis=0, mode="smallest", sorted=False)
 reveal_type(indices)
+reveal_type(mx.kthvalue(a, 2, 0, largest=True))
+reveal_type(mx.quantile(a, [0.5, 0.9], (0, 1), method="hazen"))
+reveal_type(mx.median(a))
 reveal_type(mx.default_index_gradient())
 with mx.index_gradient("zero") as scope:
     reveal_type(scope.mode)
@@ -33,6 +36,9 @@ reveal_type(routing.sample_topk(a, 2)[1])
 reveal_type(routing.TopKRouter(3, 4, 2)(a).weights)
 """
 REVEALED = [
+    "mlx.core.array",
+    "mlx.core.array",
+    "mlx.core.TopKResult",
     "mlx.core.array",
     "mlx.core.array",
     "mlx.core.TopKResult",
@@ -51,6 +57,8 @@ BAD = [
     "mx.topk(a, 2, -1, True)",
     'mx.top_k(a, 2, mode="biggest")',
     "mx.top_k(a, 2, axis=None)",
+    "mx.kthvalue(a, 2.5)",
+    'mx.quantile(a, 0.5, method="cubic")',
     'mx.index_gradient("no")',
     "mx.topk(a, 2).indices",
     'routing.soft_topk(a, 2, kind="relu")',

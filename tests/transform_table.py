@@ -46,6 +46,9 @@ OPS = {
     ),
     "`partition`, two `kth`": lambda x: mx.partition(x, [1, -2]) ** 2,
     "`lexsort`": lambda x: gathered(x, mx.lexsort([x, mx.floor(x / 3)])) ** 2,
+    "`kthvalue`": lambda x: mx.kthvalue(x, 2, keepdims=True)[0] ** 2,
+    "`quantile`": lambda x: mx.quantile(x, [0.3, 0.8], 0) ** 2,
+    "`median`": lambda x: mx.median(x, 0, keepdims=True) ** 2,
     "`searchsorted`": lambda x: gathered(x, mx.searchsorted(mx.sort(x), x)) ** 2,
     "`searchsorted(axis=0, sorter=...)`": lambda x: (
         gathered(x, mx.searchsorted(x, x, axis=0, sorter=mx.argsort(x))) ** 2

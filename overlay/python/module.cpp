@@ -34,6 +34,7 @@ NB_MODULE(_selection, m) {
   init_topk(core);
   init_sort(core);
   init_arg_reduce(core);
+  init_quantile(core);
   init_threads(core);
   init_transforms(m);
   init_route(m);

@@ -116,6 +116,7 @@ inline constexpr const char* index_note = R"(
 
 void init_sort(nanobind::module_& core);
 void init_arg_reduce(nanobind::module_& core);
+void init_quantile(nanobind::module_& core);
 void init_threads(nanobind::module_& core);
 /** Adds to ``m`` the functions that mlx/_overlay and mlx.selftest call. */
 void init_transforms(nanobind::module_& m);

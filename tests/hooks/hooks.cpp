@@ -56,7 +56,19 @@ void arg_reduce(const cpu::ArgReduceJob& job, int64_t first, int64_t last) {
   library_kernels().arg_reduce(job, first, last);
 }
 
-const cpu::SelectionKernels hooked_kernels{"hooked", topk, sort, arg_reduce};
+void order_statistics(
+    const cpu::OrderStatisticsJob& job,
+    int64_t first,
+    int64_t last) {
+  library_kernels().order_statistics(job, first, last);
+}
+
+const cpu::SelectionKernels hooked_kernels{
+    "hooked",
+    topk,
+    sort,
+    arg_reduce,
+    order_statistics};
 
 // Replaces the library's table of kernels as soon as this module is loaded.
 [[maybe_unused]] const bool installed = [] {

@@ -18,6 +18,8 @@ COUNTS = {
     "argsort": (58, 3),
     "msort": (2, 0),
     "kthvalue": (10, 3),
+    "median": (13, 3),
+    "quantile": (60, 14),
     "argmax": (13, 3),
     "argmin": (13, 3),
     "searchsorted": (288, 0),
@@ -86,8 +88,18 @@ def msort(a):
 
 
 def kthvalue(a, k, dim=-1, keepdim=False):
-    kth = mx.partition(a, k - 1, dim)
-    return only(kth, k - 1, dim, keepdim)
+    return mx.kthvalue(a, k, dim, keepdim).values
+
+
+def median(a, dim=None, keepdim=False):
+    """Returns the lower of the two elements in the middle, as torch's median is."""
+    n = a.size if dim is None or a.ndim == 0 else a.shape[dim]
+    return mx.kthvalue(a, (n + 1) // 2, dim, keepdim).values
+
+
+def quantile(a, q, dim=None, keepdim=False, interpolation="linear"):
+    q = mlx_from(q) if isinstance(q, torch.Tensor) else q
+    return mx.quantile(a, q, dim, keepdim, method=interpolation)
 
 
 def only(a, i, dim, keepdim):
@@ -129,11 +141,33 @@ def check_msort(a, theirs):
 
 
 def check_kthvalue(a, theirs, k, dim=-1, keepdim=False):
-    equal(kthvalue(a, k, dim, keepdim), theirs.values)
+    ours = mx.kthvalue(a, k, dim, keepdim)
+    equal(ours.values, theirs.values)
+    kept = ours.indices if keepdim else mx.expand_dims(ours.indices, dim)
+    equal(only(take(a, kept, dim), 0, dim, keepdim), theirs.values)
+    kth = mx.partition(a, k - 1, dim)
+    equal(only(kth, k - 1, dim, keepdim), theirs.values)
     fetched = take(a, mx.argpartition(a, k - 1, dim), dim)
     equal(only(fetched, k - 1, dim, keepdim), theirs.values)
     smallest = mx.top_k(a, k, axis=dim, mode="smallest").values
     equal(only(smallest, k - 1, dim, keepdim), theirs.values)
+
+
+def check_median(a, theirs, dim=None, keepdim=False):
+    theirs = theirs if dim is None else theirs.values
+    equal(median(a, dim, keepdim), theirs)
+    lower = mx.quantile(a, 0.5, dim, keepdim, method="lower")
+    equal(lower, mlx_from(theirs).astype(lower.dtype))
+
+
+def check_quantile(a, theirs, *args, **kwargs):
+    # torch computes the place in the type of the array, and interpolates otherwise.
+    ours = quantile(a, *args, **kwargs)
+    assert ours.shape == tuple(theirs.shape)
+    tolerance = 1e-6 if a.dtype == mx.float32 else 1e-14
+    np.testing.assert_allclose(
+        numpy_of(ours), numpy_from(theirs), rtol=tolerance, atol=tolerance
+    )
 
 
 def check_argmax(a, theirs, dim=None, keepdim=False):
@@ -167,6 +201,8 @@ CHECKS = {
     "argsort": (check_argsort, [torch.bool, *NUMBERS]),
     "msort": (check_msort, [torch.bool, *NUMBERS]),
     "kthvalue": (check_kthvalue, NUMBERS),
+    "median": (check_median, NUMBERS),
+    "quantile": (check_quantile, [torch.float32, torch.float64]),
     "argmax": (check_argmax, NUMBERS),
     "argmin": (check_argmin, NUMBERS),
     "searchsorted": (check_searchsorted, NUMBERS),
@@ -185,7 +221,8 @@ def test_every_sample_of_torch(name, dtype):
     for sample in samples_of(name, dtype):
         a = mlx_from(sample.input)
         theirs = run_torch(name, sample)
-        flattens = name in ("argmax", "argmin") and "dim" not in sample.kwargs
+        reduces_all = name in ("argmax", "argmin", "median", "quantile")
+        flattens = reduces_all and "dim" not in sample.kwargs
         if a.ndim == 0 and not flattens:
             # In torch a scalar has an axis of one element, in MLX it has none.
             with pytest.raises(IndexError, match="with 0 dimensions"):
@@ -206,6 +243,7 @@ VALUES = {
     "sort": lambda a, *args, **kwargs: sort(a, *args, **kwargs).values,
     "msort": msort,
     "kthvalue": kthvalue,
+    "median": median,
 }
 
 differentiable = pytest.mark.parametrize("name", VALUES)
@@ -232,7 +270,14 @@ def stable_kthvalue(a, k, dim=-1, keepdim=False):
     return kth if keepdim else kth.squeeze(dim)
 
 
+def stable_median(a, dim=None, keepdim=False):
+    if dim is None:
+        return stable_kthvalue(a.flatten(), (a.numel() + 1) // 2, 0)
+    return stable_kthvalue(a, (a.shape[dim] + 1) // 2, dim, keepdim)
+
+
 STABLE_VALUES = {
+    "median": stable_median,
     "topk": stable_topk,
     "sort": stable_sort,
     "msort": stable_msort,

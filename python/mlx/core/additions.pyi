@@ -108,6 +108,40 @@ def searchsorted(
     sorter: None | array = None,
     stream: StreamOrDevice = None,
 ) -> array: ...
+def kthvalue(
+    a: array,
+    /,
+    k: int,
+    axis: None | int = -1,
+    keepdims: bool = False,
+    *,
+    largest: bool = False,
+    stream: StreamOrDevice = None,
+) -> TopKResult: ...
+def quantile(
+    a: array,
+    /,
+    q: float | Sequence[Any] | array,
+    axis: None | int | Sequence[int] = None,
+    keepdims: bool = False,
+    method: Literal[
+        "inverted_cdf",
+        "averaged_inverted_cdf",
+        "closest_observation",
+        "interpolated_inverted_cdf",
+        "hazen",
+        "weibull",
+        "linear",
+        "median_unbiased",
+        "normal_unbiased",
+        "lower",
+        "higher",
+        "nearest",
+        "midpoint",
+    ] = "linear",
+    *,
+    stream: StreamOrDevice = None,
+) -> array: ...
 def default_index_gradient() -> Literal["stop", "zero", "error"]: ...
 def set_default_index_gradient(mode: Literal["stop", "zero", "error"]) -> None: ...
 

@@ -66,12 +66,39 @@ struct ArgReduceJob {
   uint32_t* out;
 };
 
+/**
+ * Writes the elements that a stable sort of each row has at some places, and
+ * their indices. The sort has the best element first; NaN counts as greatest.
+ */
+struct OrderStatisticsJob {
+  const RowPlan* rows;
+  TopKMode mode;
+  // Whether all places of a row with a NaN get its first NaN.
+  bool nan_wins;
+  int64_t threads_per_row;
+  // How many places there are for each row.
+  size_t places_per_row;
+  // Whether each row has its own places, at the offsets of its outputs.
+  // Otherwise all rows have the same ones. A place beyond the row is taken for
+  // the last one.
+  bool own_places;
+  const uint32_t* places;
+  Dtype dtype;
+  const void* in;
+  void* values;
+  uint32_t* indices;
+};
+
 /** The kernels compiled for one instruction set. */
 struct SelectionKernels {
   const char* name;
   void (*topk)(const TopKJob&, int64_t first, int64_t last);
   void (*sort)(const SortJob&, int64_t first, int64_t last);
   void (*arg_reduce)(const ArgReduceJob&, int64_t first, int64_t last);
+  void (*order_statistics)(
+      const OrderStatisticsJob&,
+      int64_t first,
+      int64_t last);
 };
 
 /**

@@ -31,7 +31,8 @@ extern const SelectionKernels avx2_kernels{
     "avx2",
     avx2::topk,
     avx2::sort,
-    avx2::arg_reduce};
+    avx2::arg_reduce,
+    avx2::order_statistics};
 
 } // namespace mlx::core::cpu
 

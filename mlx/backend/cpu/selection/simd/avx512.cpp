@@ -34,7 +34,8 @@ extern const SelectionKernels avx512_kernels{
     "avx512",
     avx512::topk,
     avx512::sort,
-    avx512::arg_reduce};
+    avx512::arg_reduce,
+    avx512::order_statistics};
 
 } // namespace mlx::core::cpu
 

@@ -16,6 +16,7 @@ extern const SelectionKernels baseline_kernels{
     "baseline",
     baseline::topk,
     baseline::sort,
-    baseline::arg_reduce};
+    baseline::arg_reduce,
+    baseline::order_statistics};
 
 } // namespace mlx::core::cpu

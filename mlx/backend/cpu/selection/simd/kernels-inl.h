@@ -32,14 +32,16 @@
 // The headers, from the lowest layer up: vector, buffer; rank, score,
 // exact_score, row, row_order; partition_lanes, filter, sorting_network, split,
 // sort; sort_key, sort_block, sort_leaf and quicksort, and sort_values,
-// sort_indices and partition_row, which use them for one row; lanes,
-// wide_lanes, short_row, bounded and k_best, which find the k best of a row;
-// best_of_rows; rows; topk_rows (with topk_output), sort_rows (with row_writer)
-// and arg_reduce_rows, which do all rows of a job; and this one.
+// sort_indices, partition_row and place_finder, which use them for one row;
+// lanes, wide_lanes, short_row, bounded and k_best, which find the k best of a
+// row; best_of_rows; rows; topk_rows (with topk_output), sort_rows (with
+// row_writer), arg_reduce_rows and order_statistics_rows, which do all rows of
+// a job; and this one.
 
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/arg_reduce_rows-inl.h"
+#include "mlx/backend/cpu/selection/simd/order_statistics_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/topk_rows-inl.h"
 
@@ -78,6 +80,17 @@ void arg_reduce(const ArgReduceJob& job, int64_t first, int64_t last) {
   ExactDenormals exact;
   dispatch_all_types(job.dtype, [&](auto type_tag) {
     arg_reduce_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
+  });
+  clear_upper_halves();
+}
+
+void order_statistics(
+    const OrderStatisticsJob& job,
+    int64_t first,
+    int64_t last) {
+  ExactDenormals exact;
+  dispatch_all_types(job.dtype, [&](auto type_tag) {
+    order_statistics_rows<MLX_GET_TYPE(type_tag)>(job, first, last);
   });
   clear_upper_halves();
 }
