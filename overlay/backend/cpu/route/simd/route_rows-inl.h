@@ -53,17 +53,14 @@ inline void sum_rows(
   }
 }
 
-/** Returns the greatest element, or NaN if there is one. */
+/**
+ * Returns the greatest element. If there is a NaN the result is unspecified,
+ * and the softmax is NaN whatever is subtracted.
+ */
 inline float greatest(const float* row, size_t padded) {
   auto best = broadcast(-infinity);
-  Ints nan{};
   for (size_t i = 0; i < padded; i += lanes<float>) {
-    auto x = load(row + i);
-    nan |= x != x;
-    best = max_of(best, x);
-  }
-  if (any_of(nan)) {
-    return std::numeric_limits<float>::quiet_NaN();
+    best = max_of(best, load(row + i));
   }
   auto unused = best;
   fold_lanes(best, unused);
