@@ -14,6 +14,8 @@ import pytest
 from mlx.nn import routing
 from route_chain import chain, chain_results
 
+from cases import INSTRUCTIONS
+
 ROOT = pathlib.Path(__file__).parents[1]
 SCORES = ["softmax", "sigmoid", "sqrtsoftplus"]
 scores = pytest.mark.parametrize("score", SCORES)
@@ -169,8 +171,10 @@ def compare_with_stock(calls, folder):
         assert_same_bits(a, b, f"the scores that argpartition chooses, {settings}")
 
 
+# The kernels in use, and those for fewer instructions.
+@pytest.mark.parametrize("engine", ["kernel", *INSTRUCTIONS])
 @scores
-def test_bits_are_those_of_stocks_chain(score, tmp_path):
+def test_bits_are_those_of_stocks_chain(score, engine, tmp_path):
     compare_with_stock(calls_of(score, 140, 1), tmp_path)
 
 
