@@ -15,7 +15,7 @@ import numpy as np
 from gate_types import SIZES, bits
 from generate_types import drawn
 from mlx.nn.routing import gates
-from mlx.nn.routing._gate_forms import Mixture
+from mlx.nn.routing._gate_forms import Mixture, NotExact
 from mlx.utils import tree_flatten, tree_map
 from train_types import model_modules
 
@@ -259,3 +259,18 @@ def mistakes(form):
         for field in ("shared", "combine"):
             if getattr(form, field) is not None:
                 yield field, dataclasses.replace(form, **{field: None})
+
+
+def keeps_bits(name, module):
+    """Returns whether the form has the bits of the module in all cases that it can."""
+    form = gates.FORMS[name]
+    for settings, types in cases(name):
+        with changed(module, settings, types):
+            x = inputs(name, types[2])
+            stock = outcome(module, module, x)
+            try:
+                if outcome(lambda x: form(module, x), module, x) != stock:
+                    return False
+            except NotExact:
+                continue
+    return True

@@ -1,12 +1,14 @@
 """Writes the fingerprints of mlx-lm's gates to the module that keeps them.
 
-``python tests/clients/gate_sources.py`` adds those of the installed mlx-lm. Read the
-source of each class that changed before you do this: its form must still be right.
+``python tests/clients/gate_sources.py`` adds those of the mlx-lm that Python finds. It
+adds a new one only if the form has the bits of the class, in the cases of
+``gate_cases.py``. Read the class too: the cases have one process and no adapters.
 """
 
 import importlib
 import pathlib
 
+from gate_cases import keeps_bits, one_of_each
 from mlx.nn.routing import _mlx_lm_sources
 from mlx.nn.routing.gates import FORMS, fingerprint
 
@@ -14,7 +16,7 @@ PATH = pathlib.Path(__file__).parents[2] / "python/mlx/nn/routing/_mlx_lm_source
 
 
 def installed():
-    """Returns the fingerprints of the installed mlx-lm by the name of the class."""
+    """Returns the fingerprints of the classes of mlx-lm, by the name of the class."""
     found = {}
     for name in FORMS:
         module, _, cls = name.rpartition(".")
@@ -25,11 +27,25 @@ def installed():
     return found
 
 
+def is_described(name, module):
+    try:
+        return keeps_bits(name, module)
+    except AttributeError as error:
+        # The class of this version lacks a setting.
+        print(f"{name}: {error}")
+        return False
+
+
 def main():
     known = {name: list(_mlx_lm_sources.FINGERPRINTS.get(name, ())) for name in FORMS}
+    modules = one_of_each()
     for name, value in installed().items():
-        if value not in known[name]:
+        if value in known[name]:
+            continue
+        if is_described(name, modules[name]):
             known[name].append(value)
+        else:
+            print(f"{name}: this version computes something else")
     lines = []
     for name in sorted(known):
         values = "".join(f'"{value}", ' for value in known[name]).strip()

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from mlx.nn.routing._mlx_lm_sources import FINGERPRINTS
 from mlx.utils import tree_flatten
 from mlx_lm.models import deepseek_v2, mixtral, qwen3_moe
 from mlx_lm.tuner.utils import linear_to_lora_layers
-from test_mlx_lm import UNTRAINABLE, mixtures_of
+from test_mlx_lm import OLDER, UNTRAINABLE, mixtures_of
 
 HALF_KEEPS_THE_CHAIN = {
     "kimi_linear.KimiSparseMoE",
@@ -226,3 +227,28 @@ def test_gates_are_restored():
 def test_the_page_has_the_table():
     _, inside, _ = parts(PAGE.read_text())
     assert inside.strip() == table().strip()
+
+
+def test_gates_of_the_older_mlx_lm_keep_their_bits():
+    program = """if True:
+        import mlx_lm
+        from gate_cases import keeps_bits, one_of_each
+        from gate_sources import FORMS, installed
+        from mlx.nn.routing._mlx_lm_sources import FINGERPRINTS
+        found, modules = installed(), one_of_each()
+        known = {name for name in found if found[name] in FINGERPRINTS[name]}
+        assert "older-mlx-lm" in mlx_lm.__file__
+        assert all(keeps_bits(name, modules[name]) for name in known)
+        print(len(known), len(found))
+    """
+    path = os.pathsep.join([str(OLDER), str(pathlib.Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    known, found = map(int, done.stdout.split()[-2:])
+    assert (known, found) == (31, 33)

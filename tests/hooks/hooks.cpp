@@ -5,6 +5,8 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "overlay/backend/cpu/route/kernels.h"
+
 namespace hooks {
 
 namespace {
@@ -90,6 +92,7 @@ void use_kernels(const std::string& name) {
   for (auto kernels : cpu::available_selection_kernels()) {
     if (kernels->name == name) {
       chosen_kernels() = kernels;
+      cpu::use_route_kernels(name);
       return;
     }
   }

@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
+#include "mlx/api.h"
 #include "mlx/backend/common/row_plan.h"
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/dtype.h"
@@ -67,9 +69,16 @@ struct RouteKernels {
 TopKPlan plan_choice(int rows, int size, int64_t row_stride, int k);
 
 /**
- * Returns the kernels for the instruction set of the selection kernels in use,
- * or for the baseline if the processor lacks an instruction that they need.
+ * Returns the kernels in use: at first those for the instruction set of the
+ * first available selection kernels.
  */
 const RouteKernels& route_kernels();
+
+/**
+ * Uses the kernels for the instruction set that selection kernels of this name
+ * are for, or the baseline kernels if the processor lacks an instruction that
+ * only Route needs.
+ */
+MLX_API void use_route_kernels(std::string_view name);
 
 } // namespace mlx::core::cpu

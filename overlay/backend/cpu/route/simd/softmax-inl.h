@@ -10,17 +10,14 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** Returns the greatest element, or NaN if there is one. */
+/**
+ * Returns the greatest element. If there is a NaN the result is unspecified,
+ * and the softmax is NaN whatever is subtracted.
+ */
 inline float greatest(const float* row, size_t padded) {
   auto best = broadcast(-infinity);
-  Ints nan{};
   for (size_t i = 0; i < padded; i += lanes<float>) {
-    auto x = load(row + i);
-    nan |= x != x;
-    best = max_of(best, x);
-  }
-  if (any_of(nan)) {
-    return std::numeric_limits<float>::quiet_NaN();
+    best = max_of(best, load(row + i));
   }
   auto unused = best;
   fold_lanes(best, unused);
@@ -33,13 +30,17 @@ inline float greatest(const float* row, size_t padded) {
  * NaN.
  */
 inline void softmax_of_chosen(float* x, size_t k, bool masks) {
-  auto padded = round_up(k, lanes<float>);
-  std::fill(x + k, x + padded, -infinity);
-  auto highest = greatest(x, padded);
-  if (masks && highest == -infinity) {
+  bool some = !masks;
+  for (size_t i = 0; i < k; ++i) {
+    some = some || x[i] != -infinity;
+  }
+  if (!some) {
     std::fill(x, x + k, 0.0f);
     return;
   }
+  auto padded = round_up(k, lanes<float>);
+  std::fill(x + k, x + padded, -infinity);
+  auto highest = greatest(x, padded);
   for (size_t i = 0; i < padded; i += lanes<float>) {
     store(x + i, exponential(load(x + i) - highest));
   }
