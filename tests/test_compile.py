@@ -55,6 +55,11 @@ SHAPELESS = [
     lambda x: mx.partition(x, -1),
     lambda x: (mx.argsort(x), mx.argmax(x, axis=-1), x.argmin(axis=0)),
     lambda x: (mx.sort(x), mx.argmin(x, axis=0, keepdims=True)),
+    lambda x: (mx.sort(x, descending=True), mx.argsort(x, 0, descending=True)),
+    lambda x: mx.argpartition(x, [-2, 0], descending=True),
+    lambda x: (mx.partition(x, [1, -1], axis=0), mx.argpartition(x, [])),
+    lambda x: (mx.lexsort([x, x * x], axis=0), mx.lexsort(x)),
+    lambda x: mx.searchsorted(x, x, axis=1, sorter=mx.argsort(x)),
 ]
 
 
