@@ -8,7 +8,6 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "mlx/backend/common/vmap_axis.h"
 #include "mlx/ops.h"
 #include "mlx/topk_seam.h"
 #include "overlay/index_output.h"
@@ -20,24 +19,51 @@ namespace mlx::core {
 
 namespace {
 
-// Calls f(keys) and marks the result as indices. ``keys`` may be several.
-template <typename Op>
-array index_op_of(const std::vector<array>& keys, const Stream& s, Op&& op) {
-  auto cut = keys;
+Shape shape_of_key(const array& input, KeyLayout layout) {
+  auto shape = input.shape();
+  if (layout == KeyLayout::stacked) {
+    shape.erase(shape.begin());
+  }
+  return shape;
+}
+
+std::vector<array> unstacked(const array& keys, const Stream& s) {
+  auto parts = split(keys, keys.shape(0), 0, s);
+  for (auto& part : parts) {
+    part = squeeze(part, 0, s);
+  }
+  return parts;
+}
+
+array lex_sort(
+    const std::vector<array>& inputs,
+    int axis,
+    KeyLayout layout,
+    const Stream& s) {
+  if (in_portable_graph()) {
+    return lex_order(inputs, axis, layout, s);
+  }
+  return array(
+      shape_of_key(inputs[0], layout),
+      uint32,
+      std::make_shared<LexSort>(s, axis, layout),
+      inputs);
+}
+
+// Does for several inputs what index_op does.
+array marked_lex_sort(
+    std::vector<array> inputs,
+    int axis,
+    KeyLayout layout,
+    const Stream& s) {
   bool traced = false;
-  for (auto& key : cut) {
-    traced |= key.is_tracer();
+  for (auto& input : inputs) {
+    traced |= input.is_tracer();
+    input = detail::stops_indices() ? detail::cut(input, s) : input;
   }
-  if (!traced) {
-    return op(keys);
-  }
-  if (!detail::stops_indices()) {
-    return index_output(op(keys), "lexsort", s);
-  }
-  for (auto& key : cut) {
-    key = detail::cut(key, s);
-  }
-  return op(cut);
+  auto indices = lex_sort(inputs, axis, layout, s);
+  bool cut = !traced || detail::stops_indices();
+  return cut ? indices : index_output(indices, "lexsort", s);
 }
 
 } // namespace
@@ -54,11 +80,16 @@ std::pair<std::vector<array>, std::vector<int>> LexSort::vmap(
     const std::vector<array>& inputs,
     const std::vector<int>& axes) {
   auto s = stream();
+  std::vector<array> keys;
+  if (layout_ == KeyLayout::stacked) {
+    // The first axis still lists the keys.
+    keys.push_back(moveaxis(inputs[0], axes[0], 1, s));
+    return {{lex_sort(keys, axis_ + 1, layout_, s)}, {0}};
+  }
   int size = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     size = axes[i] >= 0 ? inputs[i].shape(axes[i]) : size;
   }
-  std::vector<array> keys;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (axes[i] >= 0) {
       keys.push_back(moveaxis(inputs[i], axes[i], 0, s));
@@ -68,8 +99,7 @@ std::pair<std::vector<array>, std::vector<int>> LexSort::vmap(
       keys.push_back(broadcast_to(inputs[i], shape, s));
     }
   }
-  auto primitive = std::make_shared<LexSort>(s, axis_ + 1);
-  return {{array(keys[0].shape(), uint32, primitive, keys)}, {0}};
+  return {{lex_sort(keys, axis_ + 1, layout_, s)}, {0}};
 }
 
 std::vector<array> LexSort::vjp(
@@ -88,15 +118,24 @@ std::vector<array> LexSort::jvp(
     const std::vector<array>& primals,
     const std::vector<array>&,
     const std::vector<int>&) {
-  return {zeros(primals[0].shape(), uint32, stream())};
+  return {zeros(output_shapes(primals)[0], uint32, stream())};
 }
 
 bool LexSort::is_equivalent(const Primitive& other) const {
   return state() == static_cast<const LexSort&>(other).state();
 }
 
-array lex_order(const std::vector<array>& keys, int axis, const Stream& s) {
+std::vector<Shape> LexSort::output_shapes(const std::vector<array>& inputs) {
+  return {shape_of_key(inputs[0], layout_)};
+}
+
+array lex_order(
+    const std::vector<array>& inputs,
+    int axis,
+    KeyLayout layout,
+    const Stream& s) {
   IndexGradientScope stop(IndexGradient::stop);
+  auto keys = layout == KeyLayout::stacked ? unstacked(inputs[0], s) : inputs;
   auto order = selection::argsort(keys[0], axis, s);
   for (size_t i = 1; i < keys.size(); ++i) {
     auto key = take_along_axis(keys[i], order, axis, s);
@@ -124,15 +163,7 @@ array lexsort(
     }
   }
   axis = check_axis("lexsort", axis, keys[0]);
-  auto stream = to_stream(s);
-  return index_op_of(keys, stream, [&](const std::vector<array>& keys) {
-    return in_portable_graph() ? lex_order(keys, axis, stream)
-                               : array(
-                                     keys[0].shape(),
-                                     uint32,
-                                     std::make_shared<LexSort>(stream, axis),
-                                     keys);
-  });
+  return marked_lex_sort(keys, axis, KeyLayout::separate, to_stream(s));
 }
 
 array lexsort(
@@ -145,11 +176,9 @@ array lexsort(
         << "be empty, got an array with shape " << keys.shape() << ".";
     throw std::invalid_argument(msg.str());
   }
-  auto parts = split(keys, keys.shape(0), 0, s);
-  for (auto& part : parts) {
-    part = squeeze(part, 0, s);
-  }
-  return lexsort(parts, axis, s);
+  auto shape = shape_of_key(keys, KeyLayout::stacked);
+  axis = check_axis("lexsort", axis, zeros(shape));
+  return marked_lex_sort({keys}, axis, KeyLayout::stacked, to_stream(s));
 }
 
 } // namespace selection

@@ -77,8 +77,7 @@ array search_rows(
     return sorted_search_rows(sequence, keys, side, s);
   };
   auto end = [&](const array& sequence) {
-    return number_of_elements(
-        stop_gradient(sequence, s), {-1}, false, uint32, s);
+    return number_of_elements(detail::cut(sequence, s), {-1}, false, uint32, s);
   };
   return has_mixed_signs(sequence.dtype(), keys.dtype())
       ? search_mixed_signs(sequence, keys, search, end, s)
@@ -161,7 +160,7 @@ array searchsorted(
   auto op = [&](const array& unsorted, const array& keys) {
     auto sequence = unsorted;
     if (sorter) {
-      auto order = stop_gradient(*sorter, stream);
+      auto order = detail::cut(*sorter, stream);
       sequence = take_along_axis(unsorted, order, axis, stream);
     }
     if (!in_rows) {

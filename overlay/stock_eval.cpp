@@ -105,8 +105,9 @@ void eval_by_stock(
     LexSort& sort,
     const std::vector<array>& inputs,
     array& out) {
+  auto [axis, layout] = sort.state();
   auto& s = sort.stream();
-  eval_into(out, lex_order(inputs, sort.state(), s), s);
+  eval_into(out, lex_order(inputs, axis, layout, s), s);
 }
 
 void eval_composed(

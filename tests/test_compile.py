@@ -58,6 +58,11 @@ SHAPELESS = [
     lambda x: mx.kthvalue(x, 2, axis=0, largest=True),
     lambda x: mx.quantile(x, [0.2, 0.9], axis=-1),
     lambda x: (mx.median(x, axis=0), mx.median(x, keepdims=True)),
+    lambda x: (mx.sort(x, descending=True), mx.argsort(x, 0, descending=True)),
+    lambda x: mx.argpartition(x, [-2, 0], descending=True),
+    lambda x: (mx.partition(x, [1, -1], axis=0), mx.argpartition(x, [])),
+    lambda x: (mx.lexsort([x, x * x], axis=0), mx.lexsort(x)),
+    lambda x: mx.searchsorted(x, x, axis=1, sorter=mx.argsort(x)),
 ]
 
 

@@ -313,6 +313,19 @@ def test_lexsort_vectorised_over_some_of_its_keys():
     np.testing.assert_array_equal(np.array(got.T), np.array(wanted))
 
 
+def test_lexsort_of_one_array_vectorised_and_compiled():
+    keys = mx.array(np.random.default_rng(0).integers(0, 2, (2, 3, 20)))
+    for axis in (0, 1, 2, -1):
+        rows = [mx.take(keys, i, axis) for i in range(keys.shape[axis])]
+        got = mx.vmap(mx.lexsort, in_axes=axis)(keys)
+        wanted = mx.stack([mx.lexsort(row) for row in rows])
+        np.testing.assert_array_equal(np.array(got), np.array(wanted))
+    compiled = mx.compile(lambda keys: mx.lexsort(keys, 0), shapeless=True)
+    for n in (1, 5, 20):
+        part = mx.contiguous(keys[:, :, :n])
+        np.testing.assert_array_equal(compiled(part), mx.lexsort(part, 0))
+
+
 @pytest.mark.parametrize("mode", ["stop", "zero"])
 def test_lexsort_has_no_gradient(mode):
     x = mx.array([3.0, 1, 2])

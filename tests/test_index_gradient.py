@@ -25,6 +25,16 @@ OPS = {
     "argpartition": lambda x: mx.argpartition(x, -2, axis=-1),
     "searchsorted": lambda x: mx.searchsorted(mx.arange(4.0), x) % 4,
     "searchsorted in x": lambda x: mx.searchsorted(x[0], mx.arange(4.0))[None] % 4,
+    "argsort descending": lambda x: mx.argsort(x, descending=True),
+    "argpartition descending": lambda x: mx.argpartition(x, 1, descending=True),
+    "argpartition at several": lambda x: mx.argpartition(x, [0, -2]),
+    "argpartition at none": lambda x: mx.argpartition(x, []),
+    "lexsort": lambda x: mx.lexsort([x, mx.floor(x / 2)]),
+    "lexsort of one array": lambda x: mx.lexsort(x)[None],
+    "searchsorted in rows": lambda x: mx.searchsorted(x, x, axis=1) % 4,
+    "searchsorted by a sorter": lambda x: (
+        mx.searchsorted(x, x, axis=1, sorter=mx.array([[1, 3, 2, 0], [0, 3, 1, 2]])) % 4
+    ),
     "categorical": lambda x: mx.random.categorical(x, num_samples=3, key=KEY) % 4,
     "topk": lambda x: mx.topk(x, 2, return_indices=True)[1],
     "top_k": lambda x: mx.top_k(x, 2).indices,

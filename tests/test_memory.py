@@ -52,6 +52,9 @@ CASES = {
     "half": (LONG, "mx.argpartition(a, {n} // 2)", 16 * N),
     "sort": (LONG, "mx.sort(a)", 8 * N),
     "argsort": (LONG, "mx.argsort(a)", 16 * N),
+    "descending": (LONG, "mx.sort(a, descending=True)", 8 * N),
+    "two keys": (LONG, "mx.lexsort([a, a])", (16 + 12) * N),
+    "three keys": (LONG, "mx.lexsort([a, a, a])", (16 + 24) * N),
     "many rows": (
         "mx.random.normal(({n} // 4000, 4000))",
         "mx.argsort(a)",

@@ -28,6 +28,11 @@ def everything(a, k, axis):
         mx.partition(a, -k, axis),
         mx.argsort(a, axis),
         mx.sort(a, axis),
+        mx.sort(a, axis, descending=True),
+        mx.argsort(a, axis, descending=True),
+        mx.argpartition(a, [k, -k], axis, descending=True),
+        mx.partition(a, -k, axis, descending=True),
+        mx.searchsorted(mx.sort(a, axis), a, axis=axis),
         mx.argmax(a, axis),
         mx.argmin(a, axis),
     ]

@@ -251,6 +251,7 @@ def test_every_public_name_of_stock_is_there(python):
         "TopKResult",
         "default_index_gradient",
         "index_gradient",
+        "lexsort",
         "selection_info",
         "selection_threads",
         "set_default_index_gradient",

@@ -105,6 +105,62 @@ void test_argpartition_has_at_kth_what_argsort_has() {
   }
 }
 
+void test_descending_orders_agree_with_top_k() {
+  std::mt19937 engine(2);
+  auto down = selection::SortDirection::descending;
+  for (int i = 0; i < 40; ++i) {
+    for (auto dtype : dtypes) {
+      auto a = random_input(engine, dtype);
+      int n = a.shape(1);
+      auto [values, indices] = selection::top_k(a, n, 1);
+      CHECK(same(selection::argsort(a, 1, down), indices));
+      auto sorted = selection::sort(a, 1, down);
+      CHECK(array_equal(sorted, values, true).item<bool>());
+      PortableGraphScope portable;
+      CHECK(same(selection::argsort(a, 1, down), indices));
+      sorted = selection::sort(a, 1, down);
+      CHECK(array_equal(sorted, values, true).item<bool>());
+    }
+  }
+}
+
+void test_several_kths_hold_what_argsort_has() {
+  std::mt19937 engine(3);
+  for (auto direction :
+       {selection::SortDirection::ascending,
+        selection::SortDirection::descending}) {
+    for (int i = 0; i < 20; ++i) {
+      auto a = random_input(engine, float32);
+      int n = a.shape(1);
+      if (n < 2) {
+        continue;
+      }
+      auto indices = selection::argpartition(a, {0, -2}, 1, direction);
+      auto order = selection::argsort(a, 1, direction);
+      auto at = array({0, n - 2});
+      CHECK(same(take(indices, at, 1), take(order, at, 1)));
+      auto values = selection::partition(a, {0, -2}, 1, direction);
+      auto fetched = take_along_axis(a, indices, 1);
+      CHECK(array_equal(values, fetched, true).item<bool>());
+    }
+  }
+  auto a = array({2.0f, 1.0f});
+  CHECK(same(selection::partition(a, std::vector<int>{}, 0), a));
+}
+
+void test_lexsort_and_searchsorted_of_rows() {
+  auto name = array({2, 3, 1, 3});
+  auto surname = array({1, 0, 1, 0});
+  auto order = selection::lexsort({name, surname});
+  CHECK(same(order, array({1u, 3u, 2u, 0u}, uint32)));
+  CHECK(same(selection::lexsort(stack({name, surname})), order));
+  auto rows = array({5, 1, 3, 9, 0, 0}, {2, 3});
+  auto keys = array({4, 0}, {2, 1});
+  auto sorter = argsort(rows, 1);
+  auto found = selection::searchsorted(rows, keys, "right", 1, sorter);
+  CHECK(same(found, array({2u, 2u}, {2, 1}, uint32)));
+}
+
 void test_errors_name_the_op_the_limits_and_the_value() {
   auto a = zeros({4, 8});
   CHECK(
@@ -115,6 +171,11 @@ void test_errors_name_the_op_the_limits_and_the_value() {
       error_of<std::out_of_range>([&]() { selection::topk(a, 1, 2); }) ==
       "[topk] axis must be between -2 and 1 for an array with shape (4,8), "
       "got 2.");
+  CHECK(
+      error_of<std::invalid_argument>(
+          [&]() { selection::partition(a, {1, 8}, 1); }) ==
+      "[partition] kth must be between -8 and 7 for axis 1 of an array with "
+      "shape (4,8), got 8.");
 }
 
 } // namespace
@@ -122,5 +183,8 @@ void test_errors_name_the_op_the_limits_and_the_value() {
 void run_op_tests() {
   test_topk_agrees_with_a_graph_of_mlx_primitives();
   test_argpartition_has_at_kth_what_argsort_has();
+  test_descending_orders_agree_with_top_k();
+  test_several_kths_hold_what_argsort_has();
+  test_lexsort_and_searchsorted_of_rows();
   test_errors_name_the_op_the_limits_and_the_value();
 }

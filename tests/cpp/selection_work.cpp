@@ -185,10 +185,12 @@ void run_sort(Run& run) {
   std::optional<size_t> kth;
   auto op = run.work.substr(0, run.work.find('-'));
   bool descending = run.work == op + "-descending";
+  if (run.work != op && !descending) {
+    fail("unknown work " + run.work);
+  }
   if (op == "argpartition") {
     kth = run.k;
-  } else if (
-      (op != "argsort" && op != "sort") || (run.work != op && !descending)) {
+  } else if (op != "argsort" && op != "sort") {
     fail("unknown work " + run.work);
   }
   bool values = op == "sort";
