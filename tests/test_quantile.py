@@ -1,4 +1,4 @@
-"""kthvalue, quantile and median against NumPy, and where their gradients go."""
+"""quantile against NumPy, and median against stock MLX: values, shapes, types."""
 
 import hooks
 import mlx.core as mx
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-import oracle
 from cases import (
     ALL,
     ENGINES,
@@ -15,9 +14,9 @@ from cases import (
     arrays,
     bits,
     dtype_name,
+    examples,
     mx_array,
     numpy_of,
-    values_of,
 )
 
 METHODS = [
@@ -60,77 +59,16 @@ def equal(ours, theirs):
     np.testing.assert_array_equal(np.array(ours), theirs)
 
 
-# ---- kthvalue ----------------------------------------------------------------
-
-
-@engines
-@given(arrays(dtypes=tuple(ALL), min_axis=1, max_axis=150), st.data())
-def test_kthvalue_is_the_element_of_a_stable_sort(engine, case, data):
-    a, axis = case
-    # MLX's sort does not order complex NaNs as the contract does.
-    assume(engine not in PORTABLE or a.dtype != mx.complex64)
-    n = a.shape[axis]
-    k = data.draw(st.integers(1, n))
-    largest = data.draw(st.booleans())
-    with in_force(engine):
-        result = mx.kthvalue(a, k, axis, largest=largest)
-        mx.eval(result)
-    rows = np.moveaxis(numpy_of(a), axis, -1).reshape(-1, n)
-    wanted = [oracle.order(row, largest)[k - 1] for row in rows]
-    equal(result.indices.reshape(-1), np.array(wanted, np.uint32).reshape(-1))
-    fetched = mx.take_along_axis(a, mx.expand_dims(result.indices, axis), axis)
-    np.testing.assert_array_equal(bits(result.values), bits(mx.squeeze(fetched, axis)))
-    assert result.indices.dtype == mx.uint32 and result.values.dtype == a.dtype
-
-
-@pytest.mark.parametrize("engine", hooks.kernels())
-@pytest.mark.parametrize("kind", ["pool", "spread", "constant", "sorted", "reversed"])
-@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16, mx.int8, mx.int64])
-def test_kthvalue_on_both_sides_of_each_size(dtype, kind, engine):
-    """Sizes where another algorithm begins, with k near both ends and in the middle."""
-    rng = np.random.default_rng(3)
-    for n in [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 256, 257, 1024, 1025, 5000]:
-        drawn = "spread" if kind in ("sorted", "reversed") else kind
-        row = values_of(dtype, (n,), drawn, rng)
-        if kind != drawn:
-            row = np.sort(row)[:: 1 if kind == "sorted" else -1].copy()
-        a = mx_array(row, dtype)
-        for largest in (False, True):
-            order = oracle.order(numpy_of(a), largest)
-            ks = {1, 2, 16, 17, n // 100, n // 33, n // 3, n // 2, n // 2 + 1}
-            ks |= {n - n // 33, n - n // 9, n - 15, n - 1, n}
-            ks = sorted(k for k in ks if 1 <= k <= n)
-            got = [mx.kthvalue(a, k, largest=largest).indices for k in ks]
-            equal(mx.stack(got), order[np.array(ks) - 1])
-
-
-def test_kthvalue_has_the_shape_of_a_reduction():
-    a = mx.arange(24.0).reshape(2, 3, 4)
-    for axis, shape, kept in [(0, (3, 4), (1, 3, 4)), (-1, (2, 3), (2, 3, 1))]:
-        assert mx.kthvalue(a, 1, axis).values.shape == shape
-        assert mx.kthvalue(a, 1, axis, keepdims=True).indices.shape == kept
-    values, indices = mx.kthvalue(a, 3, None, largest=True)
-    assert (values.item(), indices.item(), values.shape) == (21, 21, ())
-    assert mx.kthvalue(a, 3, axis=None, keepdims=True).indices.shape == (1, 1, 1)
-    assert mx.kthvalue(mx.array(5.0), 1, None).values.item() == 5
-    assert isinstance(mx.kthvalue(a, 1), mx.TopKResult)
-
-
-def test_the_value_and_the_index_that_kthvalue_returns_belong_together():
-    a = mx.array([-0.0, 0.0, np.nan, -0.0])
-    assert [mx.kthvalue(a, k).indices.item() for k in (1, 2, 3, 4)] == [0, 1, 3, 2]
-    assert np.signbit(mx.kthvalue(a, 1).values.item())
-    largest = [mx.kthvalue(a, k, largest=True).indices.item() for k in (1, 2, 3, 4)]
-    assert largest == [2, 0, 1, 3]
-
-
 # ---- quantile: values --------------------------------------------------------
 
 
-@methods
 @engines
-@given(arrays(dtypes=(mx.float64,), min_axis=1, max_axis=140), st.sampled_from(QS))
-def test_quantiles_of_float64_are_those_of_numpy(engine, method, case, q):
+@given(
+    arrays(dtypes=(mx.float64,), min_axis=1, max_axis=140),
+    st.sampled_from(QS),
+    st.sampled_from(METHODS),
+)
+def test_quantiles_of_float64_are_those_of_numpy(engine, case, q, method):
     a, axis = case
     assume(0 not in a.shape)
     with in_force(engine), np.errstate(invalid="ignore"):
@@ -140,12 +78,13 @@ def test_quantiles_of_float64_are_those_of_numpy(engine, method, case, q):
     equal(ours, theirs)
 
 
-@methods
+@examples(4)
 @given(
     arrays(dtypes=(*FLOATS, mx.int32, mx.uint8), min_axis=1, max_axis=140),
     st.sampled_from(QS),
+    st.sampled_from(METHODS),
 )
-def test_quantiles_of_other_types_are_those_of_numpy(method, case, q):
+def test_quantiles_of_other_types_are_those_of_numpy(case, q, method):
     a, axis = case
     assume(0 not in a.shape)
     ours = mx.quantile(a, q, axis, method=method)
@@ -166,7 +105,7 @@ def test_quantiles_of_other_types_are_those_of_numpy(method, case, q):
 def test_quantiles_of_halves_are_those_of_float32_rounded_once(dtype, method):
     rng = np.random.default_rng(5)
     a = mx_array(rng.standard_normal((40, 33)), dtype)
-    for q in QS:
+    for q in QS[::2]:
         wide = mx.quantile(a.astype(mx.float32), q, 1, method=method)
         np.testing.assert_array_equal(
             bits(mx.quantile(a, q, 1, method=method)), bits(wide.astype(dtype))
@@ -174,14 +113,14 @@ def test_quantiles_of_halves_are_those_of_float32_rounded_once(dtype, method):
 
 
 @pytest.mark.parametrize("engine", hooks.kernels())
-@methods
+@pytest.mark.parametrize("method", ["linear", "hazen", "higher"])
 def test_quantiles_of_rows_of_every_size(method, engine):
     rng = np.random.default_rng(2)
     for n in [1, 2, 3, 16, 17, 128, 129, 160, 1024, 1025, 3000]:
         a = rng.integers(0, n, (3, n)).astype(np.float64)
         theirs = np.quantile(a, QS, 1, method=method)
         equal(mx.quantile(mx.array(a, mx.float64), QS, 1, method=method), theirs)
-        for q in QS:
+        for q in (0.0, 0.01, 0.5, 0.98, 1.0):
             one = np.quantile(a, q, 1, method=method)
             equal(mx.quantile(mx.array(a, mx.float64), q, 1, method=method), one)
 
@@ -301,131 +240,6 @@ def test_vmap_over_q_and_then_over_the_array():
     equal(other, np.swapaxes(wanted, 0, 1))
 
 
-# ---- gradients ---------------------------------------------------------------
-
-
-def weights_of_places(n, q, method):
-    """Returns how much each place of a sorted row of n contributes, by NumPy.
-
-    The quantile of i zeros and n - i ones is the sum of the weights from place i on.
-    """
-    steps = [np.arange(n) >= i for i in range(n + 1)]
-    sums = [np.quantile(step.astype(np.float64), q, method=method) for step in steps]
-    return -np.diff(sums)
-
-
-@methods
-@pytest.mark.parametrize("engine", ["kernel", *PORTABLE])
-def test_the_gradient_goes_to_the_elements_of_the_stable_sort(engine, method):
-    rng = np.random.default_rng(9)
-    for n in (1, 2, 5, 6, 40):
-        row = rng.integers(0, 4, n).astype(np.float64)
-        order = oracle.order(row, largest=False)
-        for q in QS:
-            wanted = np.zeros(n)
-            wanted[order] = weights_of_places(n, q, method)
-            with in_force(engine):
-                got = mx.grad(lambda a, q=q: mx.quantile(a, q, method=method))(
-                    mx.array(row, mx.float64)
-                )
-                mx.eval(got)
-            np.testing.assert_allclose(np.array(got), wanted, atol=1e-12)
-
-
-@methods
-def test_gradients_agree_with_finite_differences(method):
-    rng = np.random.default_rng(1)
-    x = rng.permutation(24).reshape(4, 6) / 4.0
-    c = mx.array(rng.standard_normal((2, 4)), mx.float64)
-
-    def f(x):
-        out = mx.quantile(x, [0.3, 0.8], 1, method=method)
-        return (c * out**2).sum()
-
-    step = 1e-4
-    numeric = np.zeros_like(x)
-    for where in np.ndindex(x.shape):
-        away = np.zeros_like(x)
-        away[where] = step
-        up, down = (f(mx.array(x + s * away, mx.float64)).item() for s in (1, -1))
-        numeric[where] = (up - down) / (2 * step)
-    gradient = mx.grad(f)(mx.array(x, mx.float64))
-    np.testing.assert_allclose(np.array(gradient), numeric, rtol=1e-7, atol=1e-7)
-    tangent = mx.array(rng.standard_normal(x.shape), mx.float64)
-    _, (forward,) = mx.jvp(f, [mx.array(x, mx.float64)], [tangent])
-    wanted = (np.array(tangent) * numeric).sum()
-    np.testing.assert_allclose(forward.item(), wanted, rtol=1e-6)
-
-
-CONTINUOUS = ["linear", "hazen", "weibull", "interpolated_inverted_cdf"]
-CONTINUOUS += ["median_unbiased", "normal_unbiased"]
-
-
-@methods
-def test_the_gradient_with_respect_to_q(method):
-    a = mx.array(np.random.default_rng(3).standard_normal(12), mx.float64)
-    q = mx.array([0.21, 0.53, 0.77], mx.float64)
-
-    def f(q):
-        return (mx.quantile(a, q, method=method) * mx.array([1.0, 2, 3])).sum()
-
-    got = np.array(mx.grad(f)(q))
-    if method not in CONTINUOUS:
-        assert not got.any()
-        return
-    step = 1e-6
-    for i in range(3):
-        away = mx.array(np.eye(3)[i] * step, mx.float64)
-        numeric = (f(q + away) - f(q - away)).item() / (2 * step)
-        np.testing.assert_allclose(got[i], numeric, rtol=1e-6, atol=1e-8)
-
-
-def test_second_derivatives_of_quantiles():
-    a = mx.array([4.0, 1.0, 3.0, 2.0])
-
-    def cube(a):
-        return mx.quantile(a, 0.5) ** 3
-
-    first = mx.grad(cube)(a)
-    np.testing.assert_allclose(np.array(first), 3 * 2.5**2 * np.array([0, 0, 0.5, 0.5]))
-    second = mx.grad(lambda a: mx.grad(cube)(a)[2])(a)
-    np.testing.assert_allclose(np.array(second), 6 * 2.5 * np.array([0, 0, 0.25, 0.25]))
-
-
-def test_the_gradient_of_kthvalue_goes_to_the_element_of_its_index():
-    rng = np.random.default_rng(0)
-    a = mx.array(rng.integers(0, 3, (4, 9)).astype(np.float32))
-    for axis in (0, 1):
-        for largest in (False, True):
-            c = mx.array(rng.standard_normal(a.shape[1 - axis]).astype(np.float32))
-
-            def value(a, axis=axis, largest=largest):
-                return mx.kthvalue(a, 3, axis, largest=largest).values
-
-            _, (gradient,) = mx.vjp(value, [a], [c])
-            indices = mx.kthvalue(a, 3, axis, largest=largest).indices
-            wanted = np.zeros(a.shape, np.float32)
-            np.put_along_axis(
-                wanted,
-                np.expand_dims(np.array(indices), axis).astype(int),
-                np.expand_dims(np.array(c), axis),
-                axis,
-            )
-            equal(gradient, wanted)
-
-
-def test_a_row_with_a_nan_has_no_gradient():
-    a = mx.array([[1.0, np.nan, 2.0], [3.0, 1.0, 2.0]])
-    for f in (
-        lambda a: mx.median(a, 1),
-        lambda a: mx.quantile(a, 0.4, 1),
-        lambda a: mx.quantile(a, 0.5, 1, method="lower"),
-    ):
-        _, (gradient,) = mx.vjp(f, [a], [mx.ones(2)])
-        assert not np.array(gradient[0]).any()
-        np.testing.assert_allclose(gradient[1].sum().item(), 1, rtol=1e-6)
-
-
 # ---- median ------------------------------------------------------------------
 
 
@@ -441,20 +255,6 @@ def test_median_is_that_of_stock_bit_for_bit(case, keepdims):
         equal(ours, np.array(theirs))
     else:
         np.testing.assert_array_equal(bits(ours), bits(theirs))
-
-
-def test_the_gradient_of_the_median_is_that_of_stock_without_ties():
-    from mlx import _overlay
-
-    rng = np.random.default_rng(0)
-    for shape in [(5, 8), (5, 9)]:
-        a = mx.array(rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32))
-        for axis in (None, 0, 1, (0, 1)):
-            ours, theirs = (
-                mx.grad(lambda a, f=f, axis=axis: (f(a, axis) ** 2).sum())(a)
-                for f in (mx.median, _overlay.stock.median)
-            )
-            equal(ours, np.array(theirs))
 
 
 @pytest.mark.parametrize("op", ["median", "quantile", "kthvalue"])
@@ -475,20 +275,6 @@ def test_a_shapeless_function_runs_on_other_shapes(op):
     if op == "kthvalue":
         with pytest.raises(ValueError, match="k must be between 1 and 1 for axis 1"):
             mx.eval(compiled(mx.zeros((3, 1))))
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_results_do_not_depend_on_threads(threads):
-    rng = np.random.default_rng(8)
-    row = rng.standard_normal(400_000).astype(np.float32)
-    before = mx.selection_threads()
-    mx.set_selection_threads(threads)
-    try:
-        order = np.argsort(row, kind="stable")
-        for k in (1, 400, 200_000, 399_900):
-            assert mx.kthvalue(mx.array(row), k).indices.item() == order[k - 1]
-    finally:
-        mx.set_selection_threads(before)
 
 
 def test_rows_that_repeat_are_selected_from_once_and_repeat_in_the_result():
