@@ -11,7 +11,6 @@
 
 #include <limits>
 #include <memory>
-#include <stdexcept>
 
 #include "mlx/ops.h"
 
@@ -286,10 +285,6 @@ std::vector<Shape> Route::output_shapes(const std::vector<array>& inputs) {
     shapes.push_back(all);
   }
   return shapes;
-}
-
-void Route::eval_gpu(const std::vector<array>&, std::vector<array>&) {
-  throw std::runtime_error("[route] there is no GPU kernel.");
 }
 
 } // namespace mlx::core

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "mlx/ops.h"
+#include "overlay/backend/gpu/route.h"
 #include "overlay/index_output.h"
 #include "overlay/portable_graph.h"
 #include "overlay/route.h"
@@ -87,13 +88,21 @@ void check_arguments(
   }
 }
 
-// Returns whether route has to be composed of MLX's own ops. The kernel gives
-// the bits of MLX's ops on x86-64. On other processors MLX's library computes
-// exponentials and sums by other instructions.
-bool composes_route(const array& logits, const Stream& s) {
+// Returns whether route has to be composed of MLX's own ops. The CPU kernel
+// gives the bits of MLX's ops on x86-64. On other processors MLX's library
+// computes exponentials and sums by other instructions.
+bool composes_route(
+    const array& logits,
+    const RouteSettings& settings,
+    const Stream& s) {
+  if (logits.dtype() == float64 || in_portable_graph()) {
+    return true;
+  }
+  if (s.device == Device::gpu) {
+    return !gpu_has_route(logits, settings);
+  }
 #if defined(__x86_64__)
-  return logits.dtype() == float64 || in_portable_graph() ||
-      s.device != Device::cpu;
+  return false;
 #else
   return true;
 #endif
@@ -266,7 +275,7 @@ RouteResult route(
     StreamOrDevice s /* = {} */) {
   auto stream = to_stream(s);
   check_arguments(logits, settings, bias);
-  if (composes_route(logits, stream)) {
+  if (composes_route(logits, settings, stream)) {
     auto result = composed_route(logits, bias, settings, stream);
     if (!return_scores) {
       result.scores.reset();

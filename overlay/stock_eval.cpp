@@ -7,6 +7,7 @@
 #include "mlx/ops.h"
 #include "mlx/topk_primitive.h"
 #include "mlx/topk_seam.h"
+#include "overlay/route.h"
 #include "overlay/sorted_search.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -89,6 +90,24 @@ void eval_by_stock(
   auto side = search.state() == SearchSide::left ? "left" : "right";
   auto& s = search.stream();
   eval_into(out, searchsorted(inputs[0], inputs[1], side, s), s);
+}
+
+void eval_by_stock(
+    Route& route,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs) {
+  auto [settings, keeps_scores] = route.state();
+  auto& s = route.stream();
+  std::optional<array> bias;
+  if (inputs.size() > 1) {
+    bias = inputs[1];
+  }
+  auto result = composed_route(inputs[0], bias, settings, s);
+  eval_into(outputs[0], result.weights, s);
+  eval_into(outputs[1], result.indices, s);
+  if (keeps_scores) {
+    eval_into(outputs[2], *result.scores, s);
+  }
 }
 
 void eval_composed(

@@ -11,6 +11,7 @@
 
 namespace mlx::core {
 
+class Route;
 class SortedSearch;
 class StableSort;
 class TopK;
@@ -29,5 +30,10 @@ void eval_by_stock(
     SortedSearch& search,
     const std::vector<array>& inputs,
     array& out);
+
+void eval_by_stock(
+    Route& route,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs);
 
 } // namespace mlx::core
