@@ -44,6 +44,7 @@ metal_kernel_report = _module.metal_kernel_report
 metal_sources = _module.metal_sources
 partition_by_stock = _module.partition_by_stock
 route_by_stock = _module.route_by_stock
+route_sources = _module.route_sources
 take_emulated_counts = _module.take_emulated_counts
 take_emulated_errors = _module.take_emulated_errors
 topk_by_stock = _module.topk_by_stock

@@ -13,6 +13,8 @@
 
 #include "mlx/allocator.h"
 #include "mlx/backend/cpu/encoder.h"
+#include "overlay/backend/gpu/kernel_source.h"
+#include "overlay/backend/gpu/route.h"
 #include "overlay/route.h"
 #include "overlay/stock_eval.h"
 #include "tests/hooks/hooks.h"
@@ -139,11 +141,44 @@ void define(nb::module_& m, const char* name) {
       "options"_a);
 }
 
+nb::dict route_sources(
+    const mx::array& logits,
+    int k,
+    bool biased,
+    bool return_scores,
+    const nb::kwargs& options) {
+  auto rows =
+      mx::plan_rows(logits.shape(), logits.strides(), logits.ndim() - 1, k);
+  auto plan = mx::gpu::plan_route(
+      rows,
+      logits.dtype(),
+      settings_from(k, options),
+      biased ? std::optional<int64_t>(1) : std::nullopt,
+      return_scores,
+      metal_tuning());
+  nb::dict result;
+  if (plan) {
+    for (auto& launch : plan->launches) {
+      result[launch.kernel.c_str()] = mx::gpu::source_of(launch);
+    }
+  }
+  return result;
+}
+
 } // namespace
 
 void init_route(nb::module_& m) {
   define<EmulatedRoute>(m, "emulate_route");
   define<StockRoute>(m, "route_by_stock");
+  m.def(
+      "route_sources",
+      &route_sources,
+      "logits"_a,
+      "k"_a,
+      nb::kw_only(),
+      "biased"_a = false,
+      "return_scores"_a = false,
+      "options"_a);
 }
 
 } // namespace hooks

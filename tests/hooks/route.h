@@ -7,10 +7,11 @@
 namespace hooks {
 
 /**
- * Defines two functions that take what routing.route takes, but for ``mask``.
+ * Defines functions that take what routing.route takes, but for ``mask``.
  * emulate_route runs the kernel in the emulator, which emulate_metal has to
  * have started. route_by_stock evaluates the node as a GPU without a usable
- * kernel does.
+ * kernel does. route_sources returns the kernels that would run, as
+ * metal_sources does, or an empty dict if there is none.
  */
 void init_route(nanobind::module_& m);
 
