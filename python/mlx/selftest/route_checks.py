@@ -24,7 +24,7 @@ SETTINGS = [
     {"E": 200, "k": 64},
     {"E": 1024, "k": 30, "groups": 64, "topk_groups": 9},
 ]
-ROWS = (1, 9, 3000)
+ROWS = (1, 9, 700)
 # How far weights and scores may be apart, relative to their size.
 TOLERANCES = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
 
