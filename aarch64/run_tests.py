@@ -27,6 +27,7 @@ LONG = [
     "test_searchsorted_types.py",
     "test_threads.py",
     "test_memory.py",
+    "test_route.py",
 ]
 # The emulator of Metal is tested on x86-64 only.
 SELECTED = "not metal"

@@ -1,172 +1,36 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Shapes and transforms of Route. What it computes is in backend/.
-//
-// The vjp and the jvp are written in MLX's ops, in the order in which MLX
-// differentiates the same chain of ops, so they give the same bits. They start
-// from the scores, which are an output, so that they can be differentiated
-// again.
 
 #include "overlay/route.h"
 
-#include <limits>
+#include <cstring>
 #include <memory>
 
 #include "mlx/ops.h"
+#include "overlay/route_derivative.h"
+#include "overlay/route_gradient.h"
 
 namespace mlx::core {
 
 namespace {
 
-/** The derivatives of one Route, from its logits, indices and scores. */
-class RouteDerivative {
- public:
-  RouteDerivative(
-      const RouteSettings& route,
-      const array& logits,
-      const array& indices,
-      const array& scores,
-      const Stream& s)
-      : route_(route),
-        s_(s),
-        logits_(logits),
-        indices_(stop_gradient(indices, s)),
-        scores_(scores),
-        chosen_(take_along_axis(scores, indices_, -1, s)) {
-    if (route.masks_infinity) {
-      auto absent =
-          array(-std::numeric_limits<float>::infinity(), logits.dtype());
-      allowed_ = not_equal(logits, absent, s);
-      counts_ = take_along_axis(*allowed_, indices_, -1, s);
+// Returns whether ``a`` is what zeros_like() returns. MLX passes it to a vjp as
+// the cotangent of an output that nothing depends on. Names are compared,
+// because libmlx does not export the classes.
+bool is_zeros(const array& a) {
+  auto node = a;
+  while (node.has_primitive() && node.inputs().size() == 1) {
+    auto name = node.primitive().name();
+    if (std::strcmp(name, "Full") != 0 && std::strcmp(name, "Broadcast") != 0) {
+      return false;
     }
+    auto input = node.inputs()[0];
+    node = input;
   }
-
-  array vjp(const array& of_weights, const array& of_scores) const {
-    auto by_chosen = vjp_of_weights(astype(of_weights, float32, s_));
-    auto by_scores = add(
-        scatter_add_axis(zeros_like(scores_, s_), indices_, by_chosen, -1, s_),
-        of_scores,
-        s_);
-    auto by_logits = vjp_of_scores(keep(allowed_, by_scores));
-    return astype(keep(allowed_, by_logits), logits_.dtype(), s_);
-  }
-
-  /** Returns the tangents of the weights and of the scores. */
-  std::pair<array, array> jvp(const array& of_logits) const {
-    auto tangent = keep(allowed_, astype(of_logits, float32, s_));
-    auto of_scores = keep(allowed_, jvp_of_scores(tangent));
-    auto of_chosen = take_along_axis(of_scores, indices_, -1, s_);
-    auto of_weights = jvp_of_weights(of_chosen);
-    return {astype(of_weights, logits_.dtype(), s_), of_scores};
-  }
-
- private:
-  // Returns ``a`` with 0 at masked experts.
-  array keep(const std::optional<array>& allowed, const array& a) const {
-    return allowed ? where(*allowed, a, array(0.0f, a.dtype()), s_) : a;
-  }
-
-  array denominator() const {
-    auto total = sum(chosen_, -1, true, s_);
-    if (route_.eps != 0) {
-      total = add(total, array(route_.eps), s_);
-    }
-    if (counts_) {
-      total = where(any(*counts_, -1, true, s_), total, array(1.0f), s_);
-    }
-    return total;
-  }
-
-  array scaled(const array& a) const {
-    return route_.scale == 1 ? a : multiply(array(route_.scale), a, s_);
-  }
-
-  // Returns the cotangent of the chosen scores.
-  array vjp_of_weights(const array& cotangent) const {
-    auto scaled_cotangent = scaled(keep(counts_, cotangent));
-    if (!route_.renormalize) {
-      return scaled_cotangent;
-    }
-    auto total = denominator();
-    auto direct = divide(scaled_cotangent, total, s_);
-    auto by_total = negative(
-        divide(multiply(scaled_cotangent, chosen_, s_), square(total, s_), s_),
-        s_);
-    return keep(counts_, add(direct, sum(by_total, -1, true, s_), s_));
-  }
-
-  array jvp_of_weights(const array& tangent) const {
-    if (!route_.renormalize) {
-      return scaled(tangent);
-    }
-    auto total = denominator();
-    auto of_total = sum(tangent, -1, true, s_);
-    auto change = negative(
-        divide(multiply(of_total, chosen_, s_), square(total, s_), s_), s_);
-    return scaled(add(divide(tangent, total, s_), change, s_));
-  }
-
-  array sigmoid_slope() const {
-    return multiply(scores_, subtract(array(1.0f), scores_, s_), s_);
-  }
-
-  array softmax_product(const array& a) const {
-    auto product = multiply(scores_, a, s_);
-    auto total = sum(product, -1, true, s_);
-    return subtract(product, multiply(scores_, total, s_), s_);
-  }
-
-  // Returns the logits in float32, without infinities of masked experts.
-  array finite_logits() const {
-    return keep(allowed_, astype(logits_, float32, s_));
-  }
-
-  // Returns the cotangent of the logits.
-  array vjp_of_scores(const array& cotangent) const {
-    switch (route_.score) {
-      case RouteScore::softmax:
-        return softmax_product(cotangent);
-      case RouteScore::sigmoid:
-        return multiply(cotangent, sigmoid_slope(), s_);
-      default: {
-        auto half = multiply(array(0.5f), cotangent, s_);
-        return multiply(divide(half, root(), s_), softplus_slope(), s_);
-      }
-    }
-  }
-
-  array jvp_of_scores(const array& tangent) const {
-    switch (route_.score) {
-      case RouteScore::softmax:
-        return softmax_product(tangent);
-      case RouteScore::sigmoid:
-        return multiply(tangent, sigmoid_slope(), s_);
-      default: {
-        auto of_softplus = multiply(tangent, softplus_slope(), s_);
-        return divide(multiply(array(0.5f), of_softplus, s_), root(), s_);
-      }
-    }
-  }
-
-  // Returns sqrt(softplus(logits)), with 1 at masked experts as a divisor.
-  array root() const {
-    return allowed_ ? where(*allowed_, scores_, array(1.0f), s_) : scores_;
-  }
-
-  array softplus_slope() const {
-    return sigmoid(subtract(finite_logits(), array(0.0f), s_), s_);
-  }
-
-  const RouteSettings& route_;
-  Stream s_;
-  array logits_;
-  array indices_;
-  array scores_;
-  array chosen_;
-  // Which experts are not masked, and which of the chosen ones.
-  std::optional<array> allowed_;
-  std::optional<array> counts_;
-};
+  return !node.has_primitive() && node.size() == 1 && node.is_available() &&
+      node.dtype() == float32 && node.data<float>()[0] == 0;
+}
 
 } // namespace
 
@@ -232,20 +96,37 @@ std::vector<array> Route::vjp(
     const std::vector<array>& cotangents,
     const std::vector<int>& argnums,
     const std::vector<array>& outputs) {
-  auto kept =
-      keeps_scores_ ? outputs : build(primals, settings_, true, stream());
-  RouteDerivative derivative(settings_, primals[0], kept[1], kept[2], stream());
   std::vector<array> vjps;
   for (auto argument : argnums) {
-    if (argument == 0) {
-      auto of_scores =
-          keeps_scores_ ? cotangents[2] : zeros_like(kept[2], stream());
-      vjps.push_back(derivative.vjp(cotangents[0], of_scores));
-    } else {
-      vjps.push_back(zeros_like(primals[argument], stream()));
-    }
+    vjps.push_back(
+        argument == 0 ? vjp_of_logits(primals, cotangents, outputs)
+                      : zeros_like(primals[argument], stream()));
   }
   return vjps;
+}
+
+array Route::vjp_of_logits(
+    const std::vector<array>& primals,
+    const std::vector<array>& cotangents,
+    const std::vector<array>& outputs) {
+  auto kept = outputs;
+  std::optional<array> of_scores;
+  if (!keeps_scores_) {
+    kept = build(primals, settings_, true, stream());
+  } else if (!is_zeros(cotangents[2])) {
+    of_scores = cotangents[2];
+  }
+  auto& logits = primals[0];
+  if (stream().device != Device::cpu) {
+    RouteDerivative derivative(settings_, logits, kept[1], kept[2], stream());
+    return derivative.vjp(cotangents[0], of_scores);
+  }
+  std::vector<array> inputs{
+      logits, stop_gradient(kept[1], stream()), kept[2], cotangents[0]};
+  if (of_scores) {
+    inputs.push_back(*of_scores);
+  }
+  return RouteGradient::build(inputs, settings_, stream());
 }
 
 std::vector<array> Route::jvp(

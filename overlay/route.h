@@ -53,6 +53,11 @@ class MLX_API Route : public Primitive {
       const Stream& s);
 
  private:
+  array vjp_of_logits(
+      const std::vector<array>& primals,
+      const std::vector<array>& cotangents,
+      const std::vector<array>& outputs);
+
   RouteSettings settings_;
   bool keeps_scores_;
 };

@@ -88,8 +88,8 @@ void check_arguments(
   }
 }
 
-// Returns whether route has to be composed of MLX's own ops. The CPU kernel
-// gives the bits of MLX's ops on x86-64. On other processors MLX's library
+// Returns whether route has to be composed of MLX's own ops. The CPU kernels
+// give the bits of MLX's ops on x86-64 and on Linux for aarch64. On macOS, MLX
 // computes exponentials and sums by other instructions.
 bool composes_route(
     const array& logits,
@@ -101,10 +101,10 @@ bool composes_route(
   if (s.device == Device::gpu) {
     return !gpu_has_route(logits, settings);
   }
-#if defined(__x86_64__)
-  return false;
-#else
+#if defined(__APPLE__)
   return true;
+#else
+  return false;
 #endif
 }
 

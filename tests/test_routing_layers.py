@@ -255,7 +255,8 @@ def test_bad_arguments_are_refused():
         ),
         (
             lambda: routing.TopKRouter(4, 8, 2, score="tanh"),
-            "[TopKRouter] score must be one of 'softmax', 'sigmoid', got 'tanh'.",
+            "[TopKRouter] score must be one of 'softmax', 'sigmoid', 'sqrtsoftplus', "
+            "got 'tanh'.",
         ),
         (
             lambda: layer(gradient="none"),

@@ -9,6 +9,7 @@
 #include <nanobind/stl/variant.h>
 
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "overlay/python/replace.h"
@@ -37,6 +38,23 @@ mx::RouteScore score_from(const std::string& name) {
   throw nb::value_error(message.c_str());
 }
 
+int integer_from(const char* name, nb::handle value) {
+  nb::object index;
+  if (PyLong_CheckExact(value.ptr())) {
+    index = nb::borrow(value);
+  } else if (!PyBool_Check(value.ptr()) && PyIndex_Check(value.ptr())) {
+    index = nb::steal(PyNumber_Index(value.ptr()));
+  }
+  int number = 0;
+  if (index.is_valid() && nb::try_cast<int>(index, number)) {
+    return number;
+  }
+  std::ostringstream msg;
+  msg << "[route] " << name << " must be an integer, got "
+      << nb::repr(value).c_str() << ".";
+  throw nb::type_error(msg.str().c_str());
+}
+
 mx::GroupScore group_score_from(const std::string& name) {
   if (name == "top2") {
     return mx::GroupScore::top2;
@@ -51,11 +69,11 @@ mx::GroupScore group_score_from(const std::string& name) {
 
 nb::tuple route(
     const mx::array& logits,
-    int k,
+    nb::handle k,
     const std::string& score,
     const std::optional<mx::array>& bias,
-    int groups,
-    int topk_groups,
+    nb::handle groups,
+    nb::handle topk_groups,
     const std::string& group_score,
     float excluded_score,
     bool renormalize,
@@ -66,10 +84,10 @@ nb::tuple route(
     bool return_scores,
     mx::StreamOrDevice s) {
   mx::RouteSettings settings;
-  settings.k = k;
+  settings.k = integer_from("k", k);
   settings.score = score_from(score);
-  settings.groups = groups;
-  settings.topk_groups = topk_groups;
+  settings.groups = integer_from("groups", groups);
+  settings.topk_groups = integer_from("topk_groups", topk_groups);
   settings.group_score = group_score_from(group_score);
   settings.excluded_score = excluded_score;
   settings.renormalize = renormalize;
@@ -92,7 +110,6 @@ void init_route(nb::module_& m) {
       &route,
       "logits"_a,
       "k"_a,
-      nb::kw_only(),
       "score"_a = "softmax",
       "bias"_a = nb::none(),
       "groups"_a = 1,

@@ -5,6 +5,7 @@ be replaced to compute the choice in another way.
 """
 
 import mlx.core as mx
+from mlx import _selection
 from mlx.nn.routing._checks import checked_choice, checked_integer
 
 
@@ -18,6 +19,7 @@ def choose(
     topk_groups: int = 1,
     group_score: str = "top2",
     renormalize: bool = True,
+    scale: float = 1.0,
     indices: mx.array | None = None,
 ) -> tuple[mx.array, mx.array, mx.array]:
     """Chooses ``k`` experts for each row of logits. Checks no arguments.
@@ -25,12 +27,13 @@ def choose(
     Args:
         logits (array): Shape ``(..., E)``, float32; ``-inf`` masks an expert.
         k (int): The number of experts to choose.
-        score (str): ``"softmax"`` or ``"sigmoid"``.
+        score (str): ``"softmax"``, ``"sigmoid"`` or ``"sqrtsoftplus"``.
         bias (array, optional): Shape ``(E,)``, added to the scores for the choice.
         groups (int): The number of groups of neighbouring experts.
         topk_groups (int): The number of groups that a row may use.
         group_score (str): ``"top2"`` or ``"max"``.
-        renormalize (bool): Whether the weights sum to 1.
+        renormalize (bool): Whether the weights sum to ``scale``.
+        scale (float): Multiplies the weights.
         indices (array, optional): Shape ``(..., k)``: the experts to use instead of
             the best ones. ``-1`` is padding.
 
@@ -38,28 +41,37 @@ def choose(
         tuple: The weights, the indices, both of shape ``(..., k)``, and the scores of
         all experts. The weights of masked experts and of padding are 0.
     """
-    allowed = logits != -mx.inf
-    log_scores, probs = _scores(score, logits, allowed)
     if indices is None:
-        preference = logits
-        if bias is not None:
-            # A masked expert stays masked, whatever its bias.
-            preference = mx.where(allowed, probs + bias, -mx.inf)
-        if topk_groups < groups:
-            ranking = mx.where(allowed, probs, -mx.inf) if bias is None else preference
-            usable = _usable(ranking, groups, topk_groups, group_score)
-            preference = mx.where(usable, preference, -mx.inf)
-        indices = mx.topk(
-            mx.stop_gradient(preference), k, sorted=True, return_indices=True
-        ).indices
-        where, counts = indices, mx.take_along_axis(allowed, indices, axis=-1)
+        weights, indices, probs = _selection.route(
+            logits,
+            k,
+            score=score,
+            bias=bias,
+            groups=groups,
+            topk_groups=topk_groups,
+            group_score=group_score,
+            excluded_score=-mx.inf,
+            renormalize=False,
+            scale=scale,
+            masks_infinity=True,
+            return_scores=True,
+        )
+        if not renormalize:
+            return weights, indices, probs
+        where, padding = indices, None
     else:
-        where = mx.maximum(indices, 0).astype(mx.uint32)
-        counts = mx.take_along_axis(allowed, where, axis=-1)
+        where, padding = mx.maximum(indices, 0).astype(mx.uint32), indices < 0
+        probs = None
+    allowed = logits != -mx.inf
+    counts = mx.take_along_axis(allowed, where, axis=-1)
+    if padding is not None:
         # MLX's & is wrong under vmap if only one side is mapped over.
-        counts = mx.where(indices >= 0, counts, False)
-    scores = log_scores if renormalize else probs
-    return _weights(scores, where, counts, renormalize), indices, probs
+        counts = mx.where(padding, False, counts)
+    if probs is None:
+        probs = _scores(score, logits, allowed)
+    scores = _log_scores(score, logits) if renormalize else probs
+    weights = _weights(scores, where, counts, renormalize)
+    return weights * scale if scale != 1 else weights, indices, probs
 
 
 def _weights(scores, where, counts, renormalize):
@@ -109,24 +121,22 @@ def checked_groups(op, num_experts, k, groups, topk_groups, group_score):
 
 
 def _scores(score, logits, allowed):
-    """Returns the logarithms of the scores up to a term per row, and the scores."""
+    """Returns the scores of all experts, 0 for masked ones."""
     if score == "softmax":
-        return logits, masked_softmax(logits, allowed)
-    return -mx.logaddexp(-logits, 0.0), mx.sigmoid(logits)
+        return masked_softmax(logits, allowed)
+    if score == "sigmoid":
+        return mx.sigmoid(logits)
+    # The square root of 0 has no derivative.
+    softplus = mx.logaddexp(mx.where(allowed, logits, 0), 0.0)
+    return mx.where(allowed, mx.sqrt(softplus), 0)
 
 
-def _usable(preference, groups, topk_groups, group_score):
-    """Returns a mask of the experts in the best ``topk_groups`` groups of a row.
-
-    Masked experts, at ``-inf``, do not count in the score of a group. A group with
-    nothing else is the worst.
-    """
-    grouped = mx.unflatten(mx.stop_gradient(preference), -1, (groups, -1))
-    best = mx.max(grouped, axis=-1)
-    if group_score == "top2":
-        pair = mx.topk(grouped, min(2, grouped.shape[-1]))
-        total = mx.where(pair == -mx.inf, 0, pair).sum(axis=-1)
-        best = mx.where(best == -mx.inf, -mx.inf, total)
-    chosen = mx.topk(best, topk_groups, return_indices=True).indices
-    usable = mx.any(chosen[..., None] == mx.arange(groups), axis=-2)
-    return mx.repeat(usable, grouped.shape[-1], axis=-1)
+def _log_scores(score, logits):
+    """Returns the logarithms of the scores up to a term per row."""
+    if score == "softmax":
+        return logits
+    if score == "sigmoid":
+        return -mx.logaddexp(-logits, 0.0)
+    # For small logits, log(log(1 + e^x)) is x to within rounding.
+    softplus = mx.logaddexp(mx.maximum(logits, -20), 0.0)
+    return 0.5 * mx.where(logits < -20, logits, mx.log(softplus))

@@ -145,7 +145,7 @@ class MixtureOfExperts(WithState):
         tau: float = 1.0,
         mean_decay: float = 0.99,
         activation: Callable[[mx.array], mx.array] = nn.silu,
-        score: Literal["softmax", "sigmoid"] = "softmax",
+        score: Literal["softmax", "sigmoid", "sqrtsoftplus"] = "softmax",
         renormalize: bool = True,
         balance: bool = False,
         groups: int = 1,

@@ -63,9 +63,10 @@ class TopKRouter(WithState):
     ``k`` others are left, the lowest index first, and then ``renormalize`` divides by
     the scores of the others alone. If all experts are masked, all weights are 0.
 
-    The logits are a linear function of the input. :func:`mx.topk` chooses, so the
-    lower index wins among equal experts. The parameter ``weight`` gets the exact
-    gradient through the weights of the chosen experts, and none through the choice.
+    The logits are a linear function of the input. :func:`route` chooses by score, so
+    the lower index wins among experts with equal scores. The parameter ``weight`` gets
+    the exact gradient through the weights of the chosen experts, and none through the
+    choice.
     :func:`dense_router` and :func:`soft_topk` estimate a gradient for the choice.
 
     With ``groups`` the experts form groups of neighbours of equal size, and an input
@@ -86,9 +87,10 @@ class TopKRouter(WithState):
         input_dims (int): The size of an input.
         num_experts (int): The number of experts.
         k (int): The number of experts chosen for an input, from 1 to ``num_experts``.
-        score (str, optional): ``"softmax"`` over all experts, or ``"sigmoid"`` of each
-            logit. Default: ``"softmax"``.
-        renormalize (bool, optional): Whether the weights sum to 1. Default: ``True``.
+        score (str, optional): ``"softmax"`` over all experts, or ``"sigmoid"`` or
+            ``"sqrtsoftplus"`` of each logit. Default: ``"softmax"``.
+        renormalize (bool, optional): Whether the weights sum to 1, before ``scale``.
+            Default: ``True``.
         balance (bool, optional): Whether to choose by score plus ``expert_bias``, a
             bias for each expert. :meth:`update_bias` changes it; it is saved with the
             parameters but not trained. Default: ``False``.
@@ -97,6 +99,7 @@ class TopKRouter(WithState):
         topk_groups (int, optional): The number of groups that an input uses, from 1
             to ``groups``. They must have ``k`` experts. Default: ``1``.
         group_score (str, optional): ``"top2"`` or ``"max"``. Default: ``"top2"``.
+        scale (float, optional): Multiplies the weights. Default: ``1.0``.
 
     Raises:
         ValueError: ``num_experts``, ``k``, ``score`` or a setting of groups is not as
@@ -119,25 +122,27 @@ class TopKRouter(WithState):
         input_dims: int,
         num_experts: int,
         k: int,
-        score: Literal["softmax", "sigmoid"] = "softmax",
+        score: Literal["softmax", "sigmoid", "sqrtsoftplus"] = "softmax",
         renormalize: bool = True,
         balance: bool = False,
         groups: int = 1,
         topk_groups: int = 1,
         group_score: Literal["top2", "max"] = "top2",
+        scale: float = 1.0,
     ):
         super().__init__()
         self.k = _checked_experts("TopKRouter", k, num_experts)
         self.score = checked_choice(
-            "TopKRouter", "score", score, ("softmax", "sigmoid")
+            "TopKRouter", "score", score, ("softmax", "sigmoid", "sqrtsoftplus")
         )
         self.groups, self.topk_groups = checked_groups(
             "TopKRouter", num_experts, self.k, groups, topk_groups, group_score
         )
         self.group_score = group_score
         self.renormalize = renormalize
-        scale = input_dims**-0.5
-        self.weight = mx.random.uniform(-scale, scale, (num_experts, input_dims))
+        self.scale = scale
+        bound = input_dims**-0.5
+        self.weight = mx.random.uniform(-bound, bound, (num_experts, input_dims))
         if balance:
             self.expert_bias = mx.zeros(num_experts)
             self._freeze_state()
@@ -154,6 +159,8 @@ class TopKRouter(WithState):
                 f", groups={self.groups}, topk_groups={self.topk_groups}, "
                 f"group_score={self.group_score}"
             )
+        if self.scale != 1:
+            text += f", scale={self.scale}"
         return text
 
     def __call__(
@@ -209,6 +216,7 @@ class TopKRouter(WithState):
             topk_groups=self.topk_groups,
             group_score=self.group_score,
             renormalize=self.renormalize,
+            scale=self.scale,
             indices=indices,
         )
         return Routing(chosen, weights.astype(x.dtype), probs, logits)
