@@ -6,7 +6,6 @@
 
 #include <cstring>
 #include <memory>
-#include <stdexcept>
 
 #include "mlx/ops.h"
 #include "overlay/route_derivative.h"
@@ -167,10 +166,6 @@ std::vector<Shape> Route::output_shapes(const std::vector<array>& inputs) {
     shapes.push_back(all);
   }
   return shapes;
-}
-
-void Route::eval_gpu(const std::vector<array>&, std::vector<array>&) {
-  throw std::runtime_error("[route] there is no GPU kernel.");
 }
 
 } // namespace mlx::core

@@ -68,7 +68,7 @@ class MLX_API Route : public Primitive {
  * number of dimensions of the logits. Transforms treat the indices as they
  * treat the result of index_output.
  */
-RouteResult composed_route(
+MLX_API RouteResult composed_route(
     const array& logits,
     const std::optional<array>& bias,
     const RouteSettings& settings,

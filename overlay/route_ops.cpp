@@ -10,6 +10,7 @@
 #include <string>
 
 #include "mlx/ops.h"
+#include "overlay/backend/gpu/route.h"
 #include "overlay/index_output.h"
 #include "overlay/portable_graph.h"
 #include "overlay/route.h"
@@ -87,17 +88,23 @@ void check_arguments(
   }
 }
 
-// Returns whether route has to be composed of MLX's own ops. The kernels give
-// the bits of MLX's ops on x86-64 and on Linux for aarch64. On macOS, MLX
+// Returns whether route has to be composed of MLX's own ops. The CPU kernels
+// give the bits of MLX's ops on x86-64 and on Linux for aarch64. On macOS, MLX
 // computes exponentials and sums by other instructions.
 bool composes_route(
-    [[maybe_unused]] const array& logits,
-    [[maybe_unused]] const Stream& s) {
+    const array& logits,
+    const RouteSettings& settings,
+    const Stream& s) {
+  if (logits.dtype() == float64 || in_portable_graph()) {
+    return true;
+  }
+  if (s.device == Device::gpu) {
+    return !gpu_has_route(logits, settings);
+  }
 #if defined(__APPLE__)
   return true;
 #else
-  return logits.dtype() == float64 || in_portable_graph() ||
-      s.device != Device::cpu;
+  return false;
 #endif
 }
 
@@ -305,7 +312,7 @@ RouteResult route(
     StreamOrDevice s /* = {} */) {
   auto stream = to_stream(s);
   check_arguments(logits, settings, bias);
-  if (composes_route(logits, stream)) {
+  if (composes_route(logits, settings, stream)) {
     auto result = composed_route(logits, bias, settings, stream);
     if (!return_scores) {
       result.scores.reset();

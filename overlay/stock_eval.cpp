@@ -8,6 +8,7 @@
 #include "mlx/topk_primitive.h"
 #include "mlx/topk_seam.h"
 #include "overlay/lex_sort.h"
+#include "overlay/route.h"
 #include "overlay/sorted_search.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -108,6 +109,24 @@ void eval_by_stock(
   auto [axis, layout] = sort.state();
   auto& s = sort.stream();
   eval_into(out, lex_order(inputs, axis, layout, s), s);
+}
+
+void eval_by_stock(
+    Route& route,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs) {
+  auto [settings, keeps_scores] = route.state();
+  auto& s = route.stream();
+  std::optional<array> bias;
+  if (inputs.size() > 1) {
+    bias = inputs[1];
+  }
+  auto result = composed_route(inputs[0], bias, settings, s);
+  eval_into(outputs[0], result.weights, s);
+  eval_into(outputs[1], result.indices, s);
+  if (keeps_scores) {
+    eval_into(outputs[2], *result.scores, s);
+  }
 }
 
 void eval_composed(

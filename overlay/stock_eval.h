@@ -12,6 +12,7 @@
 namespace mlx::core {
 
 class LexSort;
+class Route;
 class SortedSearch;
 class StableSort;
 class TopK;
@@ -33,5 +34,10 @@ void eval_by_stock(
 
 /** On the CPU, the argsorts of the keys are this library's. */
 void eval_by_stock(LexSort& sort, const std::vector<array>& inputs, array& out);
+
+void eval_by_stock(
+    Route& route,
+    const std::vector<array>& inputs,
+    std::vector<array>& outputs);
 
 } // namespace mlx::core

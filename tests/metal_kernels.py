@@ -17,6 +17,8 @@ sys.path.append(str(ROOT))
 # All kernels of the wheel, and the files that they are made of.
 SOURCE = "overlay/backend/metal/kernels/selection.metal"
 REST = "overlay/backend/metal/kernels/rest.h"
+ROUTE = "overlay/backend/metal/kernels/route.h"
+FLOATS = ("float16", "bfloat16", "float32")
 FILES = [
     file.relative_to(ROOT).as_posix()
     for folder in ("mlx", "overlay")
@@ -47,18 +49,27 @@ def write_kernels(folder, old="", new="", dtypes=(), names=()):
         text = (ROOT / name).read_text()
         found |= old in text
         text = text.replace(old, new) if old else text
-        for kind in ("topk", "rest") if dtypes else ():
-            head, first, _ = text.partition(f"instantiate_{kind}(uint8)")
-            lines = [f"instantiate_{kind}({dtype})\n" for dtype in dtypes]
-            text = head + "".join(lines) if first else text
+        if dtypes:
+            text = with_dtypes(text, "topk", dtypes)
+            text, end, route = text.partition("\n// The shapes of route_plan.cpp.")
+            text = with_dtypes(text, "rest", dtypes) + end
+            text += with_dtypes(route, "route", [d for d in FLOATS if d in dtypes])
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     assert found, f"no kernel contains {old!r}"
     if names:
-        lines = [f'#include "{REST}"']
+        lines = [f'#include "{REST}"', f'#include "{ROUTE}"']
         lines += [f'instantiate_kernel("{n}", {instantiation(n)})' for n in names]
         (folder / SOURCE).write_text("\n".join(lines) + "\n")
     return folder / SOURCE
+
+
+def with_dtypes(text, kind, dtypes):
+    """Returns ``text`` with other types in the list of a kind of kernels at its end."""
+    first = "float16" if kind == "route" else "uint8"
+    head, found, _ = text.partition(f"instantiate_{kind}({first})")
+    lines = [f"instantiate_{kind}({dtype})\n" for dtype in dtypes]
+    return head + "".join(lines) if found else text
 
 
 def instantiation(name):

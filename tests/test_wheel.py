@@ -60,6 +60,7 @@ ADDITIONS = {
     "mlx/selftest/gpu_checks.py",
     "mlx/selftest/oracle.py",
     "mlx/selftest/perf.py",
+    "mlx/selftest/route_checks.py",
     "mlx/selftest/support.py",
     "mlx/selftest/use_checks.py",
     "mlx/nn/routing/__init__.py",

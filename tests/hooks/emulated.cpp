@@ -18,6 +18,7 @@
 #include "mlx/backend/gpu/plan_launches.h"
 #include "overlay/backend/gpu/kernel_record.h"
 #include "overlay/backend/gpu/partition.h"
+#include "overlay/backend/gpu/route.h"
 #include "tests/hooks/hooks.h"
 
 namespace hooks {
@@ -312,6 +313,42 @@ bool emulate(const mx::cpu::SortJob& job) {
        // A partition writes only one of these two, so both can be `out`.
        {KernelArray::values, out},
        {KernelArray::indices, out}});
+  gpu::encode(*plan, encoder);
+  return true;
+}
+
+bool emulate(const mx::cpu::RouteJob& job) {
+  std::lock_guard lock(mutex);
+  auto& rows = *job.rows;
+  int64_t itemsize = mx::size_of(job.dtype);
+  PlacedInput in(rows, job.logits, itemsize);
+  auto plan = gpu::plan_route(
+      rows,
+      job.dtype,
+      *job.settings,
+      job.bias ? std::optional(job.bias_stride) : std::nullopt,
+      job.scores != nullptr,
+      metal_tuning());
+  if (!can_run(plan)) {
+    emulator().errors += "no kernel can route this\n";
+    return false;
+  }
+  auto size = rows.rows * job.settings->k;
+  auto weights = without_content(job.weights, size * itemsize);
+  // A kernel leaves the arrays of a bias and of scores alone if there are none.
+  Memory bias = in.memory();
+  if (job.bias) {
+    bias = memory_of(
+        {0, rows.axis_size, job.bias_stride, 0, {}, {}, {}, 0}, job.bias, 4);
+  }
+  EmulatedEncoder encoder(
+      {{KernelArray::input, in.memory()},
+       {KernelArray::bias, bias},
+       {KernelArray::values, weights},
+       {KernelArray::indices, without_content(job.indices, size * 4)},
+       {KernelArray::scores,
+        job.scores ? without_content(job.scores, rows.rows * rows.axis_size * 4)
+                   : weights}});
   gpu::encode(*plan, encoder);
   return true;
 }

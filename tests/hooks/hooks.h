@@ -14,6 +14,7 @@
 #include "mlx/backend/common/topk_plan.h"
 #include "mlx/backend/cpu/selection/kernels.h"
 #include "mlx/backend/gpu/launch_tuning.h"
+#include "overlay/backend/cpu/route/kernels.h"
 
 namespace hooks {
 
@@ -77,5 +78,6 @@ std::string take_emulated_errors();
 /** Does the job in the emulator. Returns false if no kernel can do it. */
 bool emulate(const mx::cpu::TopKJob& job);
 bool emulate(const mx::cpu::SortJob& job);
+bool emulate(const mx::cpu::RouteJob& job);
 
 } // namespace hooks

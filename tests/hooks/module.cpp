@@ -17,6 +17,7 @@
 #include "overlay/backend/gpu/kernel_record.h"
 #include "overlay/backend/gpu/kernel_source.h"
 #include "tests/hooks/hooks.h"
+#include "tests/hooks/route.h"
 #include "tests/hooks/stock.h"
 
 namespace nb = nanobind;
@@ -133,4 +134,5 @@ NB_MODULE(_selection_testing, m) {
   init_cpu(m);
   init_metal(m);
   init_cuda(m);
+  hooks::init_route(m);
 }

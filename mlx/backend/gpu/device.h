@@ -16,6 +16,14 @@ namespace mlx::core::gpu {
 /** Whether the library that this runs in has kernels for its GPU. */
 bool kernels_available();
 
+/** An array of a plan that is neither the input nor values or indices. */
+struct MoreArray {
+  KernelArray name;
+  array a;
+  bool is_output;
+};
+using MoreArrays = std::vector<MoreArray>;
+
 /**
  * Allocates the outputs and records the launches of ``plan`` on ``s``. An
  * output that the plan does not write is null. Returns false if there is no
@@ -26,7 +34,8 @@ bool run(
     const array& in,
     array* values,
     array* indices,
-    const Stream& s);
+    const Stream& s,
+    const MoreArrays& more = {});
 
 /** Whether the address of the first element is a multiple of 16 bytes. */
 inline bool is_aligned(const array& in) {

@@ -21,6 +21,12 @@ void encode(const LaunchPlan& plan, KernelEncoder& encoder) {
         launch.axes.data(),
         launch.axes.size() * sizeof(launch.axes[0]),
         Launch::axes_index);
+    if (!launch.settings.empty()) {
+      encoder.set_bytes(
+          launch.settings.data(),
+          launch.settings.size(),
+          Launch::settings_index);
+    }
     for (int i = 0; i < 2; ++i) {
       if (launch.threadgroup_bytes[i] > 0) {
         encoder.set_threadgroup_memory(launch.threadgroup_bytes[i], i);
@@ -30,28 +36,34 @@ void encode(const LaunchPlan& plan, KernelEncoder& encoder) {
   }
 }
 
+void KernelArrays::add(KernelArray which, const array& a) {
+  others_.insert_or_assign(which, a);
+}
+
 array& KernelArrays::add_scratch(const Scratch& scratch) {
   // Two dimensions, so that neither exceeds an int.
   constexpr int line = 1024;
   auto bytes = std::max<int64_t>(scratch.bytes, 1);
   auto lines = static_cast<int>((bytes + line - 1) / line);
-  scratch_.insert_or_assign(
-      scratch.array, array({lines, line}, uint8, nullptr, {}));
-  return scratch_.at(scratch.array);
+  add(scratch.array, array({lines, line}, uint8, nullptr, {}));
+  return others_.at(scratch.array);
 }
 
 const array& KernelArrays::get(KernelArray which) const {
+  auto other = others_.find(which);
+  if (other != others_.end()) {
+    return other->second;
+  }
+  // A kernel has buffers for all arrays, but does not use the buffer of an
+  // array that there is not. So another array can be bound there.
   switch (which) {
     case KernelArray::input:
+    case KernelArray::bias:
       return in_;
-    // A kernel has a buffer for both outputs, but does not use the buffer of an
-    // output that is not written. So the other output can be bound there.
-    case KernelArray::values:
-      return values_ ? *values_ : *indices_;
     case KernelArray::indices:
       return indices_ ? *indices_ : *values_;
     default:
-      return scratch_.at(which);
+      return values_ ? *values_ : *indices_;
   }
 }
 

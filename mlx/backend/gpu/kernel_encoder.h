@@ -43,6 +43,7 @@ class KernelArrays {
 
   /** Adds an array without data, of at least ``scratch.bytes``. */
   array& add_scratch(const Scratch& scratch);
+  void add(KernelArray which, const array& a);
 
   const array& get(KernelArray which) const;
   /** ``which`` is not the input. */
@@ -52,7 +53,7 @@ class KernelArrays {
   const array& in_;
   array* values_;
   array* indices_;
-  std::map<KernelArray, array> scratch_;
+  std::map<KernelArray, array> others_;
 };
 
 } // namespace mlx::core::gpu

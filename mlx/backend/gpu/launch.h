@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,7 +21,9 @@ enum class KernelArray {
   indices,
   found_keys,
   found_positions,
-  best_positions
+  best_positions,
+  bias,
+  scores
 };
 
 struct KernelBuffer {
@@ -40,6 +43,9 @@ struct Launch {
   // 3 numbers per axis of the rows: its size, its stride in the input and its
   // stride in the output. Bound as bytes to buffer `axes_index`.
   std::vector<int64_t> axes;
+  // More arguments, which some kernels have. Bound as bytes to buffer
+  // `settings_index` unless it is empty.
+  std::vector<std::byte> settings;
   std::vector<KernelBuffer> buffers;
   // The size of each block of threadgroup memory; 0 if there is none.
   std::array<int64_t, 2> threadgroup_bytes;
@@ -49,6 +55,7 @@ struct Launch {
 
   static constexpr int arguments_index = 3;
   static constexpr int axes_index = 4;
+  static constexpr int settings_index = 7;
 };
 
 /** Memory that the launches of a plan share. */

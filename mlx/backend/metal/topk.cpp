@@ -72,7 +72,8 @@ bool run(
     const array& in,
     array* values,
     array* indices,
-    const Stream& s) {
+    const Stream& s,
+    const MoreArrays& more) {
   if (!plan || !metal::has_kernels(metal::device(s.device), *plan)) {
     return false;
   }
@@ -81,7 +82,14 @@ bool run(
       output->set_data(allocator::malloc(output->nbytes()));
     }
   }
-  MetalEncoder encoder({in, values, indices}, s);
+  KernelArrays arrays(in, values, indices);
+  for (auto [name, a, is_output] : more) {
+    if (is_output) {
+      a.set_data(allocator::malloc(a.nbytes()));
+    }
+    arrays.add(name, a);
+  }
+  MetalEncoder encoder(std::move(arrays), s);
   encode(*plan, encoder);
   return true;
 }

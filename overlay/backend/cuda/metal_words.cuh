@@ -39,6 +39,40 @@ using conditional_t = typename Conditional<condition, T, F>::type;
 
 constexpr uint all_lanes = ~0u;
 
+// A number of 16 bits, which only converts from float and to float.
+struct half {
+  ushort bits;
+
+  METAL_FUNC explicit half(float x) {
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+  }
+  METAL_FUNC explicit operator float() const {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+  }
+
+ private:
+  template <typename To, typename From>
+  friend struct Bits;
+  half() = default;
+};
+
+// Reads the bits of a value as another type of the same size.
+template <typename To, typename From>
+struct Bits {
+  static METAL_FUNC To of(From from) {
+    static_assert(sizeof(To) == sizeof(From), "as_type: sizes differ");
+    To to;
+    memcpy(&to, &from, sizeof(To));
+    return to;
+  }
+};
+template <typename To, typename From>
+METAL_FUNC To as_type(From from) {
+  return Bits<To, From>::of(from);
+}
+
 METAL_FUNC uint popcount(uint x) {
   return __popc(x);
 }
@@ -228,6 +262,14 @@ struct CudaAxes {
     topk_merge<order>(                                                     \
         in, values, indices, args, axes.table, found_keys, found_positions, \
         CUDA_KEYS(order), CUDA_POSITIONS(order), CUDA_GRID, CUDA_THREAD);  \
+  }
+#define cuda_topk_route(name, order, ...)                                  \
+  CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \
+              const float* bias, float* scores,                            \
+              const __grid_constant__ RouteArguments settings) {           \
+    topk_route<order, __VA_ARGS__>(                                        \
+        in, values, indices, args, axes.table, bias, scores, settings,     \
+        reinterpret_cast<uint*>(cuda_shared_memory), CUDA_GRID, CUDA_SIMD); \
   }
 #define cuda_topk_rest(name, order)                                        \
   CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \

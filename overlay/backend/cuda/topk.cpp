@@ -145,7 +145,8 @@ bool run(
     const array& in,
     array* values,
     array* indices,
-    const Stream& s) {
+    const Stream& s,
+    const MoreArrays& more) {
   if (!plan || !fits_parameters(*plan)) {
     return false;
   }
@@ -160,7 +161,14 @@ bool run(
       allocate(*output, s);
     }
   }
-  CudaEncoder encoder({in, values, indices}, s);
+  KernelArrays arrays(in, values, indices);
+  for (auto [name, a, is_output] : more) {
+    if (is_output) {
+      allocate(a, s);
+    }
+    arrays.add(name, a);
+  }
+  CudaEncoder encoder(std::move(arrays), s);
   encode(*plan, encoder);
   return true;
 }

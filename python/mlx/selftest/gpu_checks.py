@@ -9,6 +9,7 @@ import traceback
 
 import mlx.core as mx
 from mlx import _selection
+from mlx.selftest.route_checks import check_route
 from mlx.selftest.use_checks import check_use
 
 # Sizes of rows. They lie just below and just above the sizes at which the plan changes
@@ -43,6 +44,8 @@ class Device:
     force: object = force_kernel
     # Returns how many kernels were launched, and which cannot be used and why.
     report: object = _selection.metal_kernel_report
+    # Routes as mlx.nn.routing.route does on the device.
+    route: object = _selection.route
     # Returns another stream of the device, for a thread of its own.
     new_stream: object = lambda: mx.new_stream(mx.gpu)
 
@@ -204,13 +207,18 @@ def check_groups(device, dtypes, end, failures):
     total = 0
     left_out = []
     for dtype in dtypes:
-        for kernel in KERNELS:
+        for kernel in (*KERNELS, "route"):
+            if kernel == "route" and dtype not in FLOATS:
+                continue
             if time.monotonic() > end:
                 left_out.append(f"{kernel} {dtype}")
                 continue
             before = len(failures)
             launches, _ = device.report()
-            made = check_kernel(device, kernel, dtype, failures)
+            if kernel == "route":
+                made = check_route(device, dtype, failures)
+            else:
+                made = check_kernel(device, kernel, dtype, failures)
             launched = device.report()[0] - launches
             failed = len(failures) - before
             if launched == 0:

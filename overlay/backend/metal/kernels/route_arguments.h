@@ -1,0 +1,27 @@
+// Copyright © 2026 the mlx-topk authors. MIT licence.
+
+// The settings of the kernel of route.h, beside its TopKArguments. Metal and
+// C++ both include this, so it includes nothing: C++ needs <cstdint>.
+
+struct RouteArguments {
+  int64_t bias_stride; // In elements.
+  // 0 for softmax, 1 for sigmoid, 2 for sqrtsoftplus.
+  uint32_t score;
+  // The size of a group, and how many lanes find the score of a group.
+  uint32_t members;
+  uint32_t group_lanes;
+  uint32_t groups;
+  // All groups if this is equal to `groups`.
+  uint32_t topk_groups;
+  // Whether the score of a group is the sum of its two best experts.
+  uint32_t sums_pair;
+  float excluded_score;
+  uint32_t renormalizes;
+  float eps;
+  float scale;
+  uint32_t masks_infinity;
+  uint32_t has_bias;
+  uint32_t writes_scores;
+  // Always 0, which a compiler cannot know.
+  uint32_t zero;
+};
