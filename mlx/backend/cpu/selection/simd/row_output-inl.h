@@ -22,13 +22,21 @@ struct RowOutput {
   uint32_t* indices;
   int64_t stride;
 
+  /** Writes an element, and its index if wanted. */
   void write(size_t place, uint32_t index, const Row<T>& row) const {
     auto to = static_cast<int64_t>(place) * stride;
-    if (values) {
-      values[to] = row[index];
-    }
+    values[to] = row[index];
     if (indices) {
       indices[to] = index;
+    }
+  }
+
+  /** Writes an element if wanted, and its index if wanted. */
+  void write_wanted(size_t place, uint32_t index, const Row<T>& row) const {
+    if (values) {
+      write(place, index, row);
+    } else {
+      indices[static_cast<int64_t>(place) * stride] = index;
     }
   }
 
@@ -39,7 +47,7 @@ struct RowOutput {
   void write_end(const Row<T>& row, size_t k, bool forwards) const {
     if (row.stride != 1 || std::abs(stride) != 1) {
       for (size_t i = 0; i < k; ++i) {
-        write(i, forwards ? i : row.size - 1 - i, row);
+        write_wanted(i, forwards ? i : row.size - 1 - i, row);
       }
       return;
     }
@@ -52,8 +60,12 @@ struct RowOutput {
       same_order ? std::copy(from, from + k, values + to)
                  : std::reverse_copy(from, from + k, values + to);
     }
-    for (size_t i = 0; indices && i < k; ++i) {
-      indices[to + i] = first + (same_order ? i : k - 1 - i);
+    if (indices && same_order) {
+      std::iota(indices + to, indices + to + k, first);
+    } else if (indices) {
+      for (size_t i = 0; i < k; ++i) {
+        indices[to + i] = first + k - 1 - i;
+      }
     }
   }
 
@@ -82,7 +94,7 @@ void copy_in_order(
   bool any_tie = std::is_integral_v<T> && !best_first.indices;
   if (order == RowOrder::best_last_with_ties && !any_tie) {
     return write_from_last(row, rank, k, [&](size_t place, size_t index) {
-      best_first.write(place, index, row);
+      best_first.write_wanted(place, index, row);
     });
   }
   best_first.write_end(row, k, order == RowOrder::best_first);
