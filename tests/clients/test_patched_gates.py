@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
@@ -22,6 +24,7 @@ from gate_cases import (
 from gate_sources import installed
 from gate_table import PAGE, parts, table
 from gate_types import SIZES, bits, made, step
+from local_processes import finish, start
 from mlx.nn import routing
 from mlx.nn.routing import gates
 from mlx.nn.routing._gate_forms import NotExact
@@ -48,6 +51,11 @@ HARMLESS = {
     # test_deepseek_v2_gives_excluded_groups_no_weight notices it.
     ("deepseek_v2.MoEGate", "excluded_score"),
 }
+# Model types whose mixtures work on several processes.
+SHARDED = (
+    *("deepseek_v3", "gpt_oss", "kimi_k3", "minimax", "minimax_m3_vl", "mistral4"),
+    *("qwen3_5_moe", "qwen3_moe"),
+)
 # Model types with experts whose gates are left as they are.
 UNCHANGED = {"muse_spark", "phimoe"}
 
@@ -207,6 +215,19 @@ def test_a_group_of_one_process_changes_nothing():
             stock = outcome(module, module, x)
             form = gates.FORMS[name]
             assert outcome(lambda x: form(module, x), module, x) == stock, name  # noqa: B023
+
+
+def test_sharded_models_keep_their_bits(tmp_path):
+    """Two processes take a training step of one model, connected by MLX's ring."""
+    program = pathlib.Path(__file__).with_name("sharded_gates.py")
+    results = finish(start(2, tmp_path, program, *SHARDED))
+    for code, output, errors in results:
+        assert code == 0, errors
+        found = json.loads(output.splitlines()[-1])
+        assert found.keys() == set(SHARDED)
+        for name, (processes, changed, compared, differ) in found.items():
+            assert processes == 2 and changed == 2 and compared > 50, name
+            assert differ == [], name
 
 
 def test_gates_are_restored():
