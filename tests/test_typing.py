@@ -31,6 +31,10 @@ with mx.index_gradient("zero") as scope:
     reveal_type(scope.mode)
 mx.set_default_index_gradient("stop")
 reveal_type(mx.argsort(a))
+reveal_type(mx.sort(a, axis=None, descending=True, stable=False))
+reveal_type(mx.argpartition(a, (0, -1), descending=True))
+reveal_type(mx.lexsort([a, a], axis=0))
+reveal_type(mx.searchsorted(a, a, "right", axis=1, sorter=mx.argsort(a)))
 reveal_type(routing.soft_topk(a, 2, kind="laplace"))
 reveal_type(routing.sample_topk(a, 2)[1])
 reveal_type(routing.TopKRouter(3, 4, 2)(a).weights)
@@ -46,7 +50,7 @@ REVEALED = [
     "mlx.core.array",
     "Literal['stop'] | Literal['zero'] | Literal['error']",
     "Literal['stop'] | Literal['zero'] | Literal['error']",
-    "mlx.core.array",
+    *["mlx.core.array"] * 5,
     "mlx.core.array",
     "mlx.core.array",
     "mlx.core.array",
@@ -60,6 +64,10 @@ BAD = [
     "mx.kthvalue(a, 2.5)",
     'mx.quantile(a, 0.5, method="cubic")',
     'mx.index_gradient("no")',
+    "mx.sort(a, -1, True)",
+    "mx.partition(a, [0.5])",
+    "mx.lexsort(3)",
+    "mx.searchsorted(a, a, sorter=[0, 1])",
     "mx.topk(a, 2).indices",
     'routing.soft_topk(a, 2, kind="relu")',
     'routing.MixtureOfExperts(3, 4, 5, 2, gradient="none")',

@@ -42,7 +42,8 @@ constexpr const char* direction_argument =
 )";
 
 constexpr const char* stable_argument =
-    R"(            stable (bool, optional): The sort is stable whatever this says.
+    R"(            stable (bool, optional): The sort is stable for ``False``, too.
+              Default: ``True``.
 )";
 
 constexpr const char* sort_note = R"(

@@ -3,6 +3,7 @@
 """Checks the CPU's selections against an oracle in NumPy."""
 
 import dataclasses
+import itertools
 import traceback
 
 import mlx.core as mx
@@ -89,21 +90,24 @@ def check_topk(a, best, k, largest):
 
 
 def check_partition(a, best, k):
-    ascending = best[False]
-    for kth in {k, a.shape[-1] - 1 - k} & set(range(a.shape[-1])):
-        found = np.array(mx.argpartition(a, kth))
+    kths = {k, a.shape[-1] - 1 - k} & set(range(a.shape[-1]))
+    for kth, descending in itertools.product(kths, (False, True)):
+        wanted = best[descending]
+        found = np.array(mx.argpartition(a, kth, descending=descending))
         for part in (slice(kth), slice(kth, kth + 1), slice(kth + 1, None)):
             np.testing.assert_array_equal(
-                np.sort(found[:, part]), np.sort(ascending[:, part])
+                np.sort(found[:, part]), np.sort(wanted[:, part])
             )
-        values = bits(mx.partition(a, kth))
+        values = bits(mx.partition(a, kth, descending=descending))
         np.testing.assert_array_equal(values, bits(fetched(a, found)))
 
 
 def check_sorts(a, best):
-    found = np.array(mx.argsort(a))
-    np.testing.assert_array_equal(found, best[False])
-    np.testing.assert_array_equal(bits(mx.sort(a)), bits(fetched(a, found)))
+    for descending in (False, True):
+        found = np.array(mx.argsort(a, descending=descending))
+        np.testing.assert_array_equal(found, best[descending])
+        values = bits(mx.sort(a, descending=descending))
+        np.testing.assert_array_equal(values, bits(fetched(a, found)))
 
 
 def checks(dtype):
