@@ -120,6 +120,7 @@ def test_sorts_and_partitions_of_every_kind_of_row(kind, engine):
             for kth in {0, n // 9, n // 2, n - 1 - n // 9, n - 1}:
                 got = np.array(mx.argpartition(a, kth))
                 assert got[kth] == order[kth]
+                assert mx.kthvalue(a, kth + 1).indices.item() == order[kth]
                 # The smaller side, with kth, is in order if it has at most 64 elements.
                 smaller = slice(kth + 1) if kth + 1 <= n - kth else slice(kth, n)
                 if len(order[smaller]) <= 64:

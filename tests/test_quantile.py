@@ -14,7 +14,6 @@ from cases import (
     arrays,
     bits,
     dtype_name,
-    examples,
     mx_array,
     numpy_of,
 )
@@ -78,7 +77,6 @@ def test_quantiles_of_float64_are_those_of_numpy(engine, case, q, method):
     equal(ours, theirs)
 
 
-@examples(4)
 @given(
     arrays(dtypes=(*FLOATS, mx.int32, mx.uint8), min_axis=1, max_axis=140),
     st.sampled_from(QS),
