@@ -174,8 +174,7 @@ def test_compile_shapeless_compile_and_checkpoint(name, score):
 
 
 @pytest.mark.parametrize("shapeless", [False, True])
-@settings
-@scores
+@pytest.mark.parametrize("name, score", list(zip(SETTINGS, SCORES, strict=True)))
 def test_exports_run_in_a_stock_mlx(name, score, shapeless, tmp_path):
     path = tmp_path / "f.mlxfn"
     f = routed(name, score, bias=BIAS)
