@@ -225,8 +225,8 @@ def test_sharded_models_keep_their_bits(tmp_path):
         assert code == 0, errors
         found = json.loads(output.splitlines()[-1])
         assert found.keys() == set(SHARDED)
-        for name, (processes, patched, compared, differ) in found.items():
-            assert processes == 2 and patched == 2 and compared > 50, name
+        for name, (processes, count, compared, differ) in found.items():
+            assert processes == 2 and count == 2 and compared > 50, name
             assert differ == [], name
 
 
