@@ -59,11 +59,6 @@ struct Real<order_bfloat16> {
   }
 };
 
-/** Returns the greater of two numbers, or NaN if one is NaN. */
-METAL_FUNC float greater(float a, float b) {
-  return b > a || is_nan(b) ? b : a;
-}
-
 METAL_FUNC float exchanged_float(float x, uint step) {
   return as_type<float>(exchanged(as_type<uint>(x), step));
 }
@@ -235,14 +230,15 @@ struct RouteRow {
   }
 
   METAL_FUNC void softmax(uint zero) thread {
+    // max() ignores NaN, but the exponential of a NaN makes the sum NaN.
     float highest = as_type<float>(0xff800000u);
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      highest = elements.has(i) ? greater(highest, scores[i]) : highest;
+      highest = elements.has(i) ? max(highest, scores[i]) : highest;
     }
     TOPK_UNROLL
     for (uint step = width / 2; step > 0; step /= 2) {
-      highest = greater(highest, exchanged_float(highest, step));
+      highest = max(highest, exchanged_float(highest, step));
     }
     float total = 0;
     TOPK_UNROLL
