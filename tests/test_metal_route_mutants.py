@@ -18,7 +18,7 @@ MUTANTS = {
         ("bits + 0x7fffu + ((bits >> 16) & 1u)", "bits + 0x8000u"),
         ("uint(word) << 16", "uint(word) << 15"),
         ("return x < 0.0f ? y : 1.0f - y;", "return y;"),
-        ("x > 0.0f || is_nan(x) ? x : 0.0f", "x > 0.0f ? x : 0.0f"),
+        ("float high = max(x, 0.0f);", "float high = x;"),
         ("if (sum != 1.0f) {", "if (true) {"),
         ("return sqrt(high + log_of_sum);", "return high + log_of_sum;"),
         (
@@ -122,6 +122,7 @@ def check_all(path):
                 bias = bias_of(240)
                 check(a, 8, bias, score=score, excluded_score=-0.5, **grouped)
                 check(a, 8, score=score, group_score="max", **masked, **grouped)
+                check(a, 8, bias - 1, score=score, **grouped)
                 check(a, 8, score=score, sorted=False, scale=2.5, **masked)
                 check(a, 33, score=score, eps=0.25)
             check(a[:, :60], 30, **masked)
@@ -134,6 +135,9 @@ def check_all(path):
         # All of a row's experts are masked, and all but a few.
         a = np.where(np.arange(160) < [[0], [1], [2], [40], [100]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, bias_of(160), **masked)
+        check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
+        # A group with one expert that is not masked.
+        a = np.where(np.arange(160) == [[100], [59]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
         good = np.arange(160) % 8 < 3
         check(

@@ -78,7 +78,8 @@ METAL_FUNC float sigmoid_of(float x) {
 
 /** Returns the square root of log(1 + e^x). */
 METAL_FUNC float sqrtsoftplus_of(float x, uint zero) {
-  float high = x > 0.0f || is_nan(x) ? x : 0.0f;
+  // max() ignores NaN, but the exponential of a NaN makes the result NaN.
+  float high = max(x, 0.0f);
   float small = exp(-fabs(x));
   // log(1 + small), by Theorem 4 of Goldberg, "What every computer scientist
   // should know about floating-point arithmetic" (1991).
