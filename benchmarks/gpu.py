@@ -9,6 +9,8 @@ runs is reported. The numbers therefore leave out the time to start a call on an
 GPU. MLX's functions are timed as MLX evaluates them; torch's, if torch is installed, as
 a CUDA graph. The maximum of each row is timed too, since it reads each element once.
 This build's results are compared with the CPU's before anything is timed.
+
+``routing.route`` is timed in the same way, and so is the chain of ops that it replaces.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import pathlib
 
 import mlx.core as mx
 import numpy as np
+import route
 from mlx.selftest import perf
 
 import machine
@@ -60,6 +63,31 @@ def measure(rows, n, k, dtype, seconds):
     return times
 
 
+def measure_route(case, seconds):
+    """Times ``routing.route`` and the chain of ops that it replaces."""
+    logits, functions = route.functions_of(case)
+    with mx.stream(mx.cpu):
+        wanted = mx.sort(functions["ours"](logits)[0], axis=-1)
+    times = {}
+    for name, function in functions.items():
+        found = mx.sort(function(logits)[0], axis=-1)
+        assert mx.allclose(found, wanted, rtol=1e-5).item(), f"{name} is wrong"
+        times[name] = perf.time_mlx(lambda a, _, f=function: f(a), [logits], 0, seconds)
+    return times
+
+
+def measure_routes(seconds):
+    """Prints a line for each case of route, and returns all times."""
+    print("Microseconds per call. Columns: routing.route; the chain of ops")
+    results = []
+    for case in route.CASES:
+        times = measure_route(case, seconds)
+        columns = " ".join(f"{times[name]:9.1f}" for name in ("ours", "chain"))
+        print(f"route {case}".ljust(48), columns, flush=True)
+        results.append({"case": str(case), "microseconds": times})
+    return results
+
+
 def table(record):
     """Returns the times of a JSON file as a table in Markdown."""
     names = list(record["results"][0]["microseconds"])
@@ -96,8 +124,14 @@ def main():
         results.append(
             {"rows": rows, "n": n, "k": k, "dtype": dtype, "microseconds": times}
         )
+    routes = measure_routes(arguments.seconds)
     if arguments.json:
-        record = {"device": device, **machine.describe(), "results": results}
+        record = {
+            "device": device,
+            **machine.describe(),
+            "results": results,
+            "routes": routes,
+        }
         pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -230,6 +230,21 @@ def test_a_row_has_the_same_bits_in_any_batch(settings):
     assert counts[0] == 1 and counts[1] > counts[2] > 1
 
 
+def test_weights_are_rounded_to_even():
+    """Here each weight lies halfway between two numbers of the type."""
+    options = {"score": "sigmoid", "renormalize": False}
+    for dtype, bit, weight in [
+        (mx.bfloat16, 8, 0.5),
+        (mx.float16, 11, 0.5),
+        (mx.bfloat16, 7, 0.50390625),
+    ]:
+        for scale in (1 + 2.0**-bit, 1 + 2.0**-bit - 2.0**-20):
+            with emulated():
+                weights, *_ = run(mx.zeros((1, 9), dtype), 1, scale=scale, **options)
+            assert weights.item() == weight or scale < 1 + 2.0**-bit
+            assert weights.item() == mx.array(0.5 * scale).astype(dtype).item()
+
+
 def test_rows_without_an_allowed_expert():
     """All weights are 0, and the experts with the lowest indices are chosen."""
     logits = np.random.default_rng(0).normal(0, 1, (6, 40)).astype(np.float32)

@@ -17,9 +17,8 @@ MUTANTS = {
         ("return float(as_type<half>(word));", "return float(word);"),
         ("bits + 0x7fffu + ((bits >> 16) & 1u)", "bits + 0x8000u"),
         ("uint(word) << 16", "uint(word) << 15"),
-        ("return b > a || is_nan(b) ? b : a;", "return b > a ? b : a;"),
         ("return x < 0.0f ? y : 1.0f - y;", "return y;"),
-        ("x > 0.0f || is_nan(x) ? x : 0.0f", "x > 0.0f ? x : 0.0f"),
+        ("float high = max(x, 0.0f);", "float high = x;"),
         ("if (sum != 1.0f) {", "if (true) {"),
         ("return sqrt(high + log_of_sum);", "return high + log_of_sum;"),
         (
@@ -46,7 +45,11 @@ MUTANTS = {
     ],
     "scores": [
         ("infinite && masks_infinity", "infinite"),
-        ("highest = greater(highest, exchanged_float(highest, step));", ""),
+        (
+            "elements.has(i) ? max(highest, scores[i]) : highest",
+            "max(highest, scores[i])",
+        ),
+        ("highest = max(highest, exchanged_float(highest, step));", ""),
         ("exp(scores[i] - highest)", "exp(scores[i])"),
         (
             "elements.has(i) ? exp(scores[i] - highest) : 0.0f",
@@ -119,14 +122,22 @@ def check_all(path):
                 bias = bias_of(240)
                 check(a, 8, bias, score=score, excluded_score=-0.5, **grouped)
                 check(a, 8, score=score, group_score="max", **masked, **grouped)
+                check(a, 8, bias - 1, score=score, **grouped)
                 check(a, 8, score=score, sorted=False, scale=2.5, **masked)
                 check(a, 33, score=score, eps=0.25)
             check(a[:, :60], 30, **masked)
             check(a[:, :20], 3, **masked)
+            check(a[:, :20] - 9, 3)
             check(a[:, :20], 3, bias_of(20), groups=4, topk_groups=2, **masked)
+        # The weight lies halfway between two numbers of the type.
+        a = mx.zeros((2, 160), mx.bfloat16)
+        check(a, 2, score="sigmoid", renormalize=False, scale=1 + 2.0**-8)
         # All of a row's experts are masked, and all but a few.
         a = np.where(np.arange(160) < [[0], [1], [2], [40], [100]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, bias_of(160), **masked)
+        check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
+        # A group with one expert that is not masked.
+        a = np.where(np.arange(160) == [[100], [59]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
         good = np.arange(160) % 8 < 3
         check(

@@ -59,11 +59,6 @@ struct Real<order_bfloat16> {
   }
 };
 
-/** Returns the greater of two numbers, or NaN if one is NaN. */
-METAL_FUNC float greater(float a, float b) {
-  return b > a || is_nan(b) ? b : a;
-}
-
 METAL_FUNC float exchanged_float(float x, uint step) {
   return as_type<float>(exchanged(as_type<uint>(x), step));
 }
@@ -83,7 +78,8 @@ METAL_FUNC float sigmoid_of(float x) {
 
 /** Returns the square root of log(1 + e^x). */
 METAL_FUNC float sqrtsoftplus_of(float x, uint zero) {
-  float high = x > 0.0f || is_nan(x) ? x : 0.0f;
+  // max() ignores NaN, but the exponential of a NaN makes the result NaN.
+  float high = max(x, 0.0f);
   float small = exp(-fabs(x));
   // log(1 + small), by Theorem 4 of Goldberg, "What every computer scientist
   // should know about floating-point arithmetic" (1991).
@@ -235,14 +231,15 @@ struct RouteRow {
   }
 
   METAL_FUNC void softmax(uint zero) thread {
+    // max() ignores NaN, but the exponential of a NaN makes the sum NaN.
     float highest = as_type<float>(0xff800000u);
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      highest = elements.has(i) ? greater(highest, scores[i]) : highest;
+      highest = elements.has(i) ? max(highest, scores[i]) : highest;
     }
     TOPK_UNROLL
     for (uint step = width / 2; step > 0; step /= 2) {
-      highest = greater(highest, exchanged_float(highest, step));
+      highest = max(highest, exchanged_float(highest, step));
     }
     float total = 0;
     TOPK_UNROLL
