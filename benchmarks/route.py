@@ -148,6 +148,8 @@ def main():
         f"threads: {arguments.threads}, load {described['load']}; commit "
         f"{described['commit']}; mlx {described['versions']['mlx']}."
     )
+    if described["load"] > 0.5:
+        facts += " Other programs were running, so the times are too long."
     print(f"\n{text}\n{facts}")
     if arguments.write:
         report.update(PAGE, "route measured", f"{text}\n{facts}\n")
