@@ -274,6 +274,10 @@ def test_the_limits_of_the_kernel():
     assert not hooks.route_sources(wide, 65)
     assert not hooks.route_sources(wide, 4, groups=128, topk_groups=8)
     assert not hooks.route_sources(wide.astype(mx.float64), 4)
+    assert not hooks.route_sources(wide, 4, score="logits")
+    assert not hooks.route_sources(wide, 4, ties="higher")
+    groups = {"groups": 64, "topk_groups": 8}
+    assert not hooks.route_sources(wide, 4, **groups, group_ties="higher")
     code = """
 import mlx.core as mx, hooks
 print(len(hooks.route_sources(mx.zeros((2, 1024)), 4)))

@@ -30,7 +30,8 @@ mx::RouteSettings settings_from(int k, const nb::dict& options) {
   const std::map<std::string, mx::RouteScore> scores{
       {"softmax", mx::RouteScore::softmax},
       {"sigmoid", mx::RouteScore::sigmoid},
-      {"sqrtsoftplus", mx::RouteScore::sqrtsoftplus}};
+      {"sqrtsoftplus", mx::RouteScore::sqrtsoftplus},
+      {"logits", mx::RouteScore::logits}};
   mx::RouteSettings settings;
   settings.k = k;
   auto read = [&]<typename T>(const char* name, T& field) {
@@ -40,11 +41,20 @@ mx::RouteSettings settings_from(int k, const nb::dict& options) {
   };
   std::string score = "softmax";
   std::string group_score = "top2";
+  std::string ties = "lower";
+  std::string group_ties = "lower";
   read("score", score);
   read("group_score", group_score);
+  read("ties", ties);
+  read("group_ties", group_ties);
   settings.score = scores.at(score);
   settings.group_score =
       group_score == "max" ? mx::GroupScore::max : mx::GroupScore::top2;
+  auto ties_from = [](const std::string& name) {
+    return name == "higher" ? mx::RouteTies::higher : mx::RouteTies::lower;
+  };
+  settings.ties = ties_from(ties);
+  settings.group_ties = ties_from(group_ties);
   read("groups", settings.groups);
   read("topk_groups", settings.topk_groups);
   read("excluded_score", settings.excluded_score);

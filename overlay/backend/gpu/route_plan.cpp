@@ -129,8 +129,12 @@ bool can_route(
     const RouteSettings& settings,
     const LaunchTuning& tuning) {
   bool has_type = dtype == float32 || dtype == float16 || dtype == bfloat16;
-  return tuning.enabled && has_type && experts <= greatest_size &&
-      settings.k <= greatest_k && settings.groups <= greatest_groups;
+  bool has_settings = settings.score != RouteScore::logits &&
+      settings.ties == RouteTies::lower &&
+      (!settings.uses_groups() || settings.group_ties == RouteTies::lower);
+  return tuning.enabled && has_type && has_settings &&
+      experts <= greatest_size && settings.k <= greatest_k &&
+      settings.groups <= greatest_groups;
 }
 
 std::optional<LaunchPlan> plan_route(
