@@ -3,14 +3,16 @@
     python benchmarks/route.py [--threads 1] [--seconds 2] [--write]
 
 Both are timed in turn, in one process, by calls that are evaluated together. A time is
-the 10th percentile of many calls. The chain calls stock MLX's functions, as mlx-lm
-writes it. With ``--write`` the table goes into
+the median of the CPU time of all threads. The chain calls stock MLX's functions, as
+mlx-lm writes it. With ``--write`` the table goes into
 docs/routing.md.
 """
 
 import argparse
 import dataclasses
 import pathlib
+import statistics
+import time
 
 import mlx.core as mx
 import numpy as np
@@ -19,7 +21,6 @@ from mlx.nn import routing
 
 import machine
 import report
-from run import measure
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "routing.md"
 # A graph has about this many logits, but at most 16 calls.
@@ -104,19 +105,22 @@ def with_gradient(function, cotangents):
     return mx.value_and_grad(loss)
 
 
-def quick_calls(functions, logits, seconds):
-    """Returns the 10th percentile of the microseconds of a call of each function.
+def cpu_times(functions, logits, seconds):
+    """Returns the median microseconds of CPU time of a call of each function.
 
-    Other programs on the machine change it less than the median.
+    It counts all threads of this process, and not what other programs take.
     """
     calls = max(1, min(16, LOGITS // logits.size))
-
-    def together(function):
-        return lambda count: mx.eval([function(logits) for _ in range(count)])
-
-    timed = {name: together(function) for name, function in functions.items()}
-    times = measure(timed, seconds, calls)
-    return {name: 1e6 * t[len(t) // 10] for name, t in times.items()}
+    times = {name: [] for name in functions}
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds or len(times["chain"]) < 5:
+        for name, function in functions.items():
+            for _ in range(5):
+                begin = time.process_time()
+                mx.eval([function(logits) for _ in range(calls)])
+                spent = time.process_time() - begin
+                times[name].append(1e6 * spent / calls)
+    return {name: statistics.median(t) for name, t in times.items()}
 
 
 def table(seconds):
@@ -128,7 +132,7 @@ def table(seconds):
         backward = {n: with_gradient(f, cotangents) for n, f in functions.items()}
         row = [str(case)]
         for measured in (functions, backward):
-            times = quick_calls(measured, logits, seconds)
+            times = cpu_times(measured, logits, seconds)
             row.append(report.microseconds(times["ours"]))
             row.append(report.times(times["chain"] / times["ours"]))
         rows.append(row)
@@ -151,8 +155,6 @@ def main():
         f"threads: {arguments.threads}, load {described['load']}; commit "
         f"{described['commit']}; mlx {described['versions']['mlx']}."
     )
-    if described["load"] > 0.5:
-        facts += " Other programs were running, so times may be too long."
     print(f"\n{text}\n{facts}")
     if arguments.write:
         report.update(PAGE, "route measured", f"{text}\n{facts}\n")
