@@ -16,7 +16,6 @@
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/row.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
-#include "overlay/backend/metal/kernels/route_arguments.h"
 
 /** Writes the weights of the k chosen experts. `first` is the lane's place. */
 template <typename Order, ushort width>

@@ -7,7 +7,6 @@
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/groups.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
-#include "overlay/backend/metal/kernels/route_arguments.h"
 
 // The bits of -0, which is no expert's score.
 constant constexpr uint masked_score = 0x80000000u;
