@@ -73,7 +73,7 @@ MUTANTS = {
             "passing = elements.reaching(kth_key());",
         ),
         (
-            "is_masked(i) ? masked_score : as_type<uint>(scores[i])",
+            "is_masked(i) ? masked_score() : as_type<uint>(scores[i])",
             "as_type<uint>(scores[i])",
         ),
         (
@@ -89,9 +89,12 @@ MUTANTS = {
         ),
     ],
     "weights": [
-        ("some = some || chosen[i] != masked_score;", "some = true;"),
+        ("some = some || chosen[i] != masked_score();", "some = true;"),
         ("settings.eps != 0.0f ? total + settings.eps : total", "total"),
-        ("bits == masked_score ? 0.0f : as_type<float>(bits)", "as_type<float>(bits)"),
+        (
+            "bits == masked_score() ? 0.0f : as_type<float>(bits)",
+            "as_type<float>(bits)",
+        ),
         ("weight /= some ? total : 1.0f;", "weight /= total;"),
         ("if (settings.renormalizes != 0) {", "if (true) {"),
         ("weight *= settings.scale;", ""),

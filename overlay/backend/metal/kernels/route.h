@@ -29,12 +29,12 @@ METAL_FUNC void write_weights(
   bool some = settings.masks_infinity == 0;
   for (uint i = 0; i < k; ++i) {
     total += as_type<float>(chosen[i]);
-    some = some || chosen[i] != masked_score;
+    some = some || chosen[i] != masked_score();
   }
   total = settings.eps != 0.0f ? total + settings.eps : total;
   for (uint i = first; i < k; i += width) {
     uint bits = chosen[i];
-    float weight = bits == masked_score ? 0.0f : as_type<float>(bits);
+    float weight = bits == masked_score() ? 0.0f : as_type<float>(bits);
     if (settings.renormalizes != 0) {
       weight /= some ? total : 1.0f;
     }

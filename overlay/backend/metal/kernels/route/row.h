@@ -8,13 +8,15 @@
 #include "overlay/backend/metal/kernels/route/groups.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
 
-// The bits of -0, which is no expert's score.
-constant constexpr uint masked_score = 0x80000000u;
+/** Returns the bits of -0, which is no expert's score. */
+METAL_FUNC uint masked_score() {
+  return 0x80000000u;
+}
 
 /** The chosen experts of a row, in threadgroup memory. */
 struct Chosen {
   // The elements that are compared with each other, and the bits of their
-  // scores. A masked expert has `masked_score` instead.
+  // scores. A masked expert has `masked_score()` instead.
   threadgroup Ranked<uint>* slots;
   threadgroup uint* slot_scores;
   // The same for the k best, in the order of the results.
@@ -225,7 +227,7 @@ struct RouteRow {
         uint position = elements.position(i);
         chosen.slots[slot] = Ranked<uint>::of(elements.keys[i], position);
         chosen.slot_scores[slot] =
-            is_masked(i) ? masked_score : as_type<uint>(scores[i]);
+            is_masked(i) ? masked_score() : as_type<uint>(scores[i]);
         ++slot;
       }
     }
