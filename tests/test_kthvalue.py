@@ -35,7 +35,10 @@ def test_kthvalue_is_the_element_of_a_stable_sort(engine, case, data):
         result = mx.kthvalue(a, k, axis, largest=largest)
         mx.eval(result)
     rows = np.moveaxis(numpy_of(a), axis, -1).reshape(-1, n)
-    wanted = [oracle.order(row, largest)[k - 1] for row in rows]
+    # The faster oracle does not know complex numbers.
+    is_complex = a.dtype == mx.complex64
+    order = oracle.best_first if is_complex else oracle.order
+    wanted = [order(row, largest)[k - 1] for row in rows]
     equal(result.indices.reshape(-1), np.array(wanted, np.uint32).reshape(-1))
     fetched = mx.take_along_axis(a, mx.expand_dims(result.indices, axis), axis)
     np.testing.assert_array_equal(bits(result.values), bits(mx.squeeze(fetched, axis)))
