@@ -63,6 +63,26 @@ def _kimi_k3_output(module, x, indices, weights):
 
 _SHARED_EXPERTS = shared_layer("shared_experts")
 
+# The choice of Kimi's and of MiniMax's models, from which some differ in a setting.
+_KIMI = Choice(
+    k=".args.num_experts_per_token",
+    score="sigmoid",
+    bias=".e_score_correction_bias",
+    groups=".args.num_expert_group",
+    topk_groups=".args.topk_group",
+    renormalize=".args.moe_renormalize",
+    renormalize_one=False,
+    eps=1e-20,
+    scale=".args.routed_scaling_factor",
+)
+_MINIMAX = Choice(
+    k=".num_experts_per_tok",
+    score="sigmoid",
+    bias=".e_score_correction_bias",
+    renormalize=True,
+    eps=1e-20,
+)
+
 # Mixtures that choose and run the experts.
 MIXTURES = {
     "Klear.KlearSparseMoeBlock": Mixture(
@@ -128,17 +148,7 @@ MIXTURES = {
     "kimi_k3.KimiK3SparseMoE": Mixture(
         Gate(
             layer("gate"),
-            Choice(
-                k=".args.num_experts_per_token",
-                score="sigmoid",
-                bias=".e_score_correction_bias",
-                groups=".args.num_expert_group",
-                topk_groups=".args.topk_group",
-                renormalize=".args.moe_renormalize",
-                renormalize_one=False,
-                eps=1e-20,
-                scale=".args.routed_scaling_factor",
-            ),
+            _KIMI,
             weights_like="logits",
         ),
         combine=_kimi_k3_output,
@@ -146,17 +156,8 @@ MIXTURES = {
     "kimi_linear.KimiSparseMoE": Mixture(
         Gate(
             layer("gate"),
-            Choice(
-                k=".args.num_experts_per_token",
-                score=".args.moe_router_activation_func",
-                bias=".e_score_correction_bias",
-                groups=".args.num_expert_group",
-                topk_groups=".args.topk_group",
-                renormalize=".args.moe_renormalize",
-                renormalize_one=False,
-                eps=1e-20,
-                scale=".args.routed_scaling_factor",
-                cast=False,
+            dataclasses.replace(
+                _KIMI, score=".args.moe_router_activation_func", cast=False
             ),
         ),
         shared=_SHARED_EXPERTS,
@@ -194,27 +195,14 @@ MIXTURES = {
     "minimax.MiniMaxSparseMoeBlock": Mixture(
         Gate(
             lambda module, x: module.gate(x.astype(mx.float32)),
-            Choice(
-                k=".num_experts_per_tok",
-                score="sigmoid",
-                bias=".e_score_correction_bias",
-                renormalize=True,
-                eps=1e-20,
-            ),
+            _MINIMAX,
             weights_like="input",
         ),
     ),
     "minimax_m3_vl.SparseMoeBlock": Mixture(
         Gate(
             layer("gate"),
-            Choice(
-                k=".num_experts_per_tok",
-                score="sigmoid",
-                bias=".e_score_correction_bias",
-                renormalize=True,
-                eps=1e-20,
-                scale=".routed_scaling_factor",
-            ),
+            dataclasses.replace(_MINIMAX, scale=".routed_scaling_factor"),
             weights_like="input",
         ),
         shared=_SHARED_EXPERTS,
