@@ -67,7 +67,7 @@ MUTANTS = {
     ],
     "choice": [
         ("elements.position(i) < size ? key : 0u", "key"),
-        ("count >= elements.k ? bit : 0u", "count > elements.k ? bit : 0u"),
+        ("count >= elements.k ? bit : 0u", "count + 1u >= elements.k ? bit : 0u"),
         (
             "passing = elements.reaching_first(kth_key());",
             "passing = elements.reaching(kth_key());",
@@ -98,7 +98,7 @@ MUTANTS = {
         ("weight /= some ? total : 1.0f;", "weight /= total;"),
         ("if (settings.renormalizes != 0) {", "if (true) {"),
         ("weight *= settings.scale;", ""),
-        ("weights + number * args.k, settings", "weights, settings"),
+        ("weights + number * args.k,", "weights,"),
     ],
 }
 
@@ -131,7 +131,10 @@ def check_all(path):
             check(a[:, :60], 30, **masked)
             check(a[:, :20], 3, **masked)
             check(a[:, :20] - 9, 3)
-            check(a[:, :20], 3, bias_of(20), groups=4, topk_groups=2, **masked)
+            few = {"groups": 4, "topk_groups": 2}
+            check(a[:, :20], 3, bias_of(20), **few, **masked)
+            # All scores are below 0, but above that of the excluded groups.
+            check(a[:, :20], 3, bias_of(20) - 2, excluded_score=-5.0, **few)
         # The weight lies halfway between two numbers of the type.
         a = mx.zeros((2, 160), mx.bfloat16)
         check(a, 2, score="sigmoid", renormalize=False, scale=1 + 2.0**-8)
@@ -142,6 +145,13 @@ def check_all(path):
         # A group with one expert that is not masked.
         a = np.where(np.arange(160) == [[100], [59]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
+        # The same, and three groups with two such experts, whose scores are lower.
+        a = np.full((1, 160), -np.inf, np.float32)
+        a[0, [2, 3, 20, 21, 40, 41, 100]] = [1, 1, 1, 1, 1, 1, 4]
+        check(mx.array(a), 4, **masked, **grouped)
+        # So many rows that threadgroups are full, and all candidates that fit.
+        check(logits_of("normal", 512, 240, mx.float32), 64)
+        check(mx.zeros((512, 240)), 64)
         good = np.arange(160) % 8 < 3
         check(
             mx.array((np.arange(160) % 37 / 16 + 3 * good).astype(np.float32)[None]), 8

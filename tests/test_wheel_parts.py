@@ -96,7 +96,7 @@ def owner(header):
     """Returns the part that a header belongs to, "" if to none, or its path."""
     for folder, part in OWNERS.items():
         if header.is_relative_to(folder):
-            own = [ROOT / name for name in OWN_FOLDERS]
+            own = [(ROOT / name).resolve() for name in OWN_FOLDERS]
             if folder == ROOT and not any(header.is_relative_to(f) for f in own):
                 break
             return part
