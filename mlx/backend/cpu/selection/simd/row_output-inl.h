@@ -90,9 +90,9 @@ void copy_in_order(
     RowOrder order,
     size_t k,
     const RowOutput<T>& best_first) {
-  // Integers that tie are the same, so any of them can be written.
-  bool any_tie = std::is_integral_v<T> && !best_first.indices;
-  if (order == RowOrder::best_last_with_ties && !any_tie) {
+  bool ties_matter =
+      order == RowOrder::best_last_with_copies && best_first.indices;
+  if (order == RowOrder::best_last_with_ties || ties_matter) {
     return write_from_last(row, rank, k, [&](size_t place, size_t index) {
       best_first.write_wanted(place, index, row);
     });

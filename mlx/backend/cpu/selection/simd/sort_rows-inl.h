@@ -20,6 +20,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
@@ -47,6 +48,12 @@ class SortRows {
         size_(job.rows->axis_size) {}
 
   void run() {
+    OrderedRows<T> ordered(
+        *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
+    first_ = ordered.copy(first_, last_);
+    if (first_ == last_) {
+      return;
+    }
     bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
                                    : is_fast_in_wide_lanes(size_, size_);
     if (in_lanes) {
@@ -177,25 +184,76 @@ class SortRows {
   // Sorts short rows. A job that asks for a partition gets a sorted row too.
   void sort_in_lanes() {
     constexpr auto count = RowBlock<T>::count;
+    RankOf<T> rank(ranking_);
     WordOf<T> words[TopKTuning::lanes_k * count];
+    T copies[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          RankOf<T> rank(ranking_);
           if constexpr (sizeof(T) <= 4) {
             k_best_in_lanes(rows, rank, size_, words);
           } else {
             k_best_in_wide_lanes(rows, rank, size_, words);
           }
-          for (size_t r = 0; r < valid; ++r) {
-            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            with_writer(row, output(out[r]), [&](const Row<T>&, auto&& write) {
-              for (size_t i = 0; i < size_; ++i) {
-                write(i, index_of(words[i * count + r]));
-              }
-            });
+          if (out_stride() == 1) {
+            return write_rows(rows, out, valid, words);
           }
+          job_.output == SortOutput::indices
+              ? write_indices_by_place(out, valid, words)
+              : write_values_by_place(rows, out, valid, words, copies);
         };
     for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
+  }
+
+  // Writes a block of sorted rows, given the word of each element.
+  void write_rows(
+      const RowBlock<T>& rows,
+      const int64_t* out,
+      size_t valid,
+      const WordOf<T>* words) {
+    for (size_t r = 0; r < valid; ++r) {
+      Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
+      with_writer(row, output(out[r]), [&](const Row<T>&, auto&& write) {
+        for (size_t i = 0; i < size_; ++i) {
+          write(i, index_of(words[i * rows.count + r]));
+        }
+      });
+    }
+  }
+
+  // As write_rows(), but writes one place of all rows after the other. Outputs
+  // of adjacent rows are then next to each other.
+  void write_indices_by_place(
+      const int64_t* out,
+      size_t valid,
+      const WordOf<T>* words) const {
+    auto to = static_cast<uint32_t*>(job_.out);
+    for (size_t i = 0; i < size_; ++i, to += out_stride()) {
+      for (size_t r = 0; r < valid; ++r) {
+        to[out[r]] = index_of(words[i * RowBlock<T>::count + r]);
+      }
+    }
+  }
+
+  // ``copies`` has room for the elements of the block.
+  void write_values_by_place(
+      const RowBlock<T>& rows,
+      const int64_t* out,
+      size_t valid,
+      const WordOf<T>* words,
+      T* copies) const {
+    constexpr auto count = RowBlock<T>::count;
+    for (size_t i = 0; i < size_; ++i) {
+      auto from = rows.data + static_cast<int64_t>(i) * rows.stride;
+      for (size_t r = 0; r < count; ++r) {
+        copies[i * count + r] = from[rows.offset[r]];
+      }
+    }
+    auto to = static_cast<T*>(job_.out);
+    for (size_t i = 0; i < size_; ++i, to += out_stride()) {
+      for (size_t r = 0; r < valid; ++r) {
+        to[out[r]] = copies[index_of(words[i * count + r]) * count + r];
+      }
+    }
   }
 
   void sort() {

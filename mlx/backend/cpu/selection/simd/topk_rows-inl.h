@@ -9,6 +9,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
@@ -63,7 +64,22 @@ class TopKRows {
                                           : Ranking::ascending) {}
 
   void run() {
-    switch (algorithm()) {
+    auto chosen = algorithm();
+    if (chosen == TopKAlgorithm::lanes ||
+        (copies() && chosen != TopKAlgorithm::whole_row)) {
+      auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
+      OrderedRows<T> ordered(
+          job_.plan->rows, job_.in, RankOf<T>(ranking_), k_, best_first);
+      first_ = ordered.copy(first_, last_);
+    }
+    if (first_ < last_) {
+      run(chosen);
+    }
+  }
+
+ private:
+  void run(TopKAlgorithm chosen) {
+    switch (chosen) {
       case TopKAlgorithm::whole_row:
         return each([&](const auto& row, const auto& out) {
           write_whole_row(row, RankOf<T>(ranking_), out);
@@ -81,7 +97,6 @@ class TopKRows {
     }
   }
 
- private:
   // Returns the algorithm of the plan, or one that has the same results and is
   // faster with this instruction set or this type.
   TopKAlgorithm algorithm() const {
@@ -144,15 +159,19 @@ class TopKRows {
         job_.plan->rows, job_.in, output(0), k_, first_, last_, use);
   }
 
-  // As each(), but copies rows that are in order already, and does not call
-  // ``use`` for them. If k is very small, ``use`` takes less time than to find
-  // out whether a row is in order.
+  // Whether to look for rows that are in order already. If k is very small, it
+  // takes less time to find the k best of them.
+  bool copies() const {
+    return k_ * 64 >= size_;
+  }
+
+  // As each(), but copies rows that are in order already if copies(), and does
+  // not call ``use`` for them.
   template <typename Use>
   void each_unordered(Use&& use) {
     RankOf<T> rank(ranking_);
-    bool copies = k_ * 64 >= size_;
     each([&](const auto& row, const auto& out) {
-      auto order = copies ? order_of(row, rank) : RowOrder::neither;
+      auto order = copies() ? order_of(row, rank) : RowOrder::neither;
       if (order == RowOrder::neither) {
         return use(row, out);
       }
