@@ -41,11 +41,8 @@ class Steps {
    * elements of both.
    */
   template <typename T>
-  void add(
-      const T* before,
-      const T* next,
-      RankOf<T> rank,
-      size_t steps = count<T>) {
+  void
+  add(const T* before, const T* next, RankOf<T> rank, size_t steps = count<T>) {
     // Each step is as many bits as an element has bytes.
     auto wanted = ~uint64_t(0) >> (64 - steps * sizeof(T));
     bool greatest_is_best = rank.flip != 0;
@@ -76,11 +73,7 @@ class Steps {
    * any number, but stops when in_order() is false.
    */
   template <typename T>
-  void add_all(
-      const T* before,
-      const T* next,
-      RankOf<T> rank,
-      size_t steps) {
+  void add_all(const T* before, const T* next, RankOf<T> rank, size_t steps) {
     if (steps < count<T>) {
       T a[count<T>] = {};
       T b[count<T>] = {};
@@ -101,8 +94,8 @@ class Steps {
   }
 
   RowOrder order() const {
-    return !up_  ? RowOrder::best_first
-        : down_  ? RowOrder::neither
+    return !up_        ? RowOrder::best_first
+        : down_        ? RowOrder::neither
         : ties_differ_ ? RowOrder::best_last_with_ties
         : level_       ? RowOrder::best_last_with_copies
                        : RowOrder::best_last;
@@ -172,7 +165,9 @@ RowOrder order_of(const Row<T>& row, RankOf<T> rank) {
     all > 0 ? steps.add(copy, copy + 1, rank, all) : void();
     return steps.order();
   }
-  for (size_t i = 0; i < all && steps.in_order(); i += count) {
+  // With stride 0 all steps are the same.
+  auto different = row.stride == 0 ? count : all;
+  for (size_t i = 0; i < different && steps.in_order(); i += count) {
     // The last steps are added twice rather than one by one.
     auto first = std::min(i, all - count);
     auto from = row.contiguous(first, count + 1, copy);

@@ -5,7 +5,7 @@
 // in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
 // A row that is in order already is copied. Any other is sorted if it has at
-// most sorted_size elements. For longer rows:
+// most TopKTuning::sorted_partition_size elements. For longer rows:
 //
 // - With AVX2 a sort is a quicksort, which takes O(n log n), and a partition is
 //   a quickselect, which takes O(n) without bad pivots, and O(n log n) at most.
@@ -20,6 +20,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/lanes_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
@@ -59,7 +60,7 @@ class SortRows {
     if (in_lanes) {
       return sort_in_lanes();
     }
-    if (!job_.kth || size_ <= sorted_size) {
+    if (!job_.kth || size_ <= TopKTuning::sorted_partition_size) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
     // If one side of ``kth`` is small, only that side has to be found.
@@ -83,17 +84,14 @@ class SortRows {
   }
 
  private:
-  // Rows of at most this size are sorted also if a partition is asked for. This
-  // is the same for all instruction sets, so that their results are the same.
-  static constexpr size_t sorted_size = 64;
-
   // Returns whether partition_by_k_best is the fastest for ``count`` elements,
   // which are ``kth`` and those on one side of it.
   bool is_small_side(size_t count) const {
     if (quicksort_is_fast) {
-      return 32 * count <= size_;
+      return count * TopKTuning::quickselect_elements_per_k <= size_;
     }
-    return count <= TopKTuning::ordered_k || 8 * count <= size_;
+    return count <= TopKTuning::ordered_k ||
+        count * TopKTuning::bounded_elements_per_k <= size_;
   }
 
   // The whole output, from the element at ``offset`` on.
@@ -186,7 +184,6 @@ class SortRows {
     constexpr auto count = RowBlock<T>::count;
     RankOf<T> rank(ranking_);
     WordOf<T> words[TopKTuning::lanes_k * count];
-    T copies[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
           if constexpr (sizeof(T) <= 4) {
@@ -194,66 +191,9 @@ class SortRows {
           } else {
             k_best_in_wide_lanes(rows, rank, size_, words);
           }
-          if (out_stride() == 1) {
-            return write_rows(rows, out, valid, words);
-          }
-          job_.output == SortOutput::indices
-              ? write_indices_by_place(out, valid, words)
-              : write_values_by_place(rows, out, valid, words, copies);
+          BlockOutput<T>{rows, words, size_, out, valid}.write(output(0));
         };
     for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
-  }
-
-  // Writes a block of sorted rows, given the word of each element.
-  void write_rows(
-      const RowBlock<T>& rows,
-      const int64_t* out,
-      size_t valid,
-      const WordOf<T>* words) {
-    for (size_t r = 0; r < valid; ++r) {
-      Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-      with_writer(row, output(out[r]), [&](const Row<T>&, auto&& write) {
-        for (size_t i = 0; i < size_; ++i) {
-          write(i, index_of(words[i * rows.count + r]));
-        }
-      });
-    }
-  }
-
-  // As write_rows(), but writes one place of all rows after the other. Outputs
-  // of adjacent rows are then next to each other.
-  void write_indices_by_place(
-      const int64_t* out,
-      size_t valid,
-      const WordOf<T>* words) const {
-    auto to = static_cast<uint32_t*>(job_.out);
-    for (size_t i = 0; i < size_; ++i, to += out_stride()) {
-      for (size_t r = 0; r < valid; ++r) {
-        to[out[r]] = index_of(words[i * RowBlock<T>::count + r]);
-      }
-    }
-  }
-
-  // ``copies`` has room for the elements of the block.
-  void write_values_by_place(
-      const RowBlock<T>& rows,
-      const int64_t* out,
-      size_t valid,
-      const WordOf<T>* words,
-      T* copies) const {
-    constexpr auto count = RowBlock<T>::count;
-    for (size_t i = 0; i < size_; ++i) {
-      auto from = rows.data + static_cast<int64_t>(i) * rows.stride;
-      for (size_t r = 0; r < count; ++r) {
-        copies[i * count + r] = from[rows.offset[r]];
-      }
-    }
-    auto to = static_cast<T*>(job_.out);
-    for (size_t i = 0; i < size_; ++i, to += out_stride()) {
-      for (size_t r = 0; r < valid; ++r) {
-        to[out[r]] = copies[index_of(words[i * count + r]) * count + r];
-      }
-    }
   }
 
   void sort() {
@@ -313,22 +253,10 @@ class SortRows {
       if (orders) {
         before <= from ? partition.order_low() : partition.order_high();
       }
-      auto low = partition.low();
-      auto high = partition.high();
-      if (out.indices && out.stride == 1) {
-        std::copy(low, low + kth, out.indices);
-        out.indices[kth] = partition.at_kth();
-        std::copy(high, high + from - 1, out.indices + kth + 1);
-        return;
-      }
       with_writer(row, out, [&](const Row<T>&, auto&& write) {
-        for (size_t i = 0; i < kth; ++i) {
-          write(i, low[i]);
-        }
+        write.write_all(partition.low(), kth, 0);
         write(kth, partition.at_kth());
-        for (size_t i = 0; i + 1 < from; ++i) {
-          write(kth + 1 + i, high[i]);
-        }
+        write.write_all(partition.high(), from - 1, before);
       });
     });
   }
@@ -355,9 +283,8 @@ class SortRows {
         auto kept = scratch.candidates();
         auto count =
             filter<R>(ranks + first, nullptr, first, last - first, range, kept);
-        for (size_t i = 0; i < count; ++i) {
-          write(place++, kept.indices[i]);
-        }
+        write.write_all(kept.indices, count, place);
+        place += count;
       };
       write_range(0, cut - 1, up_to<R>(equal));
       if (equal > 0) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/lanes_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
@@ -107,7 +108,7 @@ class TopKRows {
       planned = short_row;
     }
     if (planned == short_row || planned == bounded) {
-      bool many = 8 * k_ > size_;
+      bool many = k_ * TopKTuning::bounded_elements_per_k > size_;
       if (many && (sorts_whole_row() || quicksort_is_fast)) {
         return select;
       }
@@ -117,8 +118,8 @@ class TopKRows {
 
   // Whether it is the fastest to sort a row and to drop what is not chosen.
   bool sorts_whole_row() const {
-    return size_ <= 128 && k_ <= TopKTuning::ordered_k &&
-        IndexSort<T>::supports(size_);
+    return size_ <= TopKTuning::sorted_selection_size &&
+        k_ <= TopKTuning::ordered_k && IndexSort<T>::supports(size_);
   }
 
   void run_select() {
@@ -159,10 +160,9 @@ class TopKRows {
         job_.plan->rows, job_.in, output(0), k_, first_, last_, use);
   }
 
-  // Whether to look for rows that are in order already. If k is very small, it
-  // takes less time to find the k best of them.
+  // Returns whether to look for rows that are in order already.
   bool copies() const {
-    return k_ * 64 >= size_;
+    return k_ * TopKTuning::order_check_elements_per_k >= size_;
   }
 
   // As each(), but copies rows that are in order already if copies(), and does
@@ -202,6 +202,7 @@ class TopKRows {
   void run_lanes() {
     constexpr auto count = RowBlock<T>::count;
     WordOf<T> words[TopKTuning::lanes_k * count];
+    auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
     for_each_block<T>(
         job_.plan->rows,
         job_.in,
@@ -213,14 +214,7 @@ class TopKRows {
           } else {
             k_best_in_wide_lanes(rows, RankOf<T>(ranking_), k_, words);
           }
-          for (size_t r = 0; r < valid; ++r) {
-            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            auto to = output(out[r]);
-            to = job_.sorted ? to : to.reversed(k_);
-            for (size_t i = 0; i < k_; ++i) {
-              to.write(i, index_of(words[i * count + r]), row);
-            }
-          }
+          BlockOutput<T>{rows, words, k_, out, valid}.write(best_first);
         });
   }
 
