@@ -46,16 +46,18 @@ struct TopKTuning {
   static constexpr int64_t ordered_k = 64;
   // Rows of at most this size are sorted if a partition is asked for.
   static constexpr int64_t sorted_partition_size = 64;
-  // Rows with at most this many times k elements are copied if they are in
-  // order. In others, finding the k best takes less time than looking.
+  // Rows with at most this many times k elements, and rows of at most
+  // short_row_size, are copied if they are in order. In others, finding the k
+  // best takes less time than looking.
   static constexpr int64_t order_check_elements_per_k = 64;
 
   // ``bounded`` is used if the row has at least this many times k elements,
   // ``select`` if it has fewer.
   static constexpr int64_t bounded_elements_per_k = 8;
-  // Where quicksort is fast, partitions and order statistics use quickselect if
-  // the row has fewer than this many times k elements.
+  // Where quicksort is fast, quickselect is used if the row has fewer than this
+  // many times k elements: for a partition or an order statistic, and for topk.
   static constexpr int64_t quickselect_elements_per_k = 32;
+  static constexpr int64_t topk_quickselect_elements_per_k = 10;
   // Rows of at most this size are sorted to select more than a few elements, if
   // a kernel sorts them fast.
   static constexpr int64_t sorted_selection_size = 128;

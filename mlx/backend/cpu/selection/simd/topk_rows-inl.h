@@ -108,8 +108,11 @@ class TopKRows {
       planned = short_row;
     }
     if (planned == short_row || planned == bounded) {
-      bool many = k_ * TopKTuning::bounded_elements_per_k > size_;
-      if (many && (sorts_whole_row() || quicksort_is_fast)) {
+      auto sorts_or_splits = quicksort_is_fast
+          ? k_ * TopKTuning::topk_quickselect_elements_per_k > size_
+          : k_ * TopKTuning::bounded_elements_per_k > size_ &&
+              sorts_whole_row();
+      if (sorts_or_splits) {
         return select;
       }
     }
@@ -162,7 +165,8 @@ class TopKRows {
 
   // Returns whether to look for rows that are in order already.
   bool copies() const {
-    return k_ * TopKTuning::order_check_elements_per_k >= size_;
+    return size_ <= TopKTuning::short_row_size ||
+        k_ * TopKTuning::order_check_elements_per_k >= size_;
   }
 
   // As each(), but copies rows that are in order already if copies(), and does
