@@ -54,10 +54,9 @@ struct TopKTuning {
   // ``bounded`` is used if the row has at least this many times k elements,
   // ``select`` if it has fewer.
   static constexpr int64_t bounded_elements_per_k = 8;
-  // Where quicksort is fast, quickselect is used if the row has fewer than this
-  // many times k elements: for a partition or an order statistic, and for topk.
+  // Where quicksort is fast, partitions and order statistics use quickselect if
+  // the row has fewer than this many times k elements.
   static constexpr int64_t quickselect_elements_per_k = 32;
-  static constexpr int64_t topk_quickselect_elements_per_k = 10;
   // Rows of at most this size are sorted to select more than a few elements, if
   // a kernel sorts them fast.
   static constexpr int64_t sorted_selection_size = 128;

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Copies rows that are in order already, before other kernels see them. Those
-// that work on several rows at once would sort them all the same.
+// Copies rows that are in order already. The kernels that work on several rows
+// at once would not notice the order, and would sort such rows like any others.
 
 #pragma once
 
@@ -117,8 +117,7 @@ class OrderedRows {
         break;
       }
       bool forwards = order == RowOrder::best_first;
-      copy_columns(
-          in_ + at.in_offset, count, forwards, output(at.out_offset));
+      copy_columns(in_ + at.in_offset, count, forwards, output(at.out_offset));
       at.advance(count);
       first += count;
     }
@@ -143,13 +142,15 @@ class OrderedRows {
     return steps.order();
   }
 
-  // Writes the first k lines (``forwards``) or the last ones, the last first.
+  // Writes k lines of a matrix with ``count`` columns: the first ones if
+  // ``forwards``, otherwise the last ones in reverse.
   void copy_columns(
       const T* from,
       int64_t count,
       bool forwards,
       RowOutput<T> to) const {
-    // Both are given by the line with the lowest address.
+    // Writes the lines in the order of their output addresses, so that the
+    // stride of the output is positive.
     auto first = forwards ? 0 : size_ - k_;
     bool same_order = forwards == (to.stride > 0);
     if (to.stride < 0) {
@@ -182,14 +183,12 @@ class OrderedRows {
     }
   }
 
-  // Copies lines of less than a piece, a whole piece for each. The copy of the
-  // next line overwrites what is too much.
+  // Copies lines that are shorter than a piece. Copies a whole piece for each
+  // line, which takes fewer instructions. What is written after the end of a
+  // line is overwritten by the next line.
   template <typename LineAt>
-  void copy_narrow(
-      const T* from,
-      int64_t count,
-      const LineAt& line_at,
-      T* to) const {
+  void copy_narrow(const T* from, int64_t count, const LineAt& line_at, T* to)
+      const {
     auto stride = rows_.in_axis_stride;
     auto has_piece = [&](size_t line, size_t lines, int64_t pitch) {
       return static_cast<int64_t>(lines - line) * pitch >= piece<T>;

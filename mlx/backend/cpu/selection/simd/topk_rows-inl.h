@@ -108,11 +108,8 @@ class TopKRows {
       planned = short_row;
     }
     if (planned == short_row || planned == bounded) {
-      auto sorts_or_splits = quicksort_is_fast
-          ? k_ * TopKTuning::topk_quickselect_elements_per_k > size_
-          : k_ * TopKTuning::bounded_elements_per_k > size_ &&
-              sorts_whole_row();
-      if (sorts_or_splits) {
+      bool many = k_ * TopKTuning::bounded_elements_per_k > size_;
+      if (many && (sorts_whole_row() || quicksort_is_fast)) {
         return select;
       }
     }
