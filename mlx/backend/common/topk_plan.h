@@ -30,20 +30,36 @@ namespace mlx::core {
 enum class TopKAlgorithm { whole_row, lanes, short_row, bounded, select };
 
 /**
- * The greatest row sizes and the greatest k that lanes and short_row support,
- * and where the choice changes from select to bounded.
+ * Where the choice of an algorithm changes: row sizes, values of k, and how
+ * many elements a row has for each of its k best. The first group decides the
+ * order of results, so it is the same for all instruction sets. The rest only
+ * decides which of several ways to the same result is taken.
  */
 struct TopKTuning {
+  // The greatest row sizes and the greatest k that lanes and short_row support.
   static constexpr int64_t lanes_size = 256;
   static constexpr int64_t lanes_k = 16;
   static constexpr int64_t short_row_size = 1024;
   static constexpr int64_t short_row_k = 64;
-  // ``bounded`` is used if the row has at least this many times k elements,
-  // ``select`` if it has fewer.
-  static constexpr int64_t bounded_elements_per_k = 8;
   // Up to this k, unsorted results too are in order, the best last: sorting so
   // few costs nothing.
   static constexpr int64_t ordered_k = 64;
+  // Rows of at most this size are sorted if a partition is asked for.
+  static constexpr int64_t sorted_partition_size = 64;
+  // Rows with at most this many times k elements, and rows of at most
+  // short_row_size, are copied if they are in order. In others, finding the k
+  // best takes less time than looking.
+  static constexpr int64_t order_check_elements_per_k = 64;
+
+  // ``bounded`` is used if the row has at least this many times k elements,
+  // ``select`` if it has fewer.
+  static constexpr int64_t bounded_elements_per_k = 8;
+  // Where quicksort is fast, partitions and order statistics use quickselect if
+  // the row has fewer than this many times k elements.
+  static constexpr int64_t quickselect_elements_per_k = 32;
+  // Rows of at most this size are sorted to select more than a few elements, if
+  // a kernel sorts them fast.
+  static constexpr int64_t sorted_selection_size = 128;
 };
 
 /** Returns whether ``algorithm`` can select k of ``size`` elements. */

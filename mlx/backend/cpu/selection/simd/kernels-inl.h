@@ -34,9 +34,9 @@
 // sort; sort_key, sort_block, sort_leaf and quicksort, and sort_values,
 // sort_indices, partition_row and place_finder, which use them for one row;
 // lanes, wide_lanes, short_row, bounded and k_best, which find the k best of a
-// row; best_of_rows; rows; topk_rows (with topk_output), sort_rows (with
-// row_writer), arg_reduce_rows and order_statistics_rows, which do all rows of
-// a job; and this one.
+// row; best_of_rows; rows, row_output, lanes_output and ordered_rows; topk_rows
+// (with topk_output), sort_rows (with row_writer), arg_reduce_rows and
+// order_statistics_rows, which do all rows of a job; and this one.
 
 #pragma once
 

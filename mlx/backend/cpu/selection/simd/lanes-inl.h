@@ -166,9 +166,10 @@ void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
     Vector<W> best[kept], more[kept];
 #pragma GCC unroll 16
     for (int i = 0; i < kept; ++i) {
-      best[i] = broadcast(worst<W>);
+      best[i] = pack_column<W>(columns + i * count, i, part);
     }
-    for (size_t j = 0; j < size; j += kept) {
+    sort_lanes<0, kept>(best);
+    for (size_t j = kept; j < size; j += kept) {
 #pragma GCC unroll 16
       for (int i = 0; i < kept; ++i) {
         more[i] = pack_column<W>(columns + (j + i) * count, j + i, part);
@@ -203,9 +204,9 @@ void k_best_in_lanes(
   load_columns(rows, rank, columns);
   // Pad with the worst rank, and with indices beyond the row, so that padding
   // never wins.
-  auto end = columns + rows.size * count;
-  std::fill(end, end + (padding - 1) * count, worst<uint32_t>);
-  switch (std::bit_ceil(k)) {
+  auto kept = std::bit_ceil(k);
+  std::fill_n(columns + rows.size * count, kept * count, worst<uint32_t>);
+  switch (kept) {
     case 1:
       return k_best_of_columns<W, 1>(columns, rows.size, words);
     case 2:

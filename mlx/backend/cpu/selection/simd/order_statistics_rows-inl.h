@@ -4,10 +4,11 @@
 // row, the best element first, has at a few places. Rows have at least one
 // element.
 //
-// Rows of at most sorted_size elements are sorted, and so are rows of which
-// more than max_selections places are wanted. Otherwise the places are found by
-// selecting: among the k best or the k worst elements if the places are near an
-// end of the row, and else among all.
+// Rows of at most TopKTuning::sorted_selection_size elements are sorted, if a
+// kernel sorts them fast, and so are rows of which more than max_selections
+// places are wanted. Otherwise the places are found by selecting: among the k
+// best or the k worst elements if the places are near an end of the row, and
+// else among all.
 
 #pragma once
 
@@ -113,9 +114,6 @@ class OrderStatisticsRows {
   }
 
  private:
-  // Rows of at most this size are sorted, if they are sorted fast.
-  static constexpr size_t sorted_size = 128;
-
   // A row of which more places are wanted is sorted.
   static constexpr size_t max_selections = 8;
 
@@ -179,7 +177,8 @@ class OrderStatisticsRows {
       return;
     }
     bool many = count() > max_selections;
-    if (IndexSort<T>::supports(size_) && (size_ <= sorted_size || many)) {
+    bool is_short = size_ <= TopKTuning::sorted_selection_size;
+    if (IndexSort<T>::supports(size_) && (is_short || many)) {
       return sort_words(row, offset);
     }
     RankOf<T> rank(ranking_);
@@ -210,7 +209,9 @@ class OrderStatisticsRows {
   // Returns whether find_near_end() is the fastest for places among the
   // ``count`` elements at one end of the row.
   bool is_small_side(size_t count) const {
-    return (quicksort_is_fast ? 32 : 8) * count <= size_;
+    auto elements = quicksort_is_fast ? TopKTuning::quickselect_elements_per_k
+                                      : TopKTuning::bounded_elements_per_k;
+    return count * elements <= size_;
   }
 
   // ---- sorting --------------------------------------------------------------

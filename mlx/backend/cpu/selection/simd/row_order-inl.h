@@ -14,9 +14,17 @@ namespace {
 /**
  * best_first: a stable sort, best element first, would leave the row as it is.
  * best_last: the row is the reverse of such a sort, and no two elements tie.
- * best_last_with_ties: as best_last, but some elements tie.
+ * best_last_with_copies: the row is the reverse of such a sort, and elements
+ *                        that tie have the same bits.
+ * best_last_with_ties: as best_last, but some elements tie whose bits differ.
  */
-enum class RowOrder { best_first, best_last, best_last_with_ties, neither };
+enum class RowOrder {
+  best_first,
+  best_last,
+  best_last_with_copies,
+  best_last_with_ties,
+  neither
+};
 
 /**
  * Looks at the steps from one element to the next. A step is up if the second
@@ -28,27 +36,56 @@ class Steps {
   template <typename T>
   static constexpr size_t count = lanes<T>;
 
-  /** Adds the first ``steps`` of the steps between ``count`` + 1 elements. */
+  /**
+   * Adds the steps from before[i] to next[i] for i < ``steps``. Reads ``count``
+   * elements of both.
+   */
   template <typename T>
-  void add(const T* from, RankOf<T> rank, size_t steps = count<T>) {
+  void
+  add(const T* before, const T* next, RankOf<T> rank, size_t steps = count<T>) {
     // Each step is as many bits as an element has bytes.
     auto wanted = ~uint64_t(0) >> (64 - steps * sizeof(T));
     bool greatest_is_best = rank.flip != 0;
     if constexpr (std::is_same_v<T, bool>) {
-      add(reinterpret_cast<const uint8_t*>(from),
+      add(reinterpret_cast<const uint8_t*>(before),
+          reinterpret_cast<const uint8_t*>(next),
           RankOf<uint8_t>(
               greatest_is_best ? Ranking::descending : Ranking::ascending),
           steps);
     } else if constexpr (std::is_arithmetic_v<T>) {
-      add_steps<T>(load(from), load(from + 1), greatest_is_best, wanted);
+      add_steps(before, load(before), next, load(next), rank, wanted);
     } else if constexpr (sizeof(T) == 2) {
-      add_steps<T>(keys(from), keys(from + 1), greatest_is_best, wanted);
+      add_steps(before, keys(before), next, keys(next), rank, wanted);
     } else {
-      Rank<T> ranks[count<T> + 1];
-      for (size_t i = 0; i <= count<T>; ++i) {
-        ranks[i] = rank(from[i]);
+      // Complement the ranks of a descending order, in which keys are greater
+      // if they are better.
+      Rank<T> a[count<T>], b[count<T>];
+      for (size_t i = 0; i < count<T>; ++i) {
+        a[i] = rank(before[i]) ^ rank.flip;
+        b[i] = rank(next[i]) ^ rank.flip;
       }
-      add_steps<T>(load(ranks), load(ranks + 1), false, wanted);
+      add_steps(before, load(a), next, load(b), rank, wanted);
+    }
+  }
+
+  /**
+   * Adds the steps from before[i] to next[i] for i < ``steps``, which may be
+   * any number, but stops when in_order() is false.
+   */
+  template <typename T>
+  void add_all(const T* before, const T* next, RankOf<T> rank, size_t steps) {
+    if (steps < count<T>) {
+      T a[count<T>] = {};
+      T b[count<T>] = {};
+      std::copy(before, before + steps, a);
+      std::copy(next, next + steps, b);
+      steps > 0 ? add(a, b, rank, steps) : void();
+      return;
+    }
+    for (size_t i = 0; i < steps && in_order(); i += count<T>) {
+      // The last steps are added twice rather than one by one.
+      auto first = std::min(i, steps - count<T>);
+      add(before + first, next + first, rank);
     }
   }
 
@@ -57,27 +94,43 @@ class Steps {
   }
 
   RowOrder order() const {
-    return !up_  ? RowOrder::best_first
-        : down_  ? RowOrder::neither
-        : level_ ? RowOrder::best_last_with_ties
-                 : RowOrder::best_last;
+    return !up_        ? RowOrder::best_first
+        : down_        ? RowOrder::neither
+        : ties_differ_ ? RowOrder::best_last_with_ties
+        : level_       ? RowOrder::best_last_with_copies
+                       : RowOrder::best_last;
   }
 
  private:
-  // Takes a row of float or double with NaN as being in no order.
+  // Adds the steps between the elements ``before`` and ``next``, given also as
+  // vectors that compare as the elements do. Takes a row of float or double
+  // with NaN as being in no order.
   template <typename T, typename V>
-  void add_steps(V before, V next, bool greatest_is_best, uint64_t wanted) {
+  void add_steps(
+      const T* before,
+      V from,
+      const T* next,
+      V to,
+      RankOf<T> rank,
+      uint64_t wanted) {
     auto steps = [&](auto mask) {
       return mask_bits((Vector<uint8_t>)mask) & wanted;
     };
-    auto greater = steps(next > before);
-    auto less = steps(next < before);
-    bool level = (greater | less) != wanted;
-    bool nan = std::is_floating_point_v<T> && level &&
-        (greater | less | steps(next == before)) != wanted;
+    bool greatest_is_best = rank.flip != 0;
+    auto greater = steps(to > from);
+    auto less = steps(to < from);
+    auto level = wanted & ~(greater | less);
+    bool nan = false;
+    if (!std::is_integral_v<T> && level != 0) {
+      nan = std::is_floating_point_v<T> && (level & ~steps(to == from)) != 0;
+      using Bits = OrderedKey<T>;
+      auto same = load(reinterpret_cast<const Bits*>(before)) ==
+          load(reinterpret_cast<const Bits*>(next));
+      ties_differ_ |= (level & ~steps(same)) != 0;
+    }
     up_ |= nan || (greatest_is_best ? greater : less) != 0;
     down_ |= nan || (greatest_is_best ? less : greater) != 0;
-    level_ |= level;
+    level_ |= level != 0;
   }
 
   // Returns the ordered keys of a vector of 2-byte floating-point elements.
@@ -92,6 +145,7 @@ class Steps {
   bool up_{false};
   bool down_{false};
   bool level_{false};
+  bool ties_differ_{false};
 };
 
 /**
@@ -108,13 +162,16 @@ RowOrder order_of(const Row<T>& row, RankOf<T> rank) {
     for (size_t i = 0; i < row.size; ++i) {
       copy[i] = row[i];
     }
-    all > 0 ? steps.add(copy, rank, all) : void();
+    all > 0 ? steps.add(copy, copy + 1, rank, all) : void();
     return steps.order();
   }
-  for (size_t i = 0; i < all && steps.in_order(); i += count) {
+  // With stride 0 all steps are the same.
+  auto different = row.stride == 0 ? count : all;
+  for (size_t i = 0; i < different && steps.in_order(); i += count) {
     // The last steps are added twice rather than one by one.
     auto first = std::min(i, all - count);
-    steps.add(row.contiguous(first, count + 1, copy), rank);
+    auto from = row.contiguous(first, count + 1, copy);
+    steps.add(from, from + 1, rank);
   }
   return steps.order();
 }

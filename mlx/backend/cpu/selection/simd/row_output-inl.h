@@ -40,16 +40,27 @@ struct RowOutput {
     }
   }
 
+  /** Writes ``k`` elements, and their indices if wanted. */
+  void write_all(const uint32_t* chosen, size_t k, const Row<T>& row) const {
+    auto from = row.data;
+    auto from_stride = row.stride;
+    auto step = stride;
+    auto to = values;
+    for (size_t i = 0; i < k; ++i, to += step) {
+      *to = from[static_cast<int64_t>(chosen[i]) * from_stride];
+    }
+    for (size_t i = 0; indices && i < k; ++i) {
+      indices[static_cast<int64_t>(i) * stride] = chosen[i];
+    }
+  }
+
   /**
    * Writes ``k`` elements from one end of the row: the first ones, forwards, or
    * the last ones, backwards.
    */
   void write_end(const Row<T>& row, size_t k, bool forwards) const {
     if (row.stride != 1 || std::abs(stride) != 1) {
-      for (size_t i = 0; i < k; ++i) {
-        write_wanted(i, forwards ? i : row.size - 1 - i, row);
-      }
-      return;
+      return write_end_by_place(row, k, forwards);
     }
     auto first = forwards ? 0 : row.size - k;
     auto from = row.data + first;
@@ -65,6 +76,24 @@ struct RowOutput {
     } else if (indices) {
       for (size_t i = 0; i < k; ++i) {
         indices[to + i] = first + k - 1 - i;
+      }
+    }
+  }
+
+  /** As write_end(), for any strides. */
+  void write_end_by_place(const Row<T>& row, size_t k, bool forwards) const {
+    if (values) {
+      auto step = forwards ? row.stride : -row.stride;
+      auto from = row.data + (forwards ? 0 : (row.size - 1) * row.stride);
+      auto to = values;
+      for (size_t i = 0; i < k; ++i, from += step, to += stride) {
+        *to = *from;
+      }
+    }
+    if (indices) {
+      auto to = indices;
+      for (size_t i = 0; i < k; ++i, to += stride) {
+        *to = forwards ? i : row.size - 1 - i;
       }
     }
   }
@@ -90,9 +119,9 @@ void copy_in_order(
     RowOrder order,
     size_t k,
     const RowOutput<T>& best_first) {
-  // Integers that tie are the same, so any of them can be written.
-  bool any_tie = std::is_integral_v<T> && !best_first.indices;
-  if (order == RowOrder::best_last_with_ties && !any_tie) {
+  bool ties_matter =
+      order == RowOrder::best_last_with_copies && best_first.indices;
+  if (order == RowOrder::best_last_with_ties || ties_matter) {
     return write_from_last(row, rank, k, [&](size_t place, size_t index) {
       best_first.write_wanted(place, index, row);
     });

@@ -39,6 +39,18 @@ class IndexWriter {
     out_[static_cast<int64_t>(place) * stride_] = index;
   }
 
+  /** Writes ``count`` indices, from ``place`` on. */
+  template <typename Index>
+  void write_all(const Index* indices, size_t count, size_t place) const {
+    if (stride_ == 1) {
+      std::copy_n(indices, count, out_ + place);
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      (*this)(place + i, indices[i]);
+    }
+  }
+
   /**
    * Writes, from ``place`` on, all indices of the row except the ``count``
    * indices in ``chosen``, which are ascending.
@@ -88,7 +100,10 @@ class IndexWriter {
   size_t size_;
 };
 
-/** Writes the element at ``index`` to a place of the row. */
+/**
+ * Writes the element at ``index`` to a place of the row. Has its own copy of
+ * the row's address: a store of a byte could otherwise change that.
+ */
 template <typename T>
 class ValueWriter {
  public:
@@ -99,11 +114,36 @@ class ValueWriter {
     out_[static_cast<int64_t>(place) * stride_] = row_[index];
   }
 
+  /** Writes the elements at ``count`` indices, from ``place`` on. */
+  template <typename Index>
+  void write_all(const Index* indices, size_t count, size_t place) const {
+    if (stride_ == 1 && row_.stride == 1) {
+      auto from = row_.data;
+      auto to = out_ + place;
+#pragma GCC unroll 4
+      for (size_t i = 0; i < count; ++i) {
+        to[i] = from[indices[i]];
+      }
+      return;
+    }
+    auto self = *this;
+    for (size_t i = 0; i < count; ++i) {
+      self(place + i, indices[i]);
+    }
+  }
+
   /** As in IndexWriter, but writes the values at those indices. */
   void write_others(const uint32_t* chosen, size_t count, size_t place) const {
+    auto self = *this;
     for_each_gap(chosen, count, row_.size, [&](size_t first, size_t last) {
-      for (; first < last; ++first) {
-        (*this)(place++, first);
+      if (self.stride_ == 1 && self.row_.stride == 1) {
+        auto from = self.row_.data;
+        std::copy(from + first, from + last, self.out_ + place);
+        place += last - first;
+      } else {
+        for (; first < last; ++first) {
+          self(place++, first);
+        }
       }
     });
   }
@@ -111,7 +151,7 @@ class ValueWriter {
  private:
   T* out_;
   int64_t stride_;
-  const Row<T>& row_;
+  Row<T> row_;
 };
 
 } // namespace

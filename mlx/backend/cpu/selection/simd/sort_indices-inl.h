@@ -43,8 +43,8 @@ class IndexSort {
       : size_(size),
         rank_(ranking),
         index_bits_(std::bit_width(size - 1)),
-        words_(size + 2 * margin),
-        other_(size + 2 * margin) {}
+        words_(network_padded<double>(size) + 2 * margin),
+        other_(network_padded<double>(size) + 2 * margin) {}
 
   /** Returns whether rows of this size are sorted fast. */
   static bool supports(size_t size) {
@@ -125,7 +125,11 @@ class IndexSort {
 
   void sort_words(const Row<T>& row, double* words, double* other, size_t count)
       const {
-    sort_distinct(words, other, count);
+    if constexpr (quicksort_is_fast) {
+      quicksort(words, other, count);
+    } else {
+      network_sort(words, count);
+    }
     if (dropped_bits_ > 0) {
       sort_ties(row, words, other, count);
     }
@@ -144,7 +148,7 @@ class IndexSort {
         ++last;
       }
       if (last - first > 1) {
-        sort_tie(row, words + first, other + first, last - first);
+        sort_tie(row, words + first, other, last - first);
       }
       first = last;
     }
@@ -163,16 +167,13 @@ class IndexSort {
       sorted &= before < word;
       words[i] = before = word;
     }
-    if (!sorted) {
-      sort_distinct(words, other, count);
+    if (sorted) {
+      return;
     }
-  }
-
-  // Leaves what follows the words as it is.
-  static void sort_distinct(double* words, double* other, size_t count) {
     if constexpr (quicksort_is_fast) {
       quicksort(words, other, count);
     } else {
+      // A network needs room for padding after the words.
       std::copy(words, words + count, other);
       network_sort(other, count);
       std::copy(other, other + count, words);

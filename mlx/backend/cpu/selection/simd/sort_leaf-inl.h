@@ -75,19 +75,7 @@ void merge_blocks(E* keys, size_t rows) {
   for (size_t run = block_rows; run < rows; run *= 2) {
     for (size_t first = 0; first + run < rows; first += 2 * run) {
       auto end = std::min(first + 2 * run, rows);
-      for (auto b = first + run; b < end; ++b) {
-        auto a = 2 * (first + run) - 1 - b;
-        exchange_reversed_in_memory(at(a), at(b));
-      }
-      for (auto step = run / 2; step >= block_rows; step /= 2) {
-        for (auto a = first; a + step < end; ++a) {
-          if ((a - first) & step) {
-            a += step - 1;
-            continue;
-          }
-          exchange_in_memory(at(a), at(a + step));
-        }
-      }
+      merge_down_to_blocks(keys, first, run, end, block_rows);
       for (auto a = first; a < end; a += block_rows) {
         if (end - a > 4) {
           merge_block<E, 8>(at(a));

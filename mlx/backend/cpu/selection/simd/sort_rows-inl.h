@@ -5,7 +5,7 @@
 // in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
 // A row that is in order already is copied. Any other is sorted if it has at
-// most sorted_size elements. For longer rows:
+// most TopKTuning::sorted_partition_size elements. For longer rows:
 //
 // - With AVX2 a sort is a quicksort, which takes O(n log n), and a partition is
 //   a quickselect, which takes O(n) without bad pivots, and O(n log n) at most.
@@ -20,6 +20,8 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/lanes_output-inl.h"
+#include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
@@ -47,12 +49,18 @@ class SortRows {
         size_(job.rows->axis_size) {}
 
   void run() {
+    OrderedRows<T> ordered(
+        *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
+    first_ = ordered.copy(first_, last_);
+    if (first_ == last_) {
+      return;
+    }
     bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
                                    : is_fast_in_wide_lanes(size_, size_);
     if (in_lanes) {
       return sort_in_lanes();
     }
-    if (!job_.kth || size_ <= sorted_size) {
+    if (!job_.kth || size_ <= TopKTuning::sorted_partition_size) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
     // If one side of ``kth`` is small, only that side has to be found.
@@ -76,17 +84,14 @@ class SortRows {
   }
 
  private:
-  // Rows of at most this size are sorted also if a partition is asked for. This
-  // is the same for all instruction sets, so that their results are the same.
-  static constexpr size_t sorted_size = 64;
-
   // Returns whether partition_by_k_best is the fastest for ``count`` elements,
   // which are ``kth`` and those on one side of it.
   bool is_small_side(size_t count) const {
     if (quicksort_is_fast) {
-      return 32 * count <= size_;
+      return count * TopKTuning::quickselect_elements_per_k <= size_;
     }
-    return count <= TopKTuning::ordered_k || 8 * count <= size_;
+    return count <= TopKTuning::ordered_k ||
+        count * TopKTuning::bounded_elements_per_k <= size_;
   }
 
   // The whole output, from the element at ``offset`` on.
@@ -177,23 +182,16 @@ class SortRows {
   // Sorts short rows. A job that asks for a partition gets a sorted row too.
   void sort_in_lanes() {
     constexpr auto count = RowBlock<T>::count;
+    RankOf<T> rank(ranking_);
     WordOf<T> words[TopKTuning::lanes_k * count];
     auto sort_block =
         [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
-          RankOf<T> rank(ranking_);
           if constexpr (sizeof(T) <= 4) {
             k_best_in_lanes(rows, rank, size_, words);
           } else {
             k_best_in_wide_lanes(rows, rank, size_, words);
           }
-          for (size_t r = 0; r < valid; ++r) {
-            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            with_writer(row, output(out[r]), [&](const Row<T>&, auto&& write) {
-              for (size_t i = 0; i < size_; ++i) {
-                write(i, index_of(words[i * count + r]));
-              }
-            });
-          }
+          BlockOutput<T>{rows, words, size_, out, valid}.write(output(0));
         };
     for_each_block<T>(*job_.rows, job_.in, first_, last_, sort_block);
   }
@@ -255,22 +253,10 @@ class SortRows {
       if (orders) {
         before <= from ? partition.order_low() : partition.order_high();
       }
-      auto low = partition.low();
-      auto high = partition.high();
-      if (out.indices && out.stride == 1) {
-        std::copy(low, low + kth, out.indices);
-        out.indices[kth] = partition.at_kth();
-        std::copy(high, high + from - 1, out.indices + kth + 1);
-        return;
-      }
       with_writer(row, out, [&](const Row<T>&, auto&& write) {
-        for (size_t i = 0; i < kth; ++i) {
-          write(i, low[i]);
-        }
+        write.write_all(partition.low(), kth, 0);
         write(kth, partition.at_kth());
-        for (size_t i = 0; i + 1 < from; ++i) {
-          write(kth + 1 + i, high[i]);
-        }
+        write.write_all(partition.high(), from - 1, before);
       });
     });
   }
@@ -297,9 +283,8 @@ class SortRows {
         auto kept = scratch.candidates();
         auto count =
             filter<R>(ranks + first, nullptr, first, last - first, range, kept);
-        for (size_t i = 0; i < count; ++i) {
-          write(place++, kept.indices[i]);
-        }
+        write.write_all(kept.indices, count, place);
+        place += count;
       };
       write_range(0, cut - 1, up_to<R>(equal));
       if (equal > 0) {

@@ -230,6 +230,32 @@ size_t network_padded(size_t count) {
 }
 
 /**
+ * Begins to merge two sorted runs of vectors: [first, first + run) and
+ * [first + run, end), which is at most as long. ``run`` is ``block`` times a
+ * power of two. Afterwards the elements of each block are bitonic, and none of
+ * them is greater than an element of a later block.
+ */
+template <typename E>
+void merge_down_to_blocks(
+    E* elements,
+    size_t first,
+    size_t run,
+    size_t end,
+    size_t block) {
+  auto at = [&](size_t v) { return elements + v * lanes<E>; };
+  for (auto b = first + run; b < end; ++b) {
+    exchange_reversed_in_memory(at(2 * (first + run) - 1 - b), at(b));
+  }
+  for (auto step = run / 2; step >= block; step /= 2) {
+    for (auto pair = first; pair + step < end; pair += 2 * step) {
+      for (auto a = pair; a < pair + step && a + step < end; ++a) {
+        exchange_in_memory(at(a), at(a + step));
+      }
+    }
+  }
+}
+
+/**
  * Sorts all elements of ``vectors`` vectors. ``vectors`` is a multiple of half
  * a block. The network is the one for the next power of two: imagine that
  * padding follows the vectors and is greater than every element. Exchanges with
@@ -246,21 +272,10 @@ void sort_in_memory(E* elements, size_t vectors) {
   if (whole < vectors) {
     sort_in_registers<E, block / 2>(at(whole));
   }
-  for (size_t size = 2 * block; size / 2 < vectors; size *= 2) {
-    for (size_t first = 0; first < vectors; first += size) {
-      for (auto a = first; a < first + size / 2; ++a) {
-        auto b = 2 * first + size - 1 - a;
-        if (b < vectors) {
-          exchange_reversed_in_memory(at(a), at(b));
-        }
-      }
-    }
-    for (auto stride = size / 4; stride >= block; stride /= 2) {
-      for (size_t first = 0; first < vectors; first += 2 * stride) {
-        for (auto a = first; a < first + stride && a + stride < vectors; ++a) {
-          exchange_in_memory(at(a), at(a + stride));
-        }
-      }
+  for (size_t run = block; run < vectors; run *= 2) {
+    for (size_t first = 0; first + run < vectors; first += 2 * run) {
+      auto end = std::min(first + 2 * run, vectors);
+      merge_down_to_blocks(elements, first, run, end, block);
     }
     for (size_t v = 0; v < whole; v += block) {
       merge_in_registers<E, block>(at(v));

@@ -92,9 +92,7 @@ void write_k_best(
     sort_candidates(all, count, k, write);
   } else {
     put_ends(all, k);
-    for (size_t i = 0; i < k; ++i) {
-      out.write(i, all.indices[i], row);
-    }
+    out.write_all(all.indices, k, row);
   }
 }
 

@@ -9,6 +9,8 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/k_best-inl.h"
+#include "mlx/backend/cpu/selection/simd/lanes_output-inl.h"
+#include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
@@ -63,7 +65,22 @@ class TopKRows {
                                           : Ranking::ascending) {}
 
   void run() {
-    switch (algorithm()) {
+    auto chosen = algorithm();
+    if (chosen == TopKAlgorithm::lanes ||
+        (copies() && chosen != TopKAlgorithm::whole_row)) {
+      auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
+      OrderedRows<T> ordered(
+          job_.plan->rows, job_.in, RankOf<T>(ranking_), k_, best_first);
+      first_ = ordered.copy(first_, last_);
+    }
+    if (first_ < last_) {
+      run(chosen);
+    }
+  }
+
+ private:
+  void run(TopKAlgorithm chosen) {
+    switch (chosen) {
       case TopKAlgorithm::whole_row:
         return each([&](const auto& row, const auto& out) {
           write_whole_row(row, RankOf<T>(ranking_), out);
@@ -81,7 +98,6 @@ class TopKRows {
     }
   }
 
- private:
   // Returns the algorithm of the plan, or one that has the same results and is
   // faster with this instruction set or this type.
   TopKAlgorithm algorithm() const {
@@ -92,7 +108,7 @@ class TopKRows {
       planned = short_row;
     }
     if (planned == short_row || planned == bounded) {
-      bool many = 8 * k_ > size_;
+      bool many = k_ * TopKTuning::bounded_elements_per_k > size_;
       if (many && (sorts_whole_row() || quicksort_is_fast)) {
         return select;
       }
@@ -102,8 +118,8 @@ class TopKRows {
 
   // Whether it is the fastest to sort a row and to drop what is not chosen.
   bool sorts_whole_row() const {
-    return size_ <= 128 && k_ <= TopKTuning::ordered_k &&
-        IndexSort<T>::supports(size_);
+    return size_ <= TopKTuning::sorted_selection_size &&
+        k_ <= TopKTuning::ordered_k && IndexSort<T>::supports(size_);
   }
 
   void run_select() {
@@ -144,15 +160,19 @@ class TopKRows {
         job_.plan->rows, job_.in, output(0), k_, first_, last_, use);
   }
 
-  // As each(), but copies rows that are in order already, and does not call
-  // ``use`` for them. If k is very small, ``use`` takes less time than to find
-  // out whether a row is in order.
+  // Returns whether to look for rows that are in order already.
+  bool copies() const {
+    return size_ <= TopKTuning::short_row_size ||
+        k_ * TopKTuning::order_check_elements_per_k >= size_;
+  }
+
+  // As each(), but copies rows that are in order already if copies(), and does
+  // not call ``use`` for them.
   template <typename Use>
   void each_unordered(Use&& use) {
     RankOf<T> rank(ranking_);
-    bool copies = k_ * 64 >= size_;
     each([&](const auto& row, const auto& out) {
-      auto order = copies ? order_of(row, rank) : RowOrder::neither;
+      auto order = copies() ? order_of(row, rank) : RowOrder::neither;
       if (order == RowOrder::neither) {
         return use(row, out);
       }
@@ -183,6 +203,7 @@ class TopKRows {
   void run_lanes() {
     constexpr auto count = RowBlock<T>::count;
     WordOf<T> words[TopKTuning::lanes_k * count];
+    auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
     for_each_block<T>(
         job_.plan->rows,
         job_.in,
@@ -194,14 +215,7 @@ class TopKRows {
           } else {
             k_best_in_wide_lanes(rows, RankOf<T>(ranking_), k_, words);
           }
-          for (size_t r = 0; r < valid; ++r) {
-            Row<T> row{rows.data + rows.offset[r], rows.stride, rows.size};
-            auto to = output(out[r]);
-            to = job_.sorted ? to : to.reversed(k_);
-            for (size_t i = 0; i < k_; ++i) {
-              to.write(i, index_of(words[i * count + r]), row);
-            }
-          }
+          BlockOutput<T>{rows, words, k_, out, valid}.write(best_first);
         });
   }
 
