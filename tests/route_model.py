@@ -7,6 +7,7 @@ the emulated kernel.
 
 import ctypes
 import ctypes.util
+import functools
 
 import numpy as np
 
@@ -33,7 +34,10 @@ def add_lanes(by_lane):
     return by_lane[..., :1]
 
 
-def softmax(x, width):
+def softmax(x, width, mirrored=False):
+    """A mirrored row is added from its end."""
+    if mirrored:
+        return softmax(x[:, ::-1], width)[:, ::-1]
     numerators = exp(x - x.max(axis=-1, keepdims=True))
     pad = -x.shape[-1] % width
     padded = np.pad(numerators, ((0, 0), (0, pad)))
@@ -56,10 +60,12 @@ def sqrtsoftplus(x):
     return np.sqrt(np.maximum(x, np.float32(0)) + logs)
 
 
-def order(a, nan_first=False):
-    """Returns a stable descending order, with NaN at one end."""
+def order(a, nan_first=False, ties="lower"):
+    """Returns a descending order, with NaN at one end. ``ties`` orders equal elements
+    by their index."""
     nan = ~np.isnan(a) if nan_first else np.isnan(a)
-    return np.lexsort((-a, nan), axis=-1)
+    index = np.broadcast_to(np.arange(a.shape[-1]), a.shape)
+    return np.lexsort((index if ties == "lower" else -index, -a, nan), axis=-1)
 
 
 def group_scores(grouped, group_score, masks):
@@ -88,33 +94,44 @@ def route(
     scale=1.0,
     sorted=True,
     masks_infinity=False,
+    ties="lower",
+    group_ties="lower",
 ):
     """Returns weights in float32, indices and scores for rows ``x`` of logits."""
-    functions = {"sigmoid": sigmoid, "sqrtsoftplus": sqrtsoftplus}
+    functions = {
+        "softmax": functools.partial(softmax, width=width, mirrored=ties == "higher"),
+        "sigmoid": sigmoid,
+        "sqrtsoftplus": sqrtsoftplus,
+        "logits": lambda x: x,
+    }
     masked = masks_infinity & (x == -np.inf)
     with np.errstate(all="ignore"):
-        scores = softmax(x, width) if score == "softmax" else functions[score](x)
-        scores = np.where(masked, np.float32(0), scores)
+        scores = np.where(masked, np.float32(0), functions[score](x))
         biased = scores if bias is None else scores + bias
         biased = np.where(masked, np.float32(-np.inf), biased)
         if topk_groups < groups:
             grouped = biased.reshape(len(x), groups, -1)
             worth = group_scores(grouped, group_score, masks_infinity)
-            dropped = order(worth, True)[:, topk_groups:]
+            dropped = order(worth, True, group_ties)[:, topk_groups:]
             np.put_along_axis(grouped, dropped[..., None], excluded_score, axis=1)
             biased = grouped.reshape(x.shape)
             biased = np.where(masked, np.float32(-np.inf), biased)
-        indices = order(biased)[:, :k]
+        indices = order(biased, ties == "higher", ties)[:, :k]
         indices = indices if sorted else indices[:, ::-1]
         weights = np.take_along_axis(scores, indices, -1)
+        hidden = np.take_along_axis(masked, indices, -1)
+        if renormalize and score == "logits":
+            eps = 0.0
+            highest = np.where(hidden, -np.inf, weights).max(axis=-1, keepdims=True)
+            exponentials = exp(weights - highest.astype(np.float32))
+            weights = np.where(hidden, np.float32(0), exponentials)
         if renormalize:
             total = np.zeros((len(x), 1), np.float32)
             for i in range(k):
                 total = total + weights[:, i : i + 1]
             total = total + np.float32(eps) if eps else total
             if masks_infinity:
-                some = ~np.take_along_axis(masked, indices, -1).all(-1, keepdims=True)
-                total = np.where(some, total, one)
+                total = np.where(hidden.all(-1, keepdims=True), one, total)
             weights = weights / total
         weights = weights * np.float32(scale)
     return weights, indices.astype(np.uint32), scores

@@ -24,8 +24,7 @@ namespace gpu {
 
 /**
  * Returns whether plan_route has a plan. The kernel has up to 1024 experts, 64
- * chosen ones and 64 groups. It does not take logits as scores, and the lower
- * index wins among equals.
+ * chosen ones and 64 groups.
  */
 bool can_route(
     Dtype dtype,

@@ -91,9 +91,10 @@ RouteArguments arguments_of(
   args.groups = settings.groups;
   args.topk_groups = settings.topk_groups;
   args.sums_pair = settings.group_score == GroupScore::top2 && members > 1;
+  args.later_group_first = settings.group_ties != settings.ties;
   args.excluded_score = settings.excluded_score;
   args.renormalizes = settings.renormalize;
-  args.eps = settings.eps;
+  args.eps = settings.uses_softmax_of_chosen() ? 0 : settings.eps;
   args.scale = settings.scale;
   args.masks_infinity = settings.masks_infinity;
   args.has_bias = bias_stride.has_value();
@@ -112,9 +113,10 @@ route_launch(const RowPlan& rows, Dtype dtype, const RouteSettings& settings) {
       settings.sorted,
       true,
       true,
-      false,
+      settings.ties == RouteTies::higher,
       false};
   auto launch = base_launch(selection, "topk_route", 1);
+  launch.arguments.mirrored = selection.mirrored;
   bind_outputs(launch);
   launch.buffers.push_back({5, KernelArray::bias, false});
   launch.buffers.push_back({6, KernelArray::scores, true});
@@ -129,12 +131,8 @@ bool can_route(
     const RouteSettings& settings,
     const LaunchTuning& tuning) {
   bool has_type = dtype == float32 || dtype == float16 || dtype == bfloat16;
-  bool has_settings = settings.score != RouteScore::logits &&
-      settings.ties == RouteTies::lower &&
-      (!settings.uses_groups() || settings.group_ties == RouteTies::lower);
-  return tuning.enabled && has_type && has_settings &&
-      experts <= greatest_size && settings.k <= greatest_k &&
-      settings.groups <= greatest_groups;
+  return tuning.enabled && has_type && experts <= greatest_size &&
+      settings.k <= greatest_k && settings.groups <= greatest_groups;
 }
 
 std::optional<LaunchPlan> plan_route(

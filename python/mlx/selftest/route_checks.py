@@ -8,7 +8,7 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-SCORES = ("softmax", "sigmoid", "sqrtsoftplus")
+SCORES = ("softmax", "sigmoid", "sqrtsoftplus", "logits")
 # Settings beside ``score``, for each kind of kernel.
 SETTINGS = [
     {"E": 1, "k": 1},
@@ -23,6 +23,9 @@ SETTINGS = [
     {"E": 512, "k": 22},
     {"E": 200, "k": 64},
     {"E": 1024, "k": 30, "groups": 64, "topk_groups": 9},
+    {"E": 32, "k": 4, "ties": "higher", "sorted": False},
+    {"E": 256, "k": 8, "groups": 8, "topk_groups": 3, "group_ties": "higher"},
+    {"E": 240, "k": 40, "groups": 12, "topk_groups": 7, "ties": "higher"},
 ]
 ROWS = (1, 9, 700)
 # How far weights and scores may be apart, relative to their size.

@@ -17,6 +17,37 @@
 #include "overlay/backend/metal/kernels/route/row.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
 
+/** Returns whether the score of a chosen expert is that of a masked one. */
+METAL_FUNC bool is_masked_score(
+    uint bits,
+    const constant RouteArguments& settings) {
+  return settings.masks_infinity != 0 && bits == masked_score();
+}
+
+/**
+ * Replaces the k chosen logits by e^(logit - greatest chosen logit). Masked
+ * experts stay as they are. `first` is the lane's place.
+ */
+template <ushort width>
+METAL_FUNC void exponentiate(
+    uint first,
+    uint k,
+    threadgroup uint* chosen,
+    const constant RouteArguments& settings) {
+  // max() ignores NaN, but the exponential of a NaN makes all weights NaN.
+  float highest = as_type<float>(0xff800000u);
+  for (uint i = 0; i < k; ++i) {
+    highest = max(highest, as_type<float>(chosen[i]));
+  }
+  simdgroup_barrier(mem_flags::mem_threadgroup);
+  for (uint i = first; i < k; i += width) {
+    if (!is_masked_score(chosen[i], settings)) {
+      chosen[i] = as_type<uint>(exp(as_type<float>(chosen[i]) - highest));
+    }
+  }
+  simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
 /** Writes the weights of the k chosen experts. `first` is the lane's place. */
 template <typename Order, ushort width>
 METAL_FUNC void write_weights(
@@ -28,13 +59,14 @@ METAL_FUNC void write_weights(
   float total = 0;
   bool some = settings.masks_infinity == 0;
   for (uint i = 0; i < k; ++i) {
-    total += as_type<float>(chosen[i]);
-    some = some || chosen[i] != masked_score();
+    bool masked = is_masked_score(chosen[i], settings);
+    total += masked ? 0.0f : as_type<float>(chosen[i]);
+    some = some || !masked;
   }
   total = settings.eps != 0.0f ? total + settings.eps : total;
   for (uint i = first; i < k; i += width) {
-    uint bits = chosen[i];
-    float weight = bits == masked_score() ? 0.0f : as_type<float>(bits);
+    bool masked = is_masked_score(chosen[i], settings);
+    float weight = masked ? 0.0f : as_type<float>(chosen[i]);
     if (settings.renormalizes != 0) {
       weight /= some ? total : 1.0f;
     }
@@ -83,6 +115,7 @@ template <typename Order, ushort N, ushort width, ushort groups>
   row.elements.k = args.k;
   row.elements.lane = lane;
   row.size = live ? args.axis_size : 0u;
+  row.mirrored = args.mirrored != 0;
   row.template load<Order>(
       in + start.in, args.in_stride, settings.masks_infinity != 0);
   row.score(settings);
@@ -100,12 +133,10 @@ template <typename Order, ushort N, ushort width, ushort groups>
   Chosen chosen = {slots + slot, slot_scores + slot, chosen_scores + slot};
   row.template select<groups>(
       args.sorted != 0, indices + number * args.k, chosen);
-  if (live) {
-    write_weights<Order, width>(
-        lane % width,
-        args.k,
-        chosen.scores,
-        weights + number * args.k,
-        settings);
+  uint k = live ? args.k : 0u;
+  if (settings.score == 3 && settings.renormalizes != 0) {
+    exponentiate<width>(lane % width, k, chosen.scores, settings);
   }
+  write_weights<Order, width>(
+      lane % width, k, chosen.scores, weights + number * args.k, settings);
 }

@@ -5,7 +5,7 @@
 
 struct RouteArguments {
   int64_t bias_stride; // In elements.
-  // 0 for softmax, 1 for sigmoid, 2 for sqrtsoftplus.
+  // 0 for softmax, 1 for sigmoid, 2 for sqrtsoftplus, 3 for logits.
   uint32_t score;
   // The size of a group, and how many lanes find the score of a group.
   uint32_t members;
@@ -15,6 +15,9 @@ struct RouteArguments {
   uint32_t topk_groups;
   // Whether the score of a group is the sum of its two best experts.
   uint32_t sums_pair;
+  // Whether the later of two equal groups is chosen, in the order in which the
+  // row is read.
+  uint32_t later_group_first;
   float excluded_score;
   uint32_t renormalizes;
   float eps;
