@@ -99,13 +99,18 @@ MUTANTS = {
         ),
     ],
     "weights": [
-        ("some = some || !masked;", "some = true;"),
-        ("total += masked ? 0.0f : as_type<float>", "total += as_type<float>"),
+        ("some = some || !is_masked_score(chosen[i], settings);", "some = true;"),
+        (
+            "(bits, settings) ? 0.0f : as_type",
+            "(bits, settings) ? as_type<float>(bits) : as_type",
+        ),
         ("settings.eps != 0.0f ? total + settings.eps : total", "total"),
-        ("weight = masked ? 0.0f : as_type<float>", "weight = as_type<float>"),
         ("settings.masks_infinity != 0 && bits == masked", "bits == masked"),
-        ("weight /= some ? total : 1.0f;", "weight /= total;"),
-        ("if (settings.renormalizes != 0) {", "if (true) {"),
+        ("return some ? total : 1.0f;", "return total;"),
+        (
+            "if (settings.renormalizes != 0) {\n      weight",
+            "if (true) {\n      weight",
+        ),
         ("weight *= settings.scale;", ""),
         ("weights + number * args.k,", "weights,"),
         ("uint k = live ? args.k : 0u;", "uint k = args.k;"),
@@ -118,8 +123,8 @@ MUTANTS = {
             "  for (uint i = first;",
         ),
         (
-            "  }\n  simdgroup_barrier(mem_flags::mem_threadgroup);\n}\n\n/** Writes",
-            "  }\n}\n\n/** Writes",
+            "}\n  }\n  simdgroup_barrier(mem_flags::mem_threadgroup);\n}\n",
+            "}\n  }\n}\n",
         ),
     ],
 }
@@ -159,6 +164,7 @@ def check_all(path):
             check(a, 8, bias, ties="higher", group_ties="higher", **grouped)
             check(a, 8, score="sigmoid", group_ties="higher", **grouped)
             check(a[:, :60], 9, score="logits")
+            check(a[:, :20], 20, score="logits", renormalize=False)
             check(a[:, :60], 30, **masked)
             check(a[:, :20], 3, **masked)
             check(a[:, :20] - 9, 3)

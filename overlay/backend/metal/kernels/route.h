@@ -16,37 +16,7 @@
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/row.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
-
-/** Returns whether the score of a chosen expert is that of a masked one. */
-METAL_FUNC bool is_masked_score(
-    uint bits,
-    const constant RouteArguments& settings) {
-  return settings.masks_infinity != 0 && bits == masked_score();
-}
-
-/**
- * Replaces the k chosen logits by e^(logit - greatest chosen logit). Masked
- * experts stay as they are. `first` is the lane's place.
- */
-template <ushort width>
-METAL_FUNC void exponentiate(
-    uint first,
-    uint k,
-    threadgroup uint* chosen,
-    const constant RouteArguments& settings) {
-  // max() ignores NaN, but the exponential of a NaN makes all weights NaN.
-  float highest = as_type<float>(0xff800000u);
-  for (uint i = 0; i < k; ++i) {
-    highest = max(highest, as_type<float>(chosen[i]));
-  }
-  simdgroup_barrier(mem_flags::mem_threadgroup);
-  for (uint i = first; i < k; i += width) {
-    if (!is_masked_score(chosen[i], settings)) {
-      chosen[i] = as_type<uint>(exp(as_type<float>(chosen[i]) - highest));
-    }
-  }
-  simdgroup_barrier(mem_flags::mem_threadgroup);
-}
+#include "overlay/backend/metal/kernels/route/weights.h"
 
 /** Writes the weights of the k chosen experts. `first` is the lane's place. */
 template <typename Order, ushort width>
@@ -56,19 +26,11 @@ METAL_FUNC void write_weights(
     const threadgroup uint* chosen,
     device typename Order::Word* weights,
     const constant RouteArguments& settings) {
-  float total = 0;
-  bool some = settings.masks_infinity == 0;
-  for (uint i = 0; i < k; ++i) {
-    bool masked = is_masked_score(chosen[i], settings);
-    total += masked ? 0.0f : as_type<float>(chosen[i]);
-    some = some || !masked;
-  }
-  total = settings.eps != 0.0f ? total + settings.eps : total;
+  float total = sum_of_chosen(k, chosen, settings);
   for (uint i = first; i < k; i += width) {
-    bool masked = is_masked_score(chosen[i], settings);
-    float weight = masked ? 0.0f : as_type<float>(chosen[i]);
+    float weight = score_of(chosen[i], settings);
     if (settings.renormalizes != 0) {
-      weight /= some ? total : 1.0f;
+      weight /= total;
     }
     weight *= settings.scale;
     weights[i] = Real<Order>::word(weight);

@@ -1,7 +1,8 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The settings of the kernel of route.h, beside its TopKArguments. Metal and
-// C++ both include this, so it includes nothing: C++ needs <cstdint>.
+// The settings of the kernels of route.h and route_gradient.h, beside their
+// TopKArguments. Metal and C++ both include this, so it includes nothing: C++
+// needs <cstdint>.
 
 struct RouteArguments {
   int64_t bias_stride; // In elements.
@@ -25,6 +26,8 @@ struct RouteArguments {
   uint32_t masks_infinity;
   uint32_t has_bias;
   uint32_t writes_scores;
+  // Whether there are cotangents of scores.
+  uint32_t adds_of_scores;
   // Always 0, which a compiler cannot know.
   uint32_t zero;
 };

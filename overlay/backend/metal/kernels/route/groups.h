@@ -6,7 +6,6 @@
 
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
-#include "overlay/backend/metal/kernels/route_arguments.h"
 
 /** The keys of the two greatest numbers, NaN being the greatest. */
 struct BestPair {

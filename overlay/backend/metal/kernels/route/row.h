@@ -8,14 +8,6 @@
 #include "overlay/backend/metal/kernels/route/groups.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
 
-/**
- * Returns what stands for the score of a masked expert: the bits of -infinity.
- * If -infinity masks, it is no expert's score.
- */
-METAL_FUNC uint masked_score() {
-  return 0xff800000u;
-}
-
 /** The chosen experts of a row, in threadgroup memory. */
 struct Chosen {
   // The elements that are compared with each other, and the bits of their

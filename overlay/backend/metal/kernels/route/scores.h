@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mlx/backend/metal/kernels/topk.h"
+#include "overlay/backend/metal/kernels/route_arguments.h"
 
 /** Reads and rounds the type of number that has this order. */
 template <typename Order>
@@ -46,6 +47,14 @@ struct Real<order_bfloat16> {
     return ushort(is_nan(x) ? 0x7fc0u : rounded >> 16);
   }
 };
+
+/**
+ * Returns what stands for the score of a masked expert: the bits of -infinity.
+ * If -infinity masks, it is no expert's score.
+ */
+METAL_FUNC uint masked_score() {
+  return 0xff800000u;
+}
 
 METAL_FUNC float exchanged_float(float x, uint step) {
   return as_type<float>(exchanged(as_type<uint>(x), step));
