@@ -52,6 +52,14 @@ KERNELS = [
     "topk_merge_{}",
     "topk_rest_{}",
 ]
+# The kernel of routing.route for (., 160) and k = 8, the one for the most experts, and
+# that of the gradient.
+ROUTES = [
+    "topk_route_{}_10_16_1",
+    "topk_route_{}_32_32_2",
+    "topk_route_gradient_{}",
+]
+ROUTE_TYPES = ["bfloat16", "float32"]
 
 
 @dataclasses.dataclass
@@ -61,6 +69,20 @@ class Counts:
     registers: int
     local_bytes: int
     instructions: int
+
+
+def kernels_of(dtype):
+    """Returns the names of the kernels of a type whose registers are counted."""
+    shapes = KERNELS + (ROUTES if dtype in ROUTE_TYPES else [])
+    return [shape.format(dtype) for shape in shapes]
+
+
+def all_kernels():
+    """Returns the names of all kernels, in the order of the table."""
+    return [
+        *(shape.format(dtype) for shape in KERNELS for dtype in TYPES),
+        *(shape.format(dtype) for shape in ROUTES for dtype in ROUTE_TYPES),
+    ]
 
 
 def compiler_version():
@@ -153,7 +175,7 @@ def parts(dtype, kernels):
 
 def measure(architecture, dtype):
     """Returns ({name: Counts}, {name: counts of parts}) of the kernels of a type."""
-    found = compiled([shape.format(dtype) for shape in KERNELS], architecture)
+    found = compiled(kernels_of(dtype), architecture)
     counts = {name: pair[0] for name, pair in found.items()}
     kernels = {name: pair[1] for name, pair in found.items()}
     return counts, parts(dtype, kernels) if architecture == DETAILED else {}
@@ -267,8 +289,7 @@ def main():
             of_architecture |= {n: dataclasses.asdict(c) for n, c in counts.items()}
             detailed |= parts_of_type
             print(architecture, dtype, flush=True)
-        shapes = [shape.format(dtype) for shape in KERNELS for dtype in TYPES]
-        kernels[architecture] = {name: of_architecture[name] for name in shapes}
+        kernels[architecture] = {name: of_architecture[name] for name in all_kernels()}
     data = {"nvrtc": compiler_version(), "kernels": kernels, "parts": detailed}
     DATA.write_text(json.dumps(data, indent=1) + "\n")
     update_page(load())

@@ -35,10 +35,13 @@ class Case:
     k: int
     groups: int = 1
     topk_groups: int = 1
+    # Whether the weights are the softmax of the chosen logits.
+    chooses_logits: bool = False
 
     def __str__(self):
         groups = f", {self.topk_groups} of {self.groups} groups" * (self.groups > 1)
-        return f"({self.rows}, {self.experts}), k = {self.k}{groups}"
+        logits = ", of logits" * self.chooses_logits
+        return f"({self.rows}, {self.experts}), k = {self.k}{groups}{logits}"
 
 
 CASES = [
@@ -46,6 +49,12 @@ CASES = [
     Case(64, 256, 8),
     Case(8192, 160, 8),
     Case(8192, 256, 8, 8, 4),
+]
+# benchmarks/gpu.py times these.
+GPU_CASES = [
+    *CASES,
+    Case(1, 128, 4, chooses_logits=True),
+    Case(8192, 128, 4, chooses_logits=True),
 ]
 
 
@@ -55,6 +64,13 @@ def softmax_chain(logits, case):
     chosen = mx.stop_gradient(chosen)
     weights = mx.take_along_axis(scores, chosen, axis=-1)
     return weights / weights.sum(axis=-1, keepdims=True), chosen
+
+
+def logits_chain(logits, case):
+    chosen = stock.argpartition(logits, kth=-case.k, axis=-1)[..., -case.k :]
+    chosen = mx.stop_gradient(chosen)
+    weights = mx.take_along_axis(logits, chosen, axis=-1)
+    return mx.softmax(weights, axis=-1, precise=True), chosen
 
 
 def group_chain(logits, case, bias):
@@ -77,6 +93,12 @@ def functions_of(case):
     """Returns the logits, and functions of them: this build's and the chain."""
     rng = np.random.default_rng(0)
     logits = mx.array(rng.normal(0, 1, (case.rows, case.experts)), mx.float32)
+    if case.chooses_logits:
+        settings = {"score": "logits", "ties": "higher", "sorted": False}
+        return logits, {
+            "ours": lambda x: routing.route(x, case.k, **settings),
+            "chain": lambda x: logits_chain(x, case),
+        }
     if case.groups == 1:
         return logits, {
             "ours": lambda x: routing.route(x, case.k),

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "mlx/ops.h"
+#include "overlay/backend/gpu/route.h"
 #include "overlay/route_derivative.h"
 #include "overlay/route_gradient.h"
 
@@ -117,7 +118,9 @@ array Route::vjp_of_logits(
     of_scores = cotangents[2];
   }
   auto& logits = primals[0];
-  if (stream().device != Device::cpu) {
+  bool composes = stream().device != Device::cpu &&
+      !gpu_has_route_gradient(logits, settings_);
+  if (composes) {
     RouteDerivative derivative(settings_, logits, kept[1], kept[2], stream());
     return derivative.vjp(cotangents[0], of_scores);
   }

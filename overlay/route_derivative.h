@@ -18,7 +18,7 @@ namespace mlx::core {
  * MLX's ops in the order in which MLX differentiates the chain of ops that
  * Route replaces, so they give the same bits. They can be differentiated again.
  */
-class RouteDerivative {
+class MLX_API RouteDerivative {
  public:
   RouteDerivative(
       const RouteSettings& route,

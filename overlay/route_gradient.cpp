@@ -5,7 +5,6 @@
 #include "overlay/route_gradient.h"
 
 #include <memory>
-#include <stdexcept>
 
 #include "mlx/ops.h"
 #include "mlx/transforms.h"
@@ -48,11 +47,15 @@ array RouteGradient::build(
     const std::vector<array>& inputs,
     const RouteSettings& settings,
     const Stream& s) {
-  return array(
-      inputs[0].shape(),
-      inputs[0].dtype(),
-      std::make_shared<RouteGradient>(s, settings),
-      inputs);
+  auto in = inputs;
+  if (s.device != Device::cpu) {
+    for (auto& input : in) {
+      input = contiguous(input, false, s); // The GPU kernel has no strides.
+    }
+  }
+  auto& logits = inputs[0];
+  auto node = std::make_shared<RouteGradient>(s, settings);
+  return array(logits.shape(), logits.dtype(), std::move(node), std::move(in));
 }
 
 std::pair<std::vector<array>, std::vector<int>> RouteGradient::vmap(
@@ -115,10 +118,6 @@ std::vector<array> RouteGradient::jvp(
 
 bool RouteGradient::is_equivalent(const Primitive& other) const {
   return state() == static_cast<const RouteGradient&>(other).state();
-}
-
-void RouteGradient::eval_gpu(const std::vector<array>&, std::vector<array>&) {
-  throw std::runtime_error("[route] there is no GPU kernel.");
 }
 
 } // namespace mlx::core

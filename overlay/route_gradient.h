@@ -17,7 +17,7 @@ namespace mlx::core {
  * does, in one pass. The inputs are the logits, indices and scores of the
  * Route, the cotangent of its weights and, optionally, that of its scores.
  */
-class RouteGradient : public Primitive {
+class MLX_API RouteGradient : public Primitive {
  public:
   explicit RouteGradient(Stream stream, const RouteSettings& settings)
       : Primitive(stream), settings_(settings) {}

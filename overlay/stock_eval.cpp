@@ -9,6 +9,8 @@
 #include "mlx/topk_seam.h"
 #include "overlay/lex_sort.h"
 #include "overlay/route.h"
+#include "overlay/route_derivative.h"
+#include "overlay/route_gradient.h"
 #include "overlay/sorted_search.h"
 #include "overlay/stable_sort.h"
 #include "overlay/stock_graph.h"
@@ -127,6 +129,17 @@ void eval_by_stock(
   if (keeps_scores) {
     eval_into(outputs[2], *result.scores, s);
   }
+}
+
+void eval_by_stock(
+    RouteGradient& gradient,
+    const std::vector<array>& inputs,
+    array& out) {
+  auto& s = gradient.stream();
+  RouteDerivative derivative(
+      gradient.state(), inputs[0], inputs[1], inputs[2], s);
+  auto of_scores = inputs.size() > 4 ? std::optional(inputs[4]) : std::nullopt;
+  eval_into(out, derivative.vjp(inputs[3], of_scores), s);
 }
 
 void eval_composed(

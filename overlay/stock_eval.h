@@ -13,6 +13,7 @@ namespace mlx::core {
 
 class LexSort;
 class Route;
+class RouteGradient;
 class SortedSearch;
 class StableSort;
 class TopK;
@@ -39,5 +40,10 @@ void eval_by_stock(
     Route& route,
     const std::vector<array>& inputs,
     std::vector<array>& outputs);
+
+void eval_by_stock(
+    RouteGradient& gradient,
+    const std::vector<array>& inputs,
+    array& out);
 
 } // namespace mlx::core

@@ -30,12 +30,19 @@ def main(library):
     def route(logits, k, *, stream, **options):
         return hooks.emulate_route(logits, k, **options)
 
+    def route_gradient(logits, k, cotangents, *, stream, **options):
+        _, indices, scores = hooks.emulate_route(logits, k, **options)
+        return hooks.emulate_route_gradient(
+            logits, indices, scores, cotangents[0], of_scores=cotangents[1], **options
+        )
+
     gpu = gpu_checks.Device(
         mx.cpu,
         active,
         force,
         hooks.metal_kernel_report,
         route,
+        route_gradient,
         lambda: mx.new_stream(mx.cpu),
     )
     return commands.main(["test", "--device", "gpu", *sys.argv[1:]], gpu)

@@ -18,6 +18,7 @@ sys.path.append(str(ROOT))
 SOURCE = "overlay/backend/metal/kernels/selection.metal"
 REST = "overlay/backend/metal/kernels/rest.h"
 ROUTE = "overlay/backend/metal/kernels/route.h"
+GRADIENT = "overlay/backend/metal/kernels/route_gradient.h"
 FLOATS = ("float16", "bfloat16", "float32")
 FILES = [
     file.relative_to(ROOT).as_posix()
@@ -58,7 +59,7 @@ def write_kernels(folder, old="", new="", dtypes=(), names=()):
         (folder / name).write_text(text)
     assert found, f"no kernel contains {old!r}"
     if names:
-        lines = [f'#include "{REST}"', f'#include "{ROUTE}"']
+        lines = [f'#include "{header}"' for header in (REST, ROUTE, GRADIENT)]
         lines += [f'instantiate_kernel("{n}", {instantiation(n)})' for n in names]
         (folder / SOURCE).write_text("\n".join(lines) + "\n")
     return folder / SOURCE

@@ -21,7 +21,7 @@ from cuda_counts import DETAILED, TYPES, Counts
 
 needs_compiler = pytest.mark.skipif(sys.platform != "linux", reason="CUDA is for Linux")
 STORED = cuda_counts.load()
-NAMES = [shape.format(dtype) for shape in cuda_counts.KERNELS for dtype in TYPES]
+NAMES = cuda_counts.all_kernels()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_no_kernel_got_worse_for_another_gpu(compiler, architecture):
     worse = []
     for name, found in counts.items():
         worse += cuda_counts.worse_counts(name, architecture, stored[name], found)
-    assert worse == [] and len(counts) == len(cuda_counts.KERNELS)
+    assert worse == [] and len(counts) == len(cuda_counts.kernels_of("float32"))
 
 
 @needs_compiler

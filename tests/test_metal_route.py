@@ -33,7 +33,23 @@ SETTINGS += [
     {"E": 512, "k": 22, "groups": 64, "topk_groups": 9, "masks_infinity": True},
     {"E": 1024, "k": 8, "groups": 2, "topk_groups": 1},
     {"E": 1024, "k": 40, "renormalize": False},
+    {"E": 31, "k": 5, "ties": "higher"},
+    {"E": 160, "k": 8, "ties": "higher", "eps": 0.25, "scale": 2.5},
+    {"E": 20, "k": 20, "ties": "higher", "sorted": False, "renormalize": False},
+    {"E": 240, "k": 8, "groups": 8, "topk_groups": 3, "group_ties": "higher"},
+    {"E": 240, "k": 8, "groups": 8, "topk_groups": 3, "ties": "higher"},
+    {
+        "E": 60,
+        "k": 30,
+        "groups": 12,
+        "topk_groups": 7,
+        "ties": "higher",
+        "group_ties": "higher",
+        "group_score": "max",
+    },
+    {"E": 1000, "k": 40, "ties": "higher"},
 ]
+SCORES = [*SCORES, "logits"]
 scores = pytest.mark.parametrize("score", SCORES)
 
 
@@ -116,7 +132,7 @@ def test_accesses_are_in_bounds_ordered_and_initialised():
     with emulated(tracked=True, seed=5):
         for i, settings in enumerate(SETTINGS):
             experts, k, options = split(settings)
-            options.setdefault("score", SCORES[i % 3])
+            options.setdefault("score", SCORES[i % 4])
             bias = bias_of(experts)[::-1] if i % 2 else None
             check(logits_of("special", 3, experts, DTYPES[i % 3]), k, bias, **options)
         # Without scores, the kernel writes none.
@@ -130,7 +146,7 @@ def exact_logits(rows, experts, special):
     return mx.array(rng.choice(pool, (rows, experts)).astype(np.float32))
 
 
-@pytest.mark.parametrize("score", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("score", ["softmax", "sigmoid", "logits"])
 @pytest.mark.parametrize("masks_infinity", [False, True])
 def test_exact_scores_give_the_bits_of_the_cpu(score, masks_infinity):
     special = [-np.inf] if score == "softmax" else [-np.inf, np.inf, np.nan]
@@ -189,13 +205,15 @@ def test_any_strides(layout):
     values = rng.normal(0, 1, (3, 2, 77)).astype(np.float32)
     for dtype in DTYPES:
         with emulated(tracked=True):
-            check(laid_out(values, dtype, layout, 2), 5)
+            for ties in ("lower", "higher"):
+                check(laid_out(values, dtype, layout, 2), 5, ties=ties)
     row = mx.array(values[0, 0])
     bias = mx.array(rng.normal(0, 0.1, 154).astype(np.float32))
     with emulated(tracked=True):
         check(mx.broadcast_to(row, (4, 77)), 5)
         for view in (bias[::2], bias[::-2], mx.broadcast_to(bias[0], (77,))):
-            check(row[None], 5, view, score="sigmoid")
+            for ties in ("lower", "higher"):
+                check(row[None], 5, view, score="sigmoid", ties=ties)
 
 
 def test_no_rows_and_one_dimension():
@@ -213,6 +231,7 @@ def test_no_rows_and_one_dimension():
         {"E": 128, "k": 8},
         {"E": 256, "k": 8, "groups": 8, "topk_groups": 4},
         {"E": 600, "k": 40, "groups": 4, "topk_groups": 2},
+        {"E": 60, "k": 4, "ties": "higher", "score": "logits"},
     ],
 )
 def test_a_row_has_the_same_bits_in_any_batch(settings):
@@ -247,7 +266,7 @@ def test_weights_are_rounded_to_even():
 
 
 def test_rows_without_an_allowed_expert():
-    """All weights are 0, and the experts with the lowest indices are chosen."""
+    """All weights are 0, and equal experts are chosen by their index."""
     logits = np.random.default_rng(0).normal(0, 1, (6, 40)).astype(np.float32)
     logits[1] = logits[4] = -np.inf
     logits[2, 3:] = -np.inf
@@ -256,8 +275,11 @@ def test_rows_without_an_allowed_expert():
         with emulated():
             check(mx.array(logits), 5, bias_of(40), **options)
             weights, indices, scores = run(mx.array(logits), 5, **options)
+            check(mx.array(logits), 5, bias_of(40), ties="higher", **options)
+            last = run(mx.array(logits), 5, ties="higher", **options)[1]
         for row in (1, 4):
             assert indices[row].tolist() == [0, 1, 2, 3, 4]
+            assert last[row].tolist() == [39, 38, 37, 36, 35]
             assert weights[row].tolist() == 5 * [0.0]
             assert scores[row].tolist() == 40 * [0.0]
         assert sorted(indices[2].tolist()[:3]) == [0, 1, 2]
@@ -275,10 +297,8 @@ def test_the_limits_of_the_kernel():
     assert not hooks.route_sources(wide, 65)
     assert not hooks.route_sources(wide, 4, groups=128, topk_groups=8)
     assert not hooks.route_sources(wide.astype(mx.float64), 4)
-    assert not hooks.route_sources(wide, 4, score="logits")
-    assert not hooks.route_sources(wide, 4, ties="higher")
-    groups = {"groups": 64, "topk_groups": 8}
-    assert not hooks.route_sources(wide, 4, **groups, group_ties="higher")
+    higher = {"ties": "higher", "group_ties": "higher"}
+    assert hooks.route_sources(wide, 4, score="logits", **higher)
     code = """
 import mlx.core as mx, hooks
 print(len(hooks.route_sources(mx.zeros((2, 1024)), 4)))
@@ -294,7 +314,7 @@ def test_each_kernel_is_used():
             for dtype in DTYPES:
                 if k <= experts:
                     used |= set(hooks.route_sources(mx.zeros((2, experts), dtype), k))
-    kernels = {name for name in library().kernels if name.startswith("topk_route")}
+    kernels = {n for n in library().kernels if re.match(r"topk_route_[a-z]+\d", n)}
     assert used == kernels
 
 

@@ -21,10 +21,8 @@ MUTANTS = {
         ("float high = max(x, 0.0f);", "float high = x;"),
         ("if (sum != 1.0f) {", "if (true) {"),
         ("return sqrt(high + log_of_sum);", "return high + log_of_sum;"),
-        (
-            "return ~order_float32::key(as_type<uint>(x) ^ 0x80000000u)",
-            "return order_float32::key(as_type<uint>(x))",
-        ),
+        ("return nan_is_best ? order_float32", "return true ? order_float32"),
+        ("return nan_is_best ? order_float32", "return false ? order_float32"),
         ("0x80000000u | (0u - number) : number", "0u - number : number"),
     ],
     "groups": [
@@ -35,7 +33,8 @@ MUTANTS = {
         ("settings.masks_infinity != 0 && pair.second == 0", "false"),
         ("settings.sums_pair == 0 || alone", "alone"),
         ("start + first / lanes", "start + first"),
-        ("(other == mine && i < group)", "(other == mine && i > group)"),
+        ("!= 0 ? i > group : i < group", "!= 0 ? i < group : i > group"),
+        ("!= 0 ? i > group : i < group", "!= 0 ? i >= group : i < group"),
         ("better < settings.topk_groups", "better <= settings.topk_groups"),
         ("elements.position(i) < size && memory[group] == 0", "memory[group] == 0"),
         ("set_bits(i, settings.excluded_score)", "set_bits(i, 0)"),
@@ -61,7 +60,13 @@ MUTANTS = {
         ),
         ("is_masked(i) ? 0.0f : scores[i]", "scores[i]"),
         ("scores + number * args.axis_size", "scores"),
-        ("is_masked(i) ? 0xff800000u : as_type<uint>(x)", "as_type<uint>(x)"),
+        ("is_masked(i) ? masked_score() : as_type<uint>(x)", "as_type<uint>(x)"),
+        ("} else if (settings.score == 2) {", "} else {"),
+        ("out[expert(elements.position(i))]", "out[elements.position(i)]"),
+        (
+            "uint index = expert(elements.position(i))",
+            "uint index = elements.position(i)",
+        ),
         ("* settings.bias_stride", "* 1"),
         ("settings.has_bias != 0 && elements", "elements"),
     ],
@@ -81,6 +86,11 @@ MUTANTS = {
             "chosen.scores[rank] = chosen.slot_scores[i]",
         ),
         ("sorted ? rank : k - 1u - rank", "rank"),
+        (
+            "indices[place] = expert(mine.position())",
+            "indices[place] = mine.position()",
+        ),
+        ("row.mirrored = args.mirrored != 0;", "row.mirrored = false;"),
         ("uint slot = 2u * width * row_of_threads;", "uint slot = 0;"),
         ("row.size = live ? args.axis_size : 0u;", "row.size = args.axis_size;"),
         (
@@ -89,16 +99,33 @@ MUTANTS = {
         ),
     ],
     "weights": [
-        ("some = some || chosen[i] != masked_score();", "some = true;"),
-        ("settings.eps != 0.0f ? total + settings.eps : total", "total"),
+        ("some = some || !is_masked_score(chosen[i], settings);", "some = true;"),
         (
-            "bits == masked_score() ? 0.0f : as_type<float>(bits)",
-            "as_type<float>(bits)",
+            "(bits, settings) ? 0.0f : as_type",
+            "(bits, settings) ? as_type<float>(bits) : as_type",
         ),
-        ("weight /= some ? total : 1.0f;", "weight /= total;"),
-        ("if (settings.renormalizes != 0) {", "if (true) {"),
+        ("settings.eps != 0.0f ? total + settings.eps : total", "total"),
+        ("settings.masks_infinity != 0 && bits == masked", "bits == masked"),
+        ("return some ? total : 1.0f;", "return total;"),
+        (
+            "if (settings.renormalizes != 0) {\n      weight",
+            "if (true) {\n      weight",
+        ),
         ("weight *= settings.scale;", ""),
         ("weights + number * args.k,", "weights,"),
+        ("uint k = live ? args.k : 0u;", "uint k = args.k;"),
+        ("if (settings.score == 3 && settings", "if (settings"),
+        ("settings.score == 3 && settings.renormalizes != 0", "settings.score == 3"),
+        ("highest = max(highest, as_type<float>(chosen[i]));", ""),
+        ("if (!is_masked_score(chosen[i], settings)) {", "if (true) {"),
+        (
+            "  simdgroup_barrier(mem_flags::mem_threadgroup);\n  for (uint i = first;",
+            "  for (uint i = first;",
+        ),
+        (
+            "}\n  }\n  simdgroup_barrier(mem_flags::mem_threadgroup);\n}\n",
+            "}\n  }\n}\n",
+        ),
     ],
 }
 
@@ -128,6 +155,16 @@ def check_all(path):
                 check(a, 8, bias - 1, score=score, **grouped)
                 check(a, 8, score=score, sorted=False, scale=2.5, **masked)
                 check(a, 33, score=score, eps=0.25)
+            # Logits as scores, and equal experts and groups chosen by higher indices.
+            bias = bias_of(240)
+            check(a, 8, bias, score="logits", ties="higher", **grouped)
+            check(a, 8, score="logits", renormalize=False, **masked, **grouped)
+            check(a, 8, score="logits", eps=0.5, scale=2.5, sorted=False, **masked)
+            check(a, 33, score="softmax", ties="higher", sorted=False, **masked)
+            check(a, 8, bias, ties="higher", group_ties="higher", **grouped)
+            check(a, 8, score="sigmoid", group_ties="higher", **grouped)
+            check(a[:, :60], 9, score="logits")
+            check(a[:, :20], 20, score="logits", renormalize=False)
             check(a[:, :60], 30, **masked)
             check(a[:, :20], 3, **masked)
             check(a[:, :20] - 9, 3)
@@ -141,6 +178,8 @@ def check_all(path):
         # All of a row's experts are masked, and all but a few.
         a = np.where(np.arange(160) < [[0], [1], [2], [40], [100]], 1, -np.inf)
         check(mx.array(a.astype(np.float32)), 4, bias_of(160), **masked)
+        check(mx.array(a.astype(np.float32)), 50, score="logits", **masked)
+        check(mx.array(a.astype(np.float32) * 100), 4, score="logits", ties="higher")
         check(mx.array(a.astype(np.float32)), 4, **masked, **grouped)
         # A group with one expert that is not masked.
         a = np.where(np.arange(160) == [[100], [59]], 1, -np.inf)

@@ -353,4 +353,31 @@ bool emulate(const mx::cpu::RouteJob& job) {
   return true;
 }
 
+bool emulate(const mx::cpu::RouteGradientJob& job) {
+  std::lock_guard lock(mutex);
+  int64_t itemsize = mx::size_of(job.dtype);
+  auto& rows = job.logits.rows;
+  auto plan = gpu::plan_route_gradient(
+      rows, job.dtype, *job.settings, bool(job.of_scores), metal_tuning());
+  if (!can_run(plan)) {
+    emulator().errors += "no kernel can compute this gradient\n";
+    return false;
+  }
+  auto memory = [](const mx::cpu::RowsOf& a, int64_t itemsize) {
+    return memory_of(a.rows, a.data, itemsize);
+  };
+  auto out = without_content(job.out, rows.rows * rows.axis_size * itemsize);
+  EmulatedEncoder encoder(
+      {{KernelArray::input, memory(job.logits, itemsize)},
+       {KernelArray::values, out},
+       {KernelArray::chosen, memory(job.indices, 4)},
+       {KernelArray::scores, memory(job.scores, 4)},
+       {KernelArray::of_weights, memory(job.of_weights, itemsize)},
+       // The kernel leaves this array alone if there are no such cotangents.
+       {KernelArray::of_scores,
+        job.of_scores ? memory(*job.of_scores, 4) : out}});
+  gpu::encode(*plan, encoder);
+  return true;
+}
+
 } // namespace hooks

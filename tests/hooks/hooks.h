@@ -79,5 +79,6 @@ std::string take_emulated_errors();
 bool emulate(const mx::cpu::TopKJob& job);
 bool emulate(const mx::cpu::SortJob& job);
 bool emulate(const mx::cpu::RouteJob& job);
+bool emulate(const mx::cpu::RouteGradientJob& job);
 
 } // namespace hooks

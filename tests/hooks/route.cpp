@@ -13,9 +13,11 @@
 
 #include "mlx/allocator.h"
 #include "mlx/backend/cpu/encoder.h"
+#include "mlx/ops.h"
 #include "overlay/backend/gpu/kernel_source.h"
 #include "overlay/backend/gpu/route.h"
 #include "overlay/route.h"
+#include "overlay/route_gradient.h"
 #include "overlay/stock_eval.h"
 #include "tests/hooks/hooks.h"
 
@@ -108,6 +110,91 @@ class StockRoute : public mx::Route {
   }
 };
 
+/** Returns the rows of a row-contiguous array along its last axis. */
+mx::cpu::RowsOf rows_of(const mx::array& a, int k) {
+  return {
+      a.data<void>(), mx::plan_rows(a.shape(), a.strides(), a.ndim() - 1, k)};
+}
+
+class EmulatedRouteGradient : public mx::RouteGradient {
+ public:
+  using mx::RouteGradient::RouteGradient;
+
+  void eval_cpu(
+      const std::vector<mx::array>& inputs,
+      std::vector<mx::array>& outputs) override {
+    auto& encoder = mx::cpu::get_command_encoder(stream());
+    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+    encoder.dispatch(
+        [in = inputs, out = outputs[0], settings = state()]() mutable {
+          int k = settings.k;
+          mx::cpu::RouteGradientJob job{
+              &settings,
+              out.dtype(),
+              rows_of(in[0], k),
+              rows_of(in[1], k),
+              rows_of(in[2], k),
+              rows_of(in[3], k),
+              {},
+              out.data<void>()};
+          if (in.size() > 4) {
+            job.of_scores = rows_of(in[4], k);
+          }
+          emulate(job);
+        });
+  }
+};
+
+class StockRouteGradient : public mx::RouteGradient {
+ public:
+  using mx::RouteGradient::RouteGradient;
+
+  void eval_cpu(
+      const std::vector<mx::array>& inputs,
+      std::vector<mx::array>& outputs) override {
+    mx::eval_by_stock(*this, inputs, outputs[0]);
+  }
+};
+
+/** Returns the gradient of a route by a node of the given class. */
+template <typename Node>
+mx::array gradient_by(
+    const mx::array& logits,
+    const mx::array& indices,
+    const mx::array& scores,
+    const mx::array& of_weights,
+    const std::optional<mx::array>& of_scores,
+    const nb::kwargs& options) {
+  auto stream = mx::default_stream(mx::Device::cpu);
+  std::vector<mx::array> inputs{logits, indices, scores, of_weights};
+  if (of_scores) {
+    inputs.push_back(*of_scores);
+  }
+  for (auto& input : inputs) {
+    input = mx::contiguous(input, false, stream);
+  }
+  auto settings = settings_from(indices.shape(-1), options);
+  return mx::array(
+      logits.shape(),
+      logits.dtype(),
+      std::make_shared<Node>(stream, settings),
+      std::move(inputs));
+}
+
+template <typename Node>
+void define_gradient(nb::module_& m, const char* name) {
+  m.def(
+      name,
+      &gradient_by<Node>,
+      "logits"_a,
+      "indices"_a,
+      "scores"_a,
+      "of_weights"_a,
+      nb::kw_only(),
+      "of_scores"_a = nb::none(),
+      "options"_a);
+}
+
 /** Returns a route by a node of the given class. */
 template <typename Node>
 nb::tuple route_by(
@@ -180,6 +267,17 @@ nb::dict route_sources(
 void init_route(nb::module_& m) {
   define<EmulatedRoute>(m, "emulate_route");
   define<StockRoute>(m, "route_by_stock");
+  define_gradient<EmulatedRouteGradient>(m, "emulate_route_gradient");
+  define_gradient<StockRouteGradient>(m, "route_gradient_by_stock");
+  m.def(
+      "has_route_gradient",
+      [](const mx::array& logits, int k, const nb::kwargs& options) {
+        return mx::gpu::can_route_gradient(
+            logits.dtype(), settings_from(k, options), metal_tuning());
+      },
+      "logits"_a,
+      "k"_a,
+      "options"_a);
   m.def(
       "route_sources",
       &route_sources,

@@ -23,7 +23,10 @@ enum class KernelArray {
   found_positions,
   best_positions,
   bias,
-  scores
+  scores,
+  chosen,
+  of_weights,
+  of_scores
 };
 
 struct KernelBuffer {

@@ -271,6 +271,16 @@ struct CudaAxes {
         in, values, indices, args, axes.table, bias, scores, settings,     \
         reinterpret_cast<uint*>(cuda_shared_memory), CUDA_GRID, CUDA_SIMD); \
   }
+#define cuda_topk_route_gradient(name, order)                              \
+  CUDA_KERNEL(name, CUDA_INPUT(order), order::Word* out,                   \
+              const uint* indices, CUDA_ARGUMENTS, const float* scores,    \
+              const order::Word* of_weights,                               \
+              const __grid_constant__ RouteArguments settings,             \
+              const float* of_scores) {                                    \
+    topk_route_gradient<order>(                                            \
+        in, out, indices, args, axes.table, scores, of_weights, settings,  \
+        of_scores, CUDA_GRID, CUDA_SIMD);                                  \
+  }
 #define cuda_topk_rest(name, order)                                        \
   CUDA_KERNEL(name, CUDA_INPUT(order), CUDA_OUTPUTS(order), CUDA_ARGUMENTS, \
               const uint* best) {                                          \

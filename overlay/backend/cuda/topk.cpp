@@ -117,7 +117,7 @@ class CudaEncoder : public KernelEncoder {
   }
 
  private:
-  static constexpr int most_buffers = 8;
+  static constexpr int most_buffers = 9;
 
   KernelArrays arrays_;
   Stream stream_;

@@ -1,6 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Plans topk_route, which has one or more rows per simdgroup.
+// Plans topk_route, which has one or more rows per simdgroup, and
+// topk_route_gradient, which has one.
 
 #include <algorithm>
 #include <array>
@@ -91,9 +92,10 @@ RouteArguments arguments_of(
   args.groups = settings.groups;
   args.topk_groups = settings.topk_groups;
   args.sums_pair = settings.group_score == GroupScore::top2 && members > 1;
+  args.later_group_first = settings.group_ties != settings.ties;
   args.excluded_score = settings.excluded_score;
   args.renormalizes = settings.renormalize;
-  args.eps = settings.eps;
+  args.eps = settings.uses_softmax_of_chosen() ? 0 : settings.eps;
   args.scale = settings.scale;
   args.masks_infinity = settings.masks_infinity;
   args.has_bias = bias_stride.has_value();
@@ -101,8 +103,26 @@ RouteArguments arguments_of(
   return args;
 }
 
-Launch
-route_launch(const RowPlan& rows, Dtype dtype, const RouteSettings& settings) {
+void set_arguments(Launch& launch, const RouteArguments& args) {
+  launch.settings.resize(sizeof(args));
+  std::memcpy(launch.settings.data(), &args, sizeof(args));
+}
+
+/** Returns how many simdgroups a threadgroup has if ``simds`` are needed. */
+int64_t simds_per_group_for(int64_t simds) {
+  // With few rows, smaller threadgroups occupy more of the GPU's cores.
+  return std::clamp<int64_t>(simds / 64, 1, group_simds);
+}
+
+bool has_type(Dtype dtype) {
+  return dtype == float32 || dtype == float16 || dtype == bfloat16;
+}
+
+Launch route_launch(
+    const std::string& family,
+    const RowPlan& rows,
+    Dtype dtype,
+    const RouteSettings& settings) {
   Selection selection{
       rows,
       key_type_of(dtype),
@@ -112,12 +132,10 @@ route_launch(const RowPlan& rows, Dtype dtype, const RouteSettings& settings) {
       settings.sorted,
       true,
       true,
-      false,
+      settings.ties == RouteTies::higher,
       false};
-  auto launch = base_launch(selection, "topk_route", 1);
-  bind_outputs(launch);
-  launch.buffers.push_back({5, KernelArray::bias, false});
-  launch.buffers.push_back({6, KernelArray::scores, true});
+  auto launch = base_launch(selection, family, 1);
+  launch.arguments.mirrored = selection.mirrored;
   return launch;
 }
 
@@ -128,13 +146,8 @@ bool can_route(
     int64_t experts,
     const RouteSettings& settings,
     const LaunchTuning& tuning) {
-  bool has_type = dtype == float32 || dtype == float16 || dtype == bfloat16;
-  bool has_settings = settings.score != RouteScore::logits &&
-      settings.ties == RouteTies::lower &&
-      (!settings.uses_groups() || settings.group_ties == RouteTies::lower);
-  return tuning.enabled && has_type && has_settings &&
-      experts <= greatest_size && settings.k <= greatest_k &&
-      settings.groups <= greatest_groups;
+  return tuning.enabled && has_type(dtype) && experts <= greatest_size &&
+      settings.k <= greatest_k && settings.groups <= greatest_groups;
 }
 
 std::optional<LaunchPlan> plan_route(
@@ -151,21 +164,22 @@ std::optional<LaunchPlan> plan_route(
   if (rows.rows == 0) {
     return LaunchPlan{};
   }
-  auto launch = route_launch(rows, dtype, settings);
+  auto launch = route_launch("topk_route", rows, dtype, settings);
+  bind_outputs(launch);
+  launch.buffers.push_back({5, KernelArray::bias, false});
+  launch.buffers.push_back({6, KernelArray::scores, true});
   auto shape = shape_for(experts, settings.k);
   for (auto number : {shape.elements, shape.lanes, shape.maxima()}) {
     add_template_argument(launch, std::to_string(number));
   }
-  auto args =
-      arguments_of(experts, shape.lanes, settings, bias_stride, writes_scores);
-  launch.settings.resize(sizeof(args));
-  std::memcpy(launch.settings.data(), &args, sizeof(args));
+  set_arguments(
+      launch,
+      arguments_of(experts, shape.lanes, settings, bias_stride, writes_scores));
   auto rows_per_simd = simd_size / shape.lanes;
   auto words = settings.uses_groups() ? experts + settings.groups : 0;
   auto bytes_per_simd = rows_per_simd * words * 4;
-  // With few rows, smaller threadgroups occupy more of the GPU's cores.
   auto simds = ceildiv(rows.rows, rows_per_simd);
-  auto simds_per_group = std::clamp<int64_t>(simds / 64, 1, group_simds);
+  auto simds_per_group = simds_per_group_for(simds);
   if (bytes_per_simd > 0) {
     simds_per_group = std::min(simds_per_group, most_memory / bytes_per_simd);
   }
@@ -174,6 +188,40 @@ std::optional<LaunchPlan> plan_route(
   // Metal wants a multiple of 16 bytes, and not 0.
   auto bytes = std::max<int64_t>(simds_per_group * bytes_per_simd, 1);
   launch.threadgroup_bytes = {ceildiv(bytes, 16) * 16, 0};
+  return LaunchPlan{{std::move(launch)}, {}};
+}
+
+bool can_route_gradient(
+    Dtype dtype,
+    const RouteSettings& settings,
+    const LaunchTuning& tuning) {
+  return tuning.enabled && has_type(dtype) && settings.k <= greatest_k;
+}
+
+std::optional<LaunchPlan> plan_route_gradient(
+    const RowPlan& rows,
+    Dtype dtype,
+    const RouteSettings& settings,
+    bool adds_of_scores,
+    const LaunchTuning& tuning) {
+  if (!can_route_gradient(dtype, settings, tuning)) {
+    return {};
+  }
+  if (rows.rows == 0) {
+    return LaunchPlan{};
+  }
+  auto launch = route_launch("topk_route_gradient", rows, dtype, settings);
+  launch.buffers.push_back({1, KernelArray::values, true});
+  launch.buffers.push_back({2, KernelArray::chosen, false});
+  launch.buffers.push_back({5, KernelArray::scores, false});
+  launch.buffers.push_back({6, KernelArray::of_weights, false});
+  launch.buffers.push_back({8, KernelArray::of_scores, false});
+  auto args = arguments_of(rows.axis_size, simd_size, settings, {}, false);
+  args.adds_of_scores = adds_of_scores;
+  set_arguments(launch, args);
+  auto simds_per_group = simds_per_group_for(rows.rows);
+  launch.groups = grid(1, ceildiv(rows.rows, simds_per_group));
+  launch.threads = simds_per_group * simd_size;
   return LaunchPlan{{std::move(launch)}, {}};
 }
 

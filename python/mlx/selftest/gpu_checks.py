@@ -9,7 +9,7 @@ import traceback
 
 import mlx.core as mx
 from mlx import _selection
-from mlx.selftest.route_checks import check_route
+from mlx.selftest.route_checks import check_route, route_gradient
 from mlx.selftest.use_checks import check_use
 
 # Sizes of rows. They lie just below and just above the sizes at which the plan changes
@@ -46,6 +46,8 @@ class Device:
     report: object = _selection.metal_kernel_report
     # Routes as mlx.nn.routing.route does on the device.
     route: object = _selection.route
+    # Returns the gradient of the logits, for cotangents of the weights and scores.
+    route_gradient: object = route_gradient
     # Returns another stream of the device, for a thread of its own.
     new_stream: object = lambda: mx.new_stream(mx.gpu)
 

@@ -1,6 +1,6 @@
 # Copyright © 2026 the mlx-topk authors. MIT licence.
 
-"""Checks the kernel of ``mlx.nn.routing.route`` on a GPU against the CPU."""
+"""Checks the kernels of ``mlx.nn.routing.route`` on a GPU against the CPU."""
 
 import itertools
 import traceback
@@ -8,7 +8,7 @@ import traceback
 import mlx.core as mx
 from mlx import _selection
 
-SCORES = ("softmax", "sigmoid", "sqrtsoftplus")
+SCORES = ("softmax", "sigmoid", "sqrtsoftplus", "logits")
 # Settings beside ``score``, for each kind of kernel.
 SETTINGS = [
     {"E": 1, "k": 1},
@@ -23,6 +23,9 @@ SETTINGS = [
     {"E": 512, "k": 22},
     {"E": 200, "k": 64},
     {"E": 1024, "k": 30, "groups": 64, "topk_groups": 9},
+    {"E": 32, "k": 4, "ties": "higher", "sorted": False},
+    {"E": 256, "k": 8, "groups": 8, "topk_groups": 3, "group_ties": "higher"},
+    {"E": 240, "k": 40, "groups": 12, "topk_groups": 7, "ties": "higher"},
 ]
 ROWS = (1, 9, 700)
 # How far weights and scores may be apart, relative to their size.
@@ -56,14 +59,46 @@ def inputs_of(kind, dtype, rows, experts, score):
     return logits, bias
 
 
-def close(a, b, tolerance):
+def route_gradient(logits, k, cotangents, *, stream, **options):
+    """Returns the gradient of the logits."""
+
+    def weigh(logits):
+        weights, _, scores = _selection.route(logits, k, stream=stream, **options)
+        return weights, scores
+
+    _, (gradient,) = mx.vjp(weigh, [logits], cotangents)
+    return gradient
+
+
+def close(a, b, tolerance, smallest=1e-7):
     a, b = a.astype(mx.float32), b.astype(mx.float32)
-    smallest = 1e-7 if tolerance else 0
+    smallest = smallest if tolerance else 0
     return mx.allclose(a, b, tolerance, smallest, equal_nan=True).item()
 
 
+def check_gradient(device, dtype, logits, k, options):
+    """Returns whether the device computes the gradient that the CPU does."""
+    with mx.stream(mx.cpu):
+        key = mx.random.key(k)
+        shape = (*logits.shape[:-1], k)
+        of_weights = mx.random.normal(shape, key=key).astype(logits.dtype)
+        cotangents = [of_weights, mx.random.normal(logits.shape, key=key)]
+        mx.eval(cotangents)
+    with device.active():
+        found = device.route_gradient(
+            logits, k, cotangents, stream=device.stream, **options
+        )
+        mx.eval(found)
+    with mx.stream(mx.cpu):
+        expected = route_gradient(logits, k, cotangents, stream=mx.cpu, **options)
+        return close(found, expected, 10 * TOLERANCES[dtype], 1e-4)
+
+
 def check(device, kind, dtype, rows, options):
-    """Returns whether the device routes as the CPU does."""
+    """Returns whether the device routes as the CPU does.
+
+    The gradient is checked for the kind of logits that have one in each row.
+    """
     options = dict(options)
     experts, k = options.pop("E"), options.pop("k")
     logits, bias = inputs_of(kind, dtype, rows, experts, options["score"])
@@ -71,6 +106,8 @@ def check(device, kind, dtype, rows, options):
     with device.active():
         found = device.route(logits, k, stream=device.stream, **options)
         mx.eval(found)
+    if kind == "spread" and not check_gradient(device, dtype, logits, k, options):
+        return False
     with mx.stream(mx.cpu):
         expected = _selection.route(logits, k, stream=mx.cpu, **options)
         mx.eval(expected)

@@ -16,6 +16,7 @@
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/row.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
+#include "overlay/backend/metal/kernels/route/weights.h"
 
 /** Writes the weights of the k chosen experts. `first` is the lane's place. */
 template <typename Order, ushort width>
@@ -25,18 +26,11 @@ METAL_FUNC void write_weights(
     const threadgroup uint* chosen,
     device typename Order::Word* weights,
     const constant RouteArguments& settings) {
-  float total = 0;
-  bool some = settings.masks_infinity == 0;
-  for (uint i = 0; i < k; ++i) {
-    total += as_type<float>(chosen[i]);
-    some = some || chosen[i] != masked_score();
-  }
-  total = settings.eps != 0.0f ? total + settings.eps : total;
+  float total = sum_of_chosen(k, chosen, settings);
   for (uint i = first; i < k; i += width) {
-    uint bits = chosen[i];
-    float weight = bits == masked_score() ? 0.0f : as_type<float>(bits);
+    float weight = score_of(chosen[i], settings);
     if (settings.renormalizes != 0) {
-      weight /= some ? total : 1.0f;
+      weight /= total;
     }
     weight *= settings.scale;
     weights[i] = Real<Order>::word(weight);
@@ -83,6 +77,7 @@ template <typename Order, ushort N, ushort width, ushort groups>
   row.elements.k = args.k;
   row.elements.lane = lane;
   row.size = live ? args.axis_size : 0u;
+  row.mirrored = args.mirrored != 0;
   row.template load<Order>(
       in + start.in, args.in_stride, settings.masks_infinity != 0);
   row.score(settings);
@@ -100,12 +95,10 @@ template <typename Order, ushort N, ushort width, ushort groups>
   Chosen chosen = {slots + slot, slot_scores + slot, chosen_scores + slot};
   row.template select<groups>(
       args.sorted != 0, indices + number * args.k, chosen);
-  if (live) {
-    write_weights<Order, width>(
-        lane % width,
-        args.k,
-        chosen.scores,
-        weights + number * args.k,
-        settings);
+  uint k = live ? args.k : 0u;
+  if (settings.score == 3 && settings.renormalizes != 0) {
+    exponentiate<width>(lane % width, k, chosen.scores, settings);
   }
+  write_weights<Order, width>(
+      lane % width, k, chosen.scores, weights + number * args.k, settings);
 }

@@ -1,10 +1,12 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// All kernels of the wheel: those of topk.metal, topk_rest and topk_route.
+// All kernels of the wheel: those of topk.metal, topk_rest, topk_route and
+// topk_route_gradient.
 
 #include "mlx/backend/metal/kernels/topk.metal"
 #include "overlay/backend/metal/kernels/rest.h"
 #include "overlay/backend/metal/kernels/route.h"
+#include "overlay/backend/metal/kernels/route_gradient.h"
 
 // clang-format off
 #define instantiate_rest(dtype) \
@@ -37,7 +39,9 @@ instantiate_rest(float32)
   instantiate_route_shape(dtype, 4, 32, 2)                \
   instantiate_route_shape(dtype, 8, 32, 2)                \
   instantiate_route_shape(dtype, 16, 32, 2)               \
-  instantiate_route_shape(dtype, 32, 32, 2)
+  instantiate_route_shape(dtype, 32, 32, 2)               \
+  instantiate_kernel("topk_route_gradient_" #dtype,       \
+                     topk_route_gradient, order_##dtype)
 
 instantiate_route(float16)
 instantiate_route(bfloat16)

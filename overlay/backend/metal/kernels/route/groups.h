@@ -6,7 +6,6 @@
 
 #include "mlx/backend/metal/kernels/topk.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
-#include "overlay/backend/metal/kernels/route_arguments.h"
 
 /** The keys of the two greatest numbers, NaN being the greatest. */
 struct BestPair {
@@ -68,7 +67,8 @@ METAL_FUNC void choose_groups(
     uint better = 0;
     for (uint i = 0; i < groups; ++i) {
       uint other = group_keys[i];
-      better += uint(other > mine || (other == mine && i < group));
+      bool first = settings.later_group_first != 0 ? i > group : i < group;
+      better += uint(other > mine || (other == mine && first));
     }
     memory[group] = uint(better < settings.topk_groups);
   }

@@ -8,11 +8,6 @@
 #include "overlay/backend/metal/kernels/route/groups.h"
 #include "overlay/backend/metal/kernels/route/scores.h"
 
-/** Returns the bits of -0, which is no expert's score. */
-METAL_FUNC uint masked_score() {
-  return 0x80000000u;
-}
-
 /** The chosen experts of a row, in threadgroup memory. */
 struct Chosen {
   // The elements that are compared with each other, and the bits of their
@@ -23,7 +18,10 @@ struct Chosen {
   threadgroup uint* scores;
 };
 
-/** A row of up to N * width experts in the registers of `width` lanes. */
+/**
+ * A row of up to N * width experts in the registers of `width` lanes. A
+ * mirrored row is read from its end: position 0 is that of the last expert.
+ */
 template <ushort N, ushort width>
 struct RouteRow {
   // The keys are at first the bits of score plus bias, then choice keys.
@@ -31,9 +29,15 @@ struct RouteRow {
   float scores[N];
   uint masked; // Bit i is set if the lane's i-th expert is masked.
   uint size; // 0 for a lane beyond the last row.
+  bool mirrored;
 
   METAL_FUNC bool is_masked(uint i) const thread {
     return ((masked >> i) & 1u) != 0;
+  }
+
+  /** Returns the index of the expert at a position. */
+  METAL_FUNC uint expert(uint position) const thread {
+    return mirrored ? size - 1u - position : position;
   }
 
   /** Reads logits into `scores`. */
@@ -100,7 +104,7 @@ struct RouteRow {
       for (ushort i = 0; i < N; ++i) {
         scores[i] = sigmoid_of(scores[i]);
       }
-    } else {
+    } else if (settings.score == 2) {
       TOPK_UNROLL
       for (ushort i = 0; i < N; ++i) {
         scores[i] = sqrtsoftplus_of(scores[i], settings.zero);
@@ -116,14 +120,14 @@ struct RouteRow {
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
       if (elements.position(i) < size) {
-        out[elements.position(i)] = scores[i];
+        out[expert(elements.position(i))] = scores[i];
       }
     }
   }
 
   /** Sets the i-th key to the bits of a number, or of -infinity if masked. */
   METAL_FUNC void set_bits(ushort i, float x) thread {
-    elements.keys[i] = is_masked(i) ? 0xff800000u : as_type<uint>(x);
+    elements.keys[i] = is_masked(i) ? masked_score() : as_type<uint>(x);
   }
 
   METAL_FUNC void add_bias(
@@ -133,7 +137,8 @@ struct RouteRow {
     for (ushort i = 0; i < N; ++i) {
       float biased = scores[i];
       if (settings.has_bias != 0 && elements.position(i) < size) {
-        biased += bias[int64_t(elements.position(i)) * settings.bias_stride];
+        uint index = expert(elements.position(i));
+        biased += bias[int64_t(index) * settings.bias_stride];
       }
       set_bits(i, biased);
     }
@@ -169,7 +174,7 @@ struct RouteRow {
   METAL_FUNC void set_keys() thread {
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      uint key = choice_key(as_type<float>(elements.keys[i]));
+      uint key = choice_key(as_type<float>(elements.keys[i]), mirrored);
       elements.keys[i] = elements.position(i) < size ? key : 0u;
     }
   }
@@ -250,7 +255,7 @@ struct RouteRow {
       uint rank = preceding(mine, count, chosen.slots);
       if (rank < k) {
         uint place = sorted ? rank : k - 1u - rank;
-        indices[place] = mine.position();
+        indices[place] = expert(mine.position());
         chosen.scores[place] = chosen.slot_scores[i];
       }
     }

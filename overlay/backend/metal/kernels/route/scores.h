@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mlx/backend/metal/kernels/topk.h"
+#include "overlay/backend/metal/kernels/route_arguments.h"
 
 /** Reads and rounds the type of number that has this order. */
 template <typename Order>
@@ -47,6 +48,14 @@ struct Real<order_bfloat16> {
   }
 };
 
+/**
+ * Returns what stands for the score of a masked expert: the bits of -infinity.
+ * If -infinity masks, it is no expert's score.
+ */
+METAL_FUNC uint masked_score() {
+  return 0xff800000u;
+}
+
 METAL_FUNC float exchanged_float(float x, uint step) {
   return as_type<float>(exchanged(as_type<uint>(x), step));
 }
@@ -80,11 +89,14 @@ METAL_FUNC float sqrtsoftplus_of(float x, uint zero) {
 }
 
 /**
- * Returns the key by which experts are chosen. Unlike in order_float32, the key
- * of NaN is the least: it is the complement of the key of -x.
+ * Returns the key by which experts are chosen. If NaN is not the best score,
+ * its key is the least, unlike in order_float32: the key is the complement of
+ * the key of -x.
  */
-METAL_FUNC uint choice_key(float x) {
-  return ~order_float32::key(as_type<uint>(x) ^ 0x80000000u);
+METAL_FUNC uint choice_key(float x, bool nan_is_best) {
+  uint bits = as_type<uint>(x);
+  return nan_is_best ? order_float32::key(bits)
+                     : ~order_float32::key(bits ^ 0x80000000u);
 }
 
 /** Returns the number that has this key in order_float32. */
