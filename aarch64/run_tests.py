@@ -28,6 +28,12 @@ LONG = [
     "test_threads.py",
     "test_memory.py",
     "test_route.py",
+    "test_descending.py",
+    "test_kthvalue.py",
+    "test_lexsort.py",
+    "test_quantile.py",
+    "test_quantile_gradients.py",
+    "test_searchsorted_rows.py",
 ]
 # The emulator of Metal is tested on x86-64 only.
 SELECTED = "not metal"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, defs
-
-from cases import dtype_name, mx_array, numpy_of, selections, values_of
 from onnx_models import OPSETS, onnxruntime_session, topk_evaluator, topk_model
 from onnx_models import topk_session as session
+
+from cases import dtype_name, mx_array, numpy_of, selections, values_of
 
 # The types that onnxruntime's TopK takes.
 TYPES = {
