@@ -3,6 +3,7 @@
 # make test-all  run the slow tests too: see Tests below
 # make check   check the format, lint, then run the smoke tests
 # make referees  compare with torch, jax and onnxruntime
+# make referees-newest  the same with their newest versions, which need Python 3.12
 # make clients use unchanged mlx-lm: train its model types, fine-tune a mixture
 # make sanitize  run tests under the address, undefined-behaviour and thread sanitizers
 # make route   compare nine ways of training a router, and seven of balancing its experts;
@@ -22,6 +23,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The folders of the stock MLX and of the tests' module, and that of the wheel. All of
+# them are for the version of PYTHON. make referees-newest sets others for another one.
+BUILD := build
+DIST := dist
 SOURCES := $(shell find mlx overlay python -type f) CMakeLists.txt setup.py \
   pyproject.toml README.md LICENSE tools/parts.py tools/target.py
 TESTS ?= tests
@@ -37,7 +42,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 STOCK_VERSION := $(shell sed -n 's/^STOCK_VERSION = "\(.*\)"/\1/p' python/mlx/_version.py)
 
 # The folder in which setup.py builds the wheel. The C++ tests are built in the same
-# folder, to use what is compiled already. build/tests is a link to the folder.
+# folder, to use what is compiled already. $(BUILD)/tests is a link to the folder.
 WHEEL_BUILD := build/cmake-wheel-$(shell $(PYTHON) -c \
   'import sys; print(sys.implementation.cache_tag)')
 
@@ -76,13 +81,13 @@ OLDER_MLX_LM := 0.31.3
 
 .PHONY: demo hooks test test-all check lint smoke bench never-worse clients \
   clients-bench \
-  route referees sanitize core-suite gpu-check testing-module wheel wheel-macos \
-  format clean
+  route referees referees-newest sanitize core-suite gpu-check testing-module \
+  wheel wheel-macos format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/moe_routing.py
 	@echo; echo "The same file on stock MLX:"
-	@PYTHONPATH=build/stock $(BIN)/python examples/moe_routing.py || true
+	@PYTHONPATH=$(BUILD)/stock $(BIN)/python examples/moe_routing.py || true
 
 # ---- Tests -------------------------------------------------------------------
 #
@@ -110,8 +115,8 @@ hooks: testing-module
 testing-module: $(VENV)/.installed
 	$(BIN)/cmake -S . -B $(WHEEL_BUILD) -DMLX_TOPK_TESTS=ON >/dev/null
 	$(BIN)/cmake --build $(WHEEL_BUILD)
-	[ -h build/tests ] || rm -rf build/tests
-	ln -sfn $(notdir $(WHEEL_BUILD)) build/tests
+	[ -h $(BUILD)/tests ] || rm -rf $(BUILD)/tests
+	ln -sfn $(abspath $(WHEEL_BUILD)) $(BUILD)/tests
 
 # The tests of the aarch64 wheel, in QEMU. They need Debian's packages: aarch64/guest.py
 # ends with status 3 if these cannot be had, and then tests/test_aarch64.py skips its
@@ -137,8 +142,19 @@ gpu-check:
 	@$(PYTHON) tools/gpu_check.py $(if $(GPU_EXTRA),--extra $(GPU_EXTRA))
 
 # torch and jax weigh gigabytes, so they are not part of make test.
-referees: $(VENV)/.installed $(VENV)/.referees
-	$(PYTEST) tests/referees
+referees: testing-module $(VENV)/.referees
+	MLX_TOPK_TESTING=$(abspath $(BUILD)/tests) $(PYTEST) tests/referees
+	@$(BIN)/python -c 'import sys; sys.version_info >= (3, 12) or \
+	  print("These versions are not the newest: see make referees-newest.")'
+
+# The versions for Python 3.12 and later, with a wheel for that Python, in a virtual
+# environment of its own. Prints one line and does nothing if there is no such Python.
+NEWEST := build/newest-referees
+referees-newest:
+	@python="$(NEWEST_PYTHON)"; \
+	[ -n "$$python" ] || python=$$($(PYTHON) -m tools.referees); \
+	[ -z "$$python" ] || $(MAKE) referees PYTHON="$$python" VENV=$(NEWEST)/venv \
+	  BUILD=$(NEWEST) DIST=$(NEWEST)/dist
 
 # mlx-lm needs transformers, which takes 200 MB, so this is not part of make test.
 clients: $(VENV)/.installed $(VENV)/.clients build/older-mlx-lm/.installed \
@@ -172,16 +188,16 @@ sanitize: $(VENV)/.installed
 	tests/sanitize.sh $(abspath $(BIN))
 
 # MLX_TESTS is python/tests of a checkout of MLX.
-core-suite: build/.wheel
+core-suite: $(BUILD)/.wheel
 	$(BIN)/python -m upstream.core_suite "$(MLX_TESTS)" --extra "$(EXTRA)" \
-	  --wheel dist/mlx-*.whl --stock $(STOCK_VERSION)
+	  --wheel $(DIST)/mlx-*.whl --stock $(STOCK_VERSION)
 
 # What breaks with another version of MLX: docs/next-mlx.md.
 .PHONY: next-mlx
-next-mlx: build/stock/.installed
+next-mlx: $(BUILD)/stock/.installed
 	$(BIN)/python tools/next_mlx.py $(VERSION)
 
-wheel: build/.wheel
+wheel: $(BUILD)/.wheel
 
 # Every Python on this machine, every platform: docs/building.md.
 .PHONY: wheels wheel-aarch64
@@ -227,9 +243,9 @@ $(VENV)/.referees $(VENV)/.bench $(VENV)/.wheels $(VENV)/.clients $(VENV)/.cuda:
 	touch $@
 
 # The stock MLX: what the wheel is built from, and what tests compare with.
-build/stock/.installed: python/mlx/_version.py $(VENV)/.tools
-	rm -rf build/stock
-	$(BIN)/pip install -q --target build/stock "mlx$(EXTRA)==$(STOCK_VERSION)"
+$(BUILD)/stock/.installed: python/mlx/_version.py $(VENV)/.tools
+	rm -rf $(BUILD)/stock
+	$(BIN)/pip install -q --target $(BUILD)/stock "mlx$(EXTRA)==$(STOCK_VERSION)"
 	touch $@
 
 build/cuda-%/.installed: python/mlx/_version.py $(VENV)/.tools
@@ -249,16 +265,16 @@ build/mlx-lm-source/.installed: requirements-clients.txt $(VENV)/.tools
 	tar xzf $(@D)/mlx_lm-*.tar.gz -C $(@D) --strip-components 1
 	touch $@
 
-build/.wheel: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
-build/.wheel: $(SOURCES) build/stock/.installed
-	rm -f dist/*.whl
-	PYTHONPATH=build/stock PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q \
-	  . --no-build-isolation --no-deps -w dist
+$(BUILD)/.wheel: export SOURCE_DATE_EPOCH ?= $(COMMIT_TIME)
+$(BUILD)/.wheel: $(SOURCES) $(BUILD)/stock/.installed
+	rm -f $(DIST)/*.whl
+	PYTHONPATH=$(BUILD)/stock PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip wheel -q \
+	  . --no-build-isolation --no-deps -w $(DIST)
 	touch $@
 
-$(VENV)/.installed: build/.wheel $(VENV)/.tools
-	$(BIN)/pip install -q "$$(ls dist/mlx-*.whl)$(INSTALLED_EXTRA)"
-	$(BIN)/pip install -q --force-reinstall --no-deps dist/mlx-*.whl
+$(VENV)/.installed: $(BUILD)/.wheel $(VENV)/.tools
+	$(BIN)/pip install -q "$$(ls $(DIST)/mlx-*.whl)$(INSTALLED_EXTRA)"
+	$(BIN)/pip install -q --force-reinstall --no-deps $(DIST)/mlx-*.whl
 	touch $@
 
 # What make wheels uses to build for other platforms than this one.

@@ -28,6 +28,12 @@ LONG = [
     "test_threads.py",
     "test_memory.py",
     "test_route.py",
+    "test_descending.py",
+    "test_kthvalue.py",
+    "test_lexsort.py",
+    "test_quantile.py",
+    "test_quantile_gradients.py",
+    "test_searchsorted_rows.py",
 ]
 # The emulator of Metal is tested on x86-64 only.
 SELECTED = "not metal"
@@ -81,7 +87,9 @@ def python(*arguments, **options):
 
 def pytest(*arguments, **options):
     """Runs pytest with these arguments, without the engines that aarch64 lacks."""
-    fixed = ["-p", "no:cacheprovider", "--timeout", "1800", "-k", SELECTED]
+    # The slow tests of a file would take hours in QEMU.
+    fixed = ["-p", "no:cacheprovider", "--timeout", "1800", "-m", "not slow"]
+    fixed += ["-k", SELECTED]
     return python("-m", "pytest", *fixed, *arguments, **options)
 
 

@@ -4,49 +4,43 @@ Each cell is computed from what the installed version of the library does.
 """
 
 import functools
+import importlib.metadata
+import inspect
 import pathlib
 import re
 
 import array_api_strict
-import jax
 import jax.numpy as jnp
 import mlx.core as mx
 import numpy as np
-import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto
+from onnx_models import topk_session
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs/topk.md"
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = ROOT / "docs/topk.md"
+PINS = ROOT / "requirements-referees.txt"
 
 NONE = "no such sort"
 
 
+# ---- the orders -----------------------------------------------------------------
+
+
 def onnx_order(row, descending):
-    node = helper.make_node(
-        "TopK", ["a", "k"], ["values", "indices"], largest=int(descending)
-    )
-    values = [
-        helper.make_tensor_value_info("a", TensorProto.FLOAT, None),
-        helper.make_tensor_value_info("k", TensorProto.INT64, [1]),
-        helper.make_tensor_value_info("values", TensorProto.FLOAT, None),
-        helper.make_tensor_value_info("indices", TensorProto.INT64, None),
-    ]
-    graph = helper.make_graph([node], "topk", values[:2], values[2:])
-    opset = [helper.make_opsetid("", 11)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = topk_session(TensorProto.FLOAT, largest=descending)
     return session.run(["indices"], {"a": row, "k": np.array([len(row)])})[0]
 
 
 def numpy_order(row, descending):
-    if descending:
-        with pytest.raises(TypeError, match="descending"):
-            np.argsort(row, descending=True)
-        return None
-    return np.argsort(row, stable=True)
+    if not descending:
+        return np.argsort(row, stable=True)
+    if "descending" in inspect.signature(np.argsort).parameters:
+        return np.argsort(row, stable=True, descending=True)
+    with pytest.raises(TypeError, match="descending"):
+        np.argsort(row, descending=True)
+    return None
 
 
 def torch_order(row, descending):
@@ -66,14 +60,14 @@ def our_order(row, descending):
     return mx.argsort(mx.array(row), descending=descending, stable=True)
 
 
-# The name in the table, and the function that returns indices in sorted order.
+# The package, the name in the table, what the table says of the call, and the function
+# that returns indices in sorted order.
 LIBRARIES = {
-    "here": our_order,
-    f"NumPy {'.'.join(np.__version__.split('.')[:2])}, `stable=True`": numpy_order,
-    f"torch {torch.__version__.split('+')[0]}, `stable=True`": torch_order,
-    f"JAX {jax.__version__}": jax_order,
-    f"onnxruntime {onnxruntime.__version__}, `TopK` with k = n": onnx_order,
-    f"array-api-strict {array_api_strict.__version__}": array_api_order,
+    "numpy": ("NumPy", ", `stable=True`", numpy_order),
+    "torch": ("torch", ", `stable=True`", torch_order),
+    "jax": ("JAX", "", jax_order),
+    "onnxruntime": ("onnxruntime", ", `TopK` with k = n", onnx_order),
+    "array-api-strict": ("array-api-strict", "", array_api_order),
 }
 
 
@@ -114,11 +108,9 @@ def how_zeros_compare(order):
     return "equal" if zeros == sorted(zeros) else "not equal"
 
 
-@functools.cache
-def row_of(name):
-    """Returns the cells of a library."""
-    order_of = LIBRARIES[name]
-    cells = [name]
+def cells_of(order_of):
+    """Returns what the table says of a library's order."""
+    cells = []
     for descending in (False, True):
         probe = np.arange(3, dtype=np.float32)
         exists = order_of(probe, descending) is not None
@@ -132,19 +124,50 @@ def row_of(name):
     return tuple(cells)
 
 
+# ---- the table ------------------------------------------------------------------
+
+
 def rows_of_the_page():
-    section = PAGE.read_text().split("### Other libraries")[1].split("\n## ")[0]
+    """Maps the first cell of each row to the others."""
+    section = PAGE.read_text().split("### Other libraries")[1].split("\n### ")[0]
     rows = re.findall(r"^\| (.*) \|$", section, re.M)
-    return [tuple(row.split(" | ")) for row in rows]
+    return {name: tuple(cells) for name, *cells in (r.split(" | ") for r in rows[1:])}
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_the_page_says_what_the_library_does(name):
-    assert row_of(name) in rows_of_the_page()
+def versions_of(name, library, call):
+    """Returns the versions that a first cell names, if it is of this library."""
+    found = re.fullmatch(rf"{library} ([\d., and]+){re.escape(call)}", name)
+    return set(re.split(", | and ", found.group(1))) if found else set()
+
+
+def test_the_page_says_what_is_done_here():
+    assert rows_of_the_page()["here"] == cells_of(our_order)
+
+
+@pytest.mark.parametrize("package", LIBRARIES)
+def test_the_page_says_what_the_library_does(package):
+    library, call, order = LIBRARIES[package]
+    installed = importlib.metadata.version(package).split("+")[0]
+    rows = [
+        cells
+        for name, cells in rows_of_the_page().items()
+        if installed in versions_of(name, library, call)
+    ]
+    assert rows == [cells_of(order)], installed
+
+
+@pytest.mark.parametrize("package", LIBRARIES)
+def test_the_page_names_the_versions_that_are_compared(package):
+    library, call, _ = LIBRARIES[package]
+    pinned = re.findall(rf"^{package}==([\w.]+)", PINS.read_text(), re.M)
+    named = [versions_of(name, library, call) for name in rows_of_the_page()]
+    assert set.union(*named) == set(pinned)
 
 
 def test_the_page_has_no_other_library():
-    assert {row[0] for row in rows_of_the_page()[1:]} == set(LIBRARIES)
+    for name in rows_of_the_page():
+        calls = [versions_of(name, lib, call) for lib, call, _ in LIBRARIES.values()]
+        assert name == "here" or any(calls), name
 
 
 def test_our_descending_order_is_that_of_the_others():
