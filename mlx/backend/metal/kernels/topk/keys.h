@@ -1,13 +1,114 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// The loose keys of the elements that a thread has in registers, and their
-// maxima.
+// Loose keys, which take fewer instructions than the keys of order.h. Those of
+// the elements that a thread has in registers, and their maxima.
+//
+// `flip` is ~0 to select the smallest elements, otherwise 0. A loose key equals
+// key(word) ^ flip, except that NaNs have several loose keys. Without `flip`,
+// these are at least the key of NaN, otherwise at most.
 
 #pragma once
 
 #include "mlx/backend/metal/kernels/topk/common.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/pairs.h"
+
+/**
+ * The loose keys of an order:
+ *   worst(flip)        a word whose key is the least
+ *   key(word, flip)    the loose key of a word
+ *   pair(words, flip)  the low 16 bits of the loose keys of a pair of words
+ *   exact(key, flip)   a loose key, in which all NaNs are made equal
+ */
+template <typename Order>
+struct Loose;
+
+template <typename W>
+struct Loose<Unsigned<W>> {
+  typedef typename Unsigned<W>::Key Key;
+
+  static METAL_FUNC W worst(Key flip) {
+    return W(flip);
+  }
+
+  static METAL_FUNC Key key(W word, Key flip) {
+    return Key(word) ^ flip;
+  }
+
+  static METAL_FUNC uint pair(uint words, uint flip) {
+    return words ^ flip;
+  }
+
+  static METAL_FUNC Key exact(Key key, Key) {
+    return key;
+  }
+};
+
+template <typename W>
+struct Loose<Signed<W>> {
+  typedef typename Signed<W>::Key Key;
+
+  static METAL_FUNC W worst(Key flip) {
+    return W(Signed<W>::key(W(flip)));
+  }
+
+  static METAL_FUNC Key key(W word, Key flip) {
+    return Signed<W>::key(word) ^ flip;
+  }
+
+  static METAL_FUNC uint pair(uint words, uint flip) {
+    return words ^ pair_of(uint(Signed<W>::key(0))) ^ flip;
+  }
+
+  static METAL_FUNC Key exact(Key key, Key) {
+    return key;
+  }
+};
+
+template <typename W, uint infinity>
+struct Loose<Floating<W, infinity>> {
+  typedef Floating<W, infinity> Order;
+  enum : uint { magnitudes = Order::magnitudes };
+
+  static METAL_FUNC W worst(uint flip) {
+    return flip != 0 ? W(~0u) : W(infinity | ~uint(magnitudes));
+  }
+
+  // word ^ signs is the magnitude of a positive number, and otherwise
+  // magnitudes - magnitude. The complement of a sum a + b is ~a - b.
+  static METAL_FUNC uint key(W word, uint flip) {
+    uint signs = Order::signs_of(word);
+    uint added = either(
+        signs,
+        negated_by(flip, infinity - magnitudes),
+        negated_by(flip, infinity));
+    return (Order::extended(word) ^ signs ^ flip) + added;
+  }
+
+  static METAL_FUNC uint pair(uint words, uint flip) {
+    uint signs = pair_signs(words);
+    uint added = either(
+        signs,
+        pair_of(negated_by(flip, infinity - magnitudes)),
+        pair_of(negated_by(flip, infinity)));
+    return pair_sum(words ^ signs ^ flip, added);
+  }
+
+  static METAL_FUNC uint exact(uint key, uint flip) {
+    return min(key ^ flip, 2u * infinity + 1u) ^ flip;
+  }
+
+ private:
+  /** Returns the bits of `a` where `mask` has ones, else those of `b`. */
+  static METAL_FUNC uint either(uint mask, uint a, uint b) {
+    return b ^ (mask & (a ^ b));
+  }
+
+  /** Returns -a if `flip` is ~0, and `a` if it is 0. */
+  static METAL_FUNC uint negated_by(uint flip, uint a) {
+    return (a ^ flip) - flip;
+  }
+};
 
 /**
  * N loose keys. Elements of up to 16 bits are kept as pairs: keys 2 * i and
@@ -27,7 +128,7 @@ struct LooseKeys {
   METAL_FUNC void set(thread const Elements& elements, Key flip) thread {
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      keys[i] = Order::loose_key(elements.word(i), flip);
+      keys[i] = Loose<Order>::key(elements.word(i), flip);
     }
   }
 
@@ -52,7 +153,7 @@ struct LooseKeys<Order, N, true> {
     for (ushort i = 0; i < N / 2; ++i) {
       uint words =
           uint(elements.word(2 * i)) | (uint(elements.word(2 * i + 1)) << 16);
-      keys[i] = Order::loose_pair(words, flip);
+      keys[i] = Loose<Order>::pair(words, flip);
     }
   }
 
@@ -95,7 +196,7 @@ struct LooseMaxima {
 
   /** Returns the greatest exact key of a group. */
   METAL_FUNC Key exact(ushort group, Key flip) const thread {
-    return Order::exact_key(most[group], flip);
+    return Loose<Order>::exact(most[group], flip);
   }
 };
 
@@ -125,6 +226,6 @@ struct LooseMaxima<Order, groups, true> {
     uint low = most[group / 2] & 0xffffu;
     uint high = most[group / 2] >> 16;
     uint key = groups == 1 ? max(low, high) : group % 2 == 0 ? low : high;
-    return Order::exact_key(key | (flip & 0xffff0000u), flip);
+    return Loose<Order>::exact(key | (flip & 0xffff0000u), flip);
   }
 };

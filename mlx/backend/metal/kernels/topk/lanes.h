@@ -8,6 +8,7 @@
 #pragma once
 
 #include "mlx/backend/metal/kernels/topk/common.h"
+#include "mlx/backend/metal/kernels/topk/keys.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
@@ -58,7 +59,7 @@ struct LaneRow {
     typename Order::Word words[N];
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      words[i] = Order::worst(row.flip);
+      words[i] = Loose<Order>::worst(row.flip);
       if (position(i) < size) {
         words[i] = read(row, i);
       }

@@ -109,11 +109,11 @@ struct Tile {
 
   /** Returns the worst and the best key that an element can have. */
   METAL_FUNC Key worst_key() const thread {
-    return Order::key(Order::worst(row.flip)) ^ row.flip;
+    return Order::key(Loose<Order>::worst(row.flip)) ^ row.flip;
   }
 
   METAL_FUNC Key best_key() const thread {
-    return Order::key(Order::worst(~row.flip)) ^ row.flip;
+    return Order::key(Loose<Order>::worst(~row.flip)) ^ row.flip;
   }
 
   /** Reads a tile. Elements beyond the row's end are the worst. */
@@ -141,7 +141,7 @@ struct Tile {
       const thread {
     TOPK_UNROLL
     for (ushort c = 0; c < chunks; ++c) {
-      pieces.all[c] = Piece::filled(Order::worst(row.flip));
+      pieces.all[c] = Piece::filled(Loose<Order>::worst(row.flip));
       if (first + c * step() < size / chunk) {
         pieces.all[c] = read(first + c * step());
       }
