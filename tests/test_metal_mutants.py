@@ -178,7 +178,9 @@ MUTANTS_OF_PAIRS = [
     ("as_type<short2>(a) >> 15", "as_type<short2>(a) >> 14"),
     ("as_type<ushort2>(a) + as_type<ushort2>(b)", "a + b"),
 ]
-KERNELS_OF_PAIRS = ["resident_*", "bound_*_16_1_true_false", "bound_*_16_4_true_false"]
+KERNELS_OF_PAIRS = [
+    f"bound_*_16_{shape}_false" for shape in ("1_true", "1_false", "4_true", "4_false")
+]
 
 
 def build(folder, old="", new="", kernels=KERNELS, dtype="float32"):
