@@ -58,7 +58,7 @@ MUTANTS = {
         ("sorted ? rank : k - 1u - rank, position", "rank, position"),
         ("words[i] = Loose<Order>::worst(row.flip);", "words[i] = 0;"),
         ("if (size >= N * width)", "if (size > (N - 1) * width)"),
-        ("Order::key(words[i]) ^ flip", "Order::key(words[i])"),
+        ("exact_key(words[i], flip)", "exact_key(words[i], 0)"),
     ],
     "place": [
         ("Key bucket = (high - key) >> shift;", "Key bucket = key >> shift;"),
@@ -90,6 +90,7 @@ MUTANTS = {
         ("return (a ^ flip) - flip;", "return a;"),
         ("negated_by(flip, infinity - magnitudes)", "negated_by(flip, infinity)"),
         ("return b ^ (mask & (a ^ b));", "return b ^ (mask & a);"),
+        ("(signs & magnitudes)) - signs;", "(signs & magnitudes));"),
     ],
     "bound": [
         ("if (count > args.capacity) {", "if (false) {"),
@@ -161,7 +162,7 @@ MUTANTS = {
     ],
     "order": [
         ("min(number + infinity, 2u * infinity + 1u)", "number + infinity"),
-        ("(signs & magnitudes)) - signs;", "(signs & magnitudes));"),
+        ("? 0u - magnitude : magnitude", "? ~magnitude : magnitude"),
         ("mirrored ? last - position : position", "position"),
         ("start.out += int64_t(position)", "start.out += int64_t(row)"),
         ("Key flip = args.smallest != 0 ? ~Key(0)", "Key flip = args.smallest ? 1"),

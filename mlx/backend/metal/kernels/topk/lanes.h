@@ -71,7 +71,7 @@ struct LaneRow {
       thread {
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      keys[i] = Order::key(words[i]) ^ flip;
+      keys[i] = Loose<Order>::exact_key(words[i], flip);
     }
   }
 

@@ -37,23 +37,10 @@ struct Floating {
   // adds what moves -infinity to 0. Negative NaNs are below -infinity, so they
   // wrap around to the greatest keys, where the other NaNs are.
   static METAL_FUNC uint key(W word) {
-    uint signs = signs_of(word);
-    uint number = (extended(word) ^ (signs & magnitudes)) - signs;
+    constexpr uint sign = 1u << (8 * sizeof(W) - 1);
+    uint magnitude = uint(word) & (sign - 1u);
+    uint number = (uint(word) & sign) != 0 ? 0u - magnitude : magnitude;
     return min(number + infinity, 2u * infinity + 1u);
-  }
-
-  // All bits but the sign bit.
-  enum : uint { magnitudes = (1u << (8 * sizeof(W) - 1)) - 1u };
-
-  /** Returns the word with copies of its sign bit above it. */
-  static METAL_FUNC uint extended(W word) {
-    constexpr uint above = 32 - 8 * sizeof(W);
-    return uint(int(uint(word) << above) >> above);
-  }
-
-  /** Returns ~0 if the sign bit is set, else 0. */
-  static METAL_FUNC uint signs_of(W word) {
-    return uint(int(extended(word)) >> 31);
   }
 };
 
