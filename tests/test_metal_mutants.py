@@ -57,7 +57,7 @@ MUTANTS = {
         ("rank + popcount(votes & below), position(i)", "rank, position(i)"),
         ("sorted ? rank : k - 1u - rank, position", "rank, position"),
         ("words[i] = Loose<Order>::worst(row.flip);", "words[i] = 0;"),
-        ("if (size >= N * width)", "if (size > (N - 1) * width)"),
+        ("if (size >= N * width) {", "if (true) {"),
         ("exact_key(words[i], flip)", "exact_key(words[i], 0)"),
     ],
     "place": [
