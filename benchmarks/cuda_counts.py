@@ -118,6 +118,8 @@ def compiled(names, architecture):
 
 def part_of_row(functions):
     """Returns the part of topk_lanes that a row always runs once, None for others."""
+    if "read_part" in functions:  # This is for rows that do not fill all lanes.
+        return None
     if "load" in functions:
         return "read"
     if "bound" in functions:
@@ -151,16 +153,20 @@ def parts_of_lanes(kernel, key_bytes):
 
 
 def parts_of_split(kernel, elements, loops):
-    """Counts the first pass of topk_bound_split, which finds the greatest keys."""
-    if not loops:
-        return {"element": len(kernel.inside("find_maxima")) / elements}
-    (loop,) = (
-        loop
-        for loop in kernel.loops()
-        if any("find_maxima" in i.functions for i in loop)
-        and any(i.bytes_read("LDG") for i in loop)
-    )
-    return {"element": len(loop) / elements}
+    """Counts the first pass of topk_bound_split, which finds the greatest keys.
+
+    The code that reads a thread's elements if the row ends among them is left out.
+    """
+    instructions = kernel.inside("find_maxima")
+    if loops:
+        (instructions,) = (
+            loop
+            for loop in kernel.loops()
+            if any("find_maxima" in i.functions for i in loop)
+            and any(i.bytes_read("LDG") for i in loop)
+        )
+    executed = [i for i in instructions if "read_part" not in i.functions]
+    return {"element": len(executed) / elements}
 
 
 def parts(dtype, kernels):

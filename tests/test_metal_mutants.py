@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import oracle
-from cases import bits, values_of
+from cases import bits, numpy_of, values_of
 from metal_kernels import emulated, emulator, write_kernels
 
 K = hooks.MetalKernel
@@ -56,7 +56,9 @@ MUTANTS = {
         ("has(i) && before(worst, ", "before(worst, "),
         ("rank + popcount(votes & below), position(i)", "rank, position(i)"),
         ("sorted ? rank : k - 1u - rank, position", "rank, position"),
-        ("position(i) < size ? key : Key(0)", "key"),
+        ("words[i] = Loose<Order>::worst(row.flip);", "words[i] = 0;"),
+        ("if (size >= N * width) {", "if (true) {"),
+        ("exact_key(words[i], flip)", "exact_key(words[i], 0)"),
     ],
     "place": [
         ("Key bucket = (high - key) >> shift;", "Key bucket = key >> shift;"),
@@ -71,13 +73,24 @@ MUTANTS = {
         ),
     ],
     "tile": [
-        ("next < size ? key ^ row.flip : Key(0)", "next < size ? key ^ row.flip : key"),
+        ("(chunks - 1u) * step()", "(chunks - 2u) * step()"),
+        ("filled(Loose<Order>::worst(row.flip))", "filled(0)"),
+        ("if (bound < best) {", "if (bound <= best) {"),
         ("return count + uint(run[count] >= pivot)", "return count + 1u"),
         ("      found += total;", "      found += 0;"),
         ("simd_prefix_exclusive_sum(popcount(mine))", "0"),
         ("equal ^= reaching(number, bound + 1)", "equal ^= 0"),
         ("c * chunk + ctz(mine)", "c * chunk"),
         ("* segments + segment) * simd_size", "* segments) * simd_size"),
+    ],
+    "keys": [
+        ("uint(keys[i] >= low)", "uint(keys[i] > low)"),
+        ("min(key ^ flip, 2u * infinity + 1u) ^ flip", "key"),
+        ("^ signs ^ flip", "^ signs"),
+        ("return (a ^ flip) - flip;", "return a;"),
+        ("negated_by(flip, infinity - magnitudes)", "negated_by(flip, infinity)"),
+        ("return b ^ (mask & (a ^ b));", "return b ^ (mask & a);"),
+        ("(signs & magnitudes)) - signs;", "(signs & magnitudes));"),
     ],
     "bound": [
         ("if (count > args.capacity) {", "if (false) {"),
@@ -156,14 +169,28 @@ MUTANTS = {
     ],
 }
 
+# The same for the code that is only for elements of up to 16 bits.
+MUTANTS_OF_PAIRS = [
+    ("uint((keys[i] << 16) >= low)", "uint(keys[i] >= low)"),
+    ("<< (2 * i + 1)", "<< (2 * i)"),
+    ("low <<= 16;", "low = (low << 16) + 1;"),
+    ("uint(elements.word(2 * i + 1)) << 16", "uint(elements.word(2 * i)) << 16"),
+    ("pair_of(negated_by(flip, infinity))", "negated_by(flip, infinity)"),
+    ("as_type<short2>(a) >> 15", "as_type<short2>(a) >> 14"),
+    ("as_type<ushort2>(a) + as_type<ushort2>(b)", "a + b"),
+]
+KERNELS_OF_PAIRS = [
+    f"bound_*_16_{shape}_false" for shape in ("1_true", "1_false", "4_true", "4_false")
+]
 
-def build(folder, old="", new=""):
+
+def build(folder, old="", new="", kernels=KERNELS, dtype="float32"):
     """Returns the path of a library of the kernels with `new` for `old`.
 
     It has the kernels that check_all uses, for float32 only, which is enough to notice
     mistakes.
     """
-    names = [f"topk_{name.replace('*', 'float32')}" for name in KERNELS]
+    names = [f"topk_{name.replace('*', dtype)}" for name in kernels]
     source = write_kernels(folder, old, new, names=names)
     return emulator.build(source, tracked=True, include_dirs=[folder]).path
 
@@ -187,25 +214,31 @@ def data(kind, shape):
             100.0 * (np.arange(shape[-1]) // 128 % 5 == 0) * (rng.random(shape) < 0.035)
         )
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
+    if kind == "nans":  # more than the kernels have room for, with different bits
+        words = rng.integers(1, 2**23, shape) | 0x7F800000
+        words |= rng.integers(0, 2, shape) << 31
+        words = np.where(rng.random(shape) < 0.7, words, 0x3F800000)
+        return words.astype(np.uint32).view(np.float32)
     if kind == "neighbours":  # mostly 1, and some of the next greater float
         return (1 + (rng.random(shape) < 0.01) * 2.0**-23).astype(np.float32)
     return values_of(mx.float32, shape, kind, rng).astype(np.float32)
 
 
-def check_topk(path, kernel, shape, k):
+def check_topk(path, kernel, shape, k, dtype=mx.float32):
     """Checks topk with the library at `path`, forced to use one kernel."""
     for kind in (
         "pool",
         "spread",
         "ascending",
         "dense",
+        "nans",
         "neighbours",
         "lanes",
         "threads",
         "segment",
     ):
-        values = data(kind, shape)
-        a = mx.array(values)
+        a = mx.array(data(kind, shape)).astype(dtype)
+        values = numpy_of(a)
         if len(shape) == 3:
             a = a.swapaxes(0, 1)
             values = values.swapaxes(0, 1)
@@ -221,8 +254,8 @@ def check_topk(path, kernel, shape, k):
             np.testing.assert_array_equal(
                 np.array(other)[..., ends], reverse[..., ends]
             )
-            fetched = np.take_along_axis(values, expected, -1)
-            np.testing.assert_array_equal(bits(found.values), bits(mx.array(fetched)))
+            fetched = mx.take_along_axis(a, mx.array(expected), -1)
+            np.testing.assert_array_equal(bits(found.values), bits(fetched))
 
 
 def check_partition(path, kernel, shape, kth):
@@ -287,9 +320,32 @@ def check_all(path, likely=None):
         check(path, *arguments)
 
 
+def check_pairs(path):
+    """Runs the kernels of KERNELS_OF_PAIRS. Fails if a result is wrong."""
+    check_topk(path, K.bound, (2, 3000), 40, mx.bfloat16)
+    check_topk(path, K.bound, (2, 3000), 500, mx.bfloat16)
+
+
+def build_pairs(folder, old="", new=""):
+    return build(folder, old, new, KERNELS_OF_PAIRS, "bfloat16")
+
+
 @pytest.mark.slow
 def test_the_kernels_without_a_mistake_pass(tmp_path):
     check_all(build(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_kernels_for_pairs_without_a_mistake_pass(tmp_path):
+    check_pairs(build_pairs(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old, new", MUTANTS_OF_PAIRS)
+def test_a_mistake_with_pairs_is_noticed(old, new, tmp_path):
+    path = build_pairs(tmp_path, old, new)
+    with pytest.raises(AssertionError):
+        check_pairs(path)
 
 
 @pytest.mark.slow

@@ -26,6 +26,20 @@ template <typename T>
 constexpr Number<T> max(T a, T b) {
   return a < b || a != a ? b : a;
 }
+template <typename T, int size>
+vec<T, size> min(vec<T, size> a, vec<T, size> b) {
+  for (int i = 0; i < size; ++i) {
+    a[i] = metal::min(a[i], b[i]);
+  }
+  return a;
+}
+template <typename T, int size>
+vec<T, size> max(vec<T, size> a, vec<T, size> b) {
+  for (int i = 0; i < size; ++i) {
+    a[i] = metal::max(a[i], b[i]);
+  }
+  return a;
+}
 template <typename T>
 constexpr Number<T> clamp(T value, T low, T high) {
   return metal::min(metal::max(value, low), high);

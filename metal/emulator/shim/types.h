@@ -144,6 +144,7 @@ EMULATOR_VECTOR_OPERATOR(+)
 EMULATOR_VECTOR_OPERATOR(-)
 EMULATOR_VECTOR_OPERATOR(*)
 EMULATOR_VECTOR_OPERATOR(/)
+EMULATOR_VECTOR_OPERATOR(>>)
 #undef EMULATOR_VECTOR_OPERATOR
 
 // ---- traits -----------------------------------------------------------------

@@ -85,6 +85,24 @@ METAL_FUNC uint clz(uint x) {
   return __clz(x);
 }
 
+// These take the place of the functions in pairs.h. From sm_90 on, the first two
+// are one instruction each.
+#define TOPK_PAIRS
+METAL_FUNC uint pair_max(uint a, uint b) {
+  return __vmaxu2(a, b);
+}
+
+METAL_FUNC uint pair_sum(uint a, uint b) {
+  return __vadd2(a, b);
+}
+
+// The selector copies the sign of byte 1 to two bytes, and that of byte 3.
+METAL_FUNC uint pair_signs(uint a) {
+  uint signs;
+  asm("prmt.b32 %0, %1, 0, 0xBB99;" : "=r"(signs) : "r"(a));
+  return signs;
+}
+
 METAL_FUNC uint simd_shuffle(uint x, ushort lane) {
   return __shfl_sync(all_lanes, x, lane);
 }

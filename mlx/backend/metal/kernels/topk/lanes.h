@@ -8,6 +8,7 @@
 #pragma once
 
 #include "mlx/backend/metal/kernels/topk/common.h"
+#include "mlx/backend/metal/kernels/topk/keys.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
@@ -38,22 +39,48 @@ struct LaneRow {
   METAL_FUNC void load(thread const Row<Order>& row, uint size) thread {
     uint count = (size + width - 1u - lane % width) / width;
     there = count < 32u ? (1u << count) - 1u : ~0u;
-    int64_t stride = dense ? 1 : row.stride;
-    const device typename Order::Word* from =
-        row.in + int64_t(lane % width) * stride;
+    if (size >= N * width) {
+      read_all(row);
+    } else {
+      read_part(row, size);
+    }
+  }
+
+  METAL_FUNC void read_all(thread const Row<Order>& row) thread {
     typename Order::Word words[N];
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      words[i] = 0;
-      if (position(i) < size) {
-        words[i] = from[int64_t(i * width) * stride];
-      }
+      words[i] = read(row, i);
     }
+    set_keys(words, row.flip);
+  }
+
+  METAL_FUNC void read_part(thread const Row<Order>& row, uint size) thread {
+    typename Order::Word words[N];
     TOPK_UNROLL
     for (ushort i = 0; i < N; ++i) {
-      Key key = Order::key(words[i]) ^ row.flip;
-      keys[i] = position(i) < size ? key : Key(0);
+      words[i] = Loose<Order>::worst(row.flip);
+      if (position(i) < size) {
+        words[i] = read(row, i);
+      }
     }
+    set_keys(words, row.flip);
+  }
+
+  METAL_FUNC void set_keys(thread const typename Order::Word* words, Key flip)
+      thread {
+    TOPK_UNROLL
+    for (ushort i = 0; i < N; ++i) {
+      keys[i] = Loose<Order>::exact_key(words[i], flip);
+    }
+  }
+
+  METAL_FUNC typename Order::Word read(thread const Row<Order>& row, uint i)
+      const thread {
+    int64_t stride = dense ? 1 : row.stride;
+    const device typename Order::Word* first =
+        row.in + int64_t(lane % width) * stride;
+    return first[int64_t(i * width) * stride];
   }
 
   /**

@@ -7,6 +7,7 @@
 
 #include "mlx/backend/metal/kernels/topk/common.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/keys.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
 #include "mlx/backend/metal/kernels/topk/rows.h"
@@ -30,8 +31,13 @@ struct Chunk {
     return i == 0 ? memory.x : i == 1 ? memory.y : i == 2 ? memory.z : memory.w;
   }
 
-  static METAL_FUNC Memory none() {
-    return Memory{0, 0, 0, 0};
+  /** Returns a chunk of elements that all equal `word`. */
+  static METAL_FUNC Memory filled(W word) {
+    uint low = uint(word);
+    low |= sizeof(W) == 1 ? low << 8 : 0u;
+    low |= sizeof(W) <= 2 ? low << 16 : 0u;
+    uint high = sizeof(W) == 8 ? uint(ulong(word) >> 32) : low;
+    return Memory{low, high, low, high};
   }
 };
 
@@ -44,8 +50,22 @@ struct Chunk<W, false> {
     return memory;
   }
 
-  static METAL_FUNC Memory none() {
-    return 0;
+  static METAL_FUNC Memory filled(W word) {
+    return word;
+  }
+};
+
+/** The chunks that a thread has read. They have N elements together. */
+template <typename W, ushort N, bool dense>
+struct Chunks {
+  typedef Chunk<W, dense> Piece;
+  enum : uint { count = N / Piece::elements };
+  static_assert(N % Piece::elements == 0, "a thread reads whole chunks");
+
+  typename Piece::Memory all[count];
+
+  METAL_FUNC W word(uint i) const thread {
+    return Piece::element(all[i / Piece::elements], i % Piece::elements);
   }
 };
 
@@ -56,9 +76,9 @@ struct Chunk<W, false> {
 template <typename Order, ushort N, bool dense>
 struct Tile {
   typedef typename Order::Key Key;
-  typedef Chunk<typename Order::Word, dense> Piece;
+  typedef typename Order::Word Word;
+  typedef Chunk<Word, dense> Piece;
   enum : uint { chunk = Piece::elements, chunks = N / chunk };
-  static_assert(N % chunk == 0, "a thread reads whole chunks");
 
   Row<Order> row;
   uint size;
@@ -68,18 +88,18 @@ struct Tile {
 
   /** Returns the position of the thread's i-th element of a tile. */
   METAL_FUNC uint position(uint tile, uint i) const thread {
-    return at(tile * chunks + i / chunk) + i % chunk;
+    return chunk_of_row(tile * chunks + i / chunk) * chunk + i % chunk;
   }
 
   /**
-   * Returns the position at which a chunk of this thread begins. The segments
-   * of a row are interleaved: each has one chunk per lane in turn. So
+   * Returns which chunk of the row is this thread's chunk with a number. The
+   * segments of a row are interleaved: each has one chunk per lane in turn. So
    * neighbouring good elements are spread over all segments.
    */
-  METAL_FUNC uint at(uint number) const thread {
+  METAL_FUNC uint chunk_of_row(uint number) const thread {
     uint line = number * group_simds + thread_index / simd_size;
     uint lane = thread_index % simd_size;
-    return ((line * segments + segment) * simd_size + lane) * chunk;
+    return (line * segments + segment) * simd_size + lane;
   }
 
   METAL_FUNC uint tiles() const thread {
@@ -87,27 +107,57 @@ struct Tile {
     return (size + elements - 1u) / elements;
   }
 
-  METAL_FUNC void load(uint tile, thread Key* keys) const thread {
-    typedef typename Piece::Memory Memory;
-    uint first = at(tile * chunks);
-    uint next = group_threads * chunk * segments;
-    const device Memory* from =
-        (const device Memory*)(row.in + int64_t(first) * row.stride);
-    int64_t step = int64_t(next / chunk) * row.stride;
-    Memory pieces[chunks];
+  /** Returns the worst and the best key that an element can have. */
+  METAL_FUNC Key worst_key() const thread {
+    return Order::key(Loose<Order>::worst(row.flip)) ^ row.flip;
+  }
+
+  METAL_FUNC Key best_key() const thread {
+    return Order::key(Loose<Order>::worst(~row.flip)) ^ row.flip;
+  }
+
+  /** Reads a tile. Elements beyond the row's end are the worst. */
+  METAL_FUNC void load(uint tile, thread LooseKeys<Order, N>& keys)
+      const thread {
+    Chunks<Word, N, dense> pieces;
+    uint first = chunk_of_row(tile * chunks);
+    if (first + (chunks - 1u) * step() < size / chunk) {
+      read_all(first, pieces);
+    } else {
+      read_part(first, pieces);
+    }
+    keys.set(pieces, row.flip);
+  }
+
+  METAL_FUNC void read_all(uint first, thread Chunks<Word, N, dense>& pieces)
+      const thread {
     TOPK_UNROLL
     for (ushort c = 0; c < chunks; ++c) {
-      pieces[c] = Piece::none();
-      if (first + c * next < size) {
-        pieces[c] = *from;
-      }
-      from += step;
+      pieces.all[c] = read(first + c * step());
     }
+  }
+
+  METAL_FUNC void read_part(uint first, thread Chunks<Word, N, dense>& pieces)
+      const thread {
     TOPK_UNROLL
-    for (ushort i = 0; i < N; ++i) {
-      Key key = Order::key(Piece::element(pieces[i / chunk], i % chunk));
-      keys[i] = first + i / chunk * next < size ? key ^ row.flip : Key(0);
+    for (ushort c = 0; c < chunks; ++c) {
+      pieces.all[c] = Piece::filled(Loose<Order>::worst(row.flip));
+      if (first + c * step() < size / chunk) {
+        pieces.all[c] = read(first + c * step());
+      }
     }
+  }
+
+  /** Returns the distance between two chunks of a thread, in chunks. */
+  METAL_FUNC uint step() const thread {
+    return group_threads * segments;
+  }
+
+  /** Reads a chunk of the row. */
+  METAL_FUNC typename Piece::Memory read(uint at) const thread {
+    typedef const device typename Piece::Memory* Pointer;
+    return dense ? ((Pointer)row.in)[at]
+                 : *(Pointer)(row.in + int64_t(at) * row.stride);
   }
 };
 
@@ -170,7 +220,7 @@ struct Survey {
   typedef typename Order::Key Key;
 
   Tile<Order, N, dense> tile;
-  Key keys[N]; // Those of the tile that was read last.
+  LooseKeys<Order, N> keys; // Those of the tile that was read last.
 
   METAL_FUNC uint tiles() const thread {
     return loops ? tile.tiles() : 1u;
@@ -185,32 +235,31 @@ struct Survey {
   /** Finds the greatest key of each of `groups` groups of the elements. */
   template <ushort groups>
   METAL_FUNC void find_maxima(thread Key* maxima) thread {
-    TOPK_UNROLL
-    for (ushort g = 0; g < groups; ++g) {
-      maxima[g] = 0;
-    }
+    LooseMaxima<Order, groups> loose;
+    loose.clear();
     for (uint number = 0; number < tiles(); ++number) {
       tile.load(number, keys);
-      TOPK_UNROLL
-      for (ushort i = 0; i < N; ++i) {
-        maxima[i % groups] = max(maxima[i % groups], keys[i]);
-      }
+      loose.add(keys);
+    }
+    TOPK_UNROLL
+    for (ushort g = 0; g < groups; ++g) {
+      maxima[g] = loose.exact(g, tile.row.flip);
     }
   }
 
-  /** Returns a bit for each element of the tile whose key is at least `low`. */
+  /**
+   * Returns a bit for each element of the tile whose key is at least `low`,
+   * which is at most the best key.
+   */
   METAL_FUNC uint reaching(uint number, Key low) const thread {
-    uint passing = 0;
-    TOPK_UNROLL
-    for (ushort i = 0; i < N; ++i) {
-      passing |= uint(keys[i] >= low) << i;
+    if (low > tile.worst_key()) {
+      return keys.reaching(low);
     }
-    if (low == 0) { // Elements beyond the row's end have this key, too.
-      for (uint i = 0; i < N; ++i) {
-        passing &= ~(uint(tile.position(number, i) >= tile.size) << i);
-      }
+    uint there = 0;
+    for (uint i = 0; i < N; ++i) {
+      there |= uint(tile.position(number, i) < tile.size) << i;
     }
-    return passing;
+    return there;
   }
 
   /**
@@ -256,9 +305,10 @@ struct Survey {
       threadgroup uint* votes,
       thread const Sink& sink,
       thread Group& group) thread {
+    Key best = tile.best_key();
     uint count = 0;
     for (uint round = 0; round < 2; ++round) {
-      if (round > 0 && bound == ~Key(0)) {
+      if (round > 0 && bound == best) {
         count = 0; // Nothing is greater.
         break;
       }
@@ -272,7 +322,7 @@ struct Survey {
     for (uint number = 0; number < tiles() && count < wanted; ++number) {
       load_again(number);
       uint equal = reaching(number, bound);
-      if (bound < ~Key(0)) {
+      if (bound < best) {
         equal ^= reaching(number, bound + 1);
       }
       uint found =
