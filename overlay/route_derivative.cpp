@@ -91,12 +91,14 @@ array RouteDerivative::jvp_of_weights(const array& tangent) const {
     return scaled(tangent);
   }
   if (route_.uses_softmax_of_chosen()) {
-    return scaled(softmax_product(softmax_of_chosen(), tangent));
+    auto product = softmax_product(softmax_of_chosen(), tangent);
+    return scaled(keep(counts_, product));
   }
   auto total = denominator();
   auto product = multiply(sum(tangent, -1, true, s_), chosen_, s_);
   auto by_total = negative(divide(product, square(total, s_), s_), s_);
-  return scaled(add(divide(tangent, total, s_), by_total, s_));
+  auto of_quotient = add(divide(tangent, total, s_), by_total, s_);
+  return scaled(keep(counts_, of_quotient));
 }
 
 // Returns the cotangent of the logits.

@@ -171,20 +171,26 @@ class Composition {
       if (route_.eps != 0) {
         total = add(total, array(route_.eps, total.dtype()), s_);
       }
-      if (allowed_) {
-        auto counts = take_along_axis(*allowed_, indices, -1, s_);
-        auto some = any(counts, -1, true, s_);
-        total = where(some, total, array(1.0f, total.dtype()), s_);
+      if (!allowed_) {
+        return scaled(divide(weights, total, s_));
       }
+      auto counts = take_along_axis(*allowed_, indices, -1, s_);
+      auto some = any(counts, -1, true, s_);
+      total = where(some, total, array(1.0f, total.dtype()), s_);
       weights = divide(weights, total, s_);
+      // The total can be NaN.
+      weights = where(counts, weights, zero_of(weights), s_);
     }
-    if (route_.scale != 1) {
-      weights = multiply(weights, array(route_.scale, weights.dtype()), s_);
-    }
-    return weights;
+    return scaled(weights);
   }
 
  private:
+  array scaled(const array& weights) const {
+    return route_.scale == 1
+        ? weights
+        : multiply(weights, array(route_.scale, weights.dtype()), s_);
+  }
+
   array score(const array& in) const {
     switch (route_.score) {
       case RouteScore::softmax:

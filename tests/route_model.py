@@ -151,6 +151,7 @@ def route(
             weights = exponentials(weights, hidden)
         if renormalize:
             weights = weights / denominator(weights, hidden, eps)
+            weights = np.where(hidden, np.float32(0), weights)
         weights = weights * np.float32(scale)
     return weights, indices.astype(np.uint32), scores
 

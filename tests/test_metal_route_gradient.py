@@ -34,9 +34,11 @@ def inputs_of(kind, rows, experts, k, dtype, seed=0, with_scores=True, **options
     The cotangents of masked experts are infinite. They must not be used.
     """
     rng = np.random.default_rng([seed, rows, experts, k])
-    if kind == "some -inf":
+    if kind in ("some -inf", "first -inf"):
         logits = numpy_of(logits_of("normal", rows, experts, dtype, seed))
-        logits = np.where(rng.random(logits.shape) < 0.3, -np.inf, logits)
+        first = np.arange(experts) < k
+        masked = first if kind == "first -inf" else rng.random(logits.shape) < 0.3
+        logits = np.where(masked, -np.inf, logits)
         logits = mx.array(logits.astype(np.float32)).astype(dtype)
     else:
         logits = logits_of(kind, rows, experts, dtype, seed)
@@ -66,7 +68,8 @@ def run(logits, indices, scores, of_weights, of_scores, **options):
 def check(kind, rows, experts, k, dtype, **options):
     """Compares the kernel with the model."""
     inputs = inputs_of(kind, rows, experts, k, dtype, **options)
-    options.pop("with_scores", None)
+    for name in ("with_scores", "bias"):
+        options.pop(name, None)
     found = run(*inputs, **options)
     arrays = [None if a is None else numpy_of(a) for a in inputs]
     wanted = route_model.gradient(*arrays, **options)
@@ -199,6 +202,8 @@ def test_a_gpu_gives_nearly_the_gradient_of_the_cpu(engine, score):
 
 # A text in the kernel, and the wrong text to replace it.
 MUTANTS = [
+    ("some = some || !is_masked_score(chosen[i], settings);", "some = true;"),
+    ("return some ? total : 1.0f;", "return total;"),
     ("logits[expert])) == masked_score()", "logits[expert])) == 0u"),
     (
         "return settings.masks_infinity != 0 &&\n        as_type<uint>(Real",
@@ -277,6 +282,9 @@ def check_all(path):
                 options["renormalize"] = False
                 check("special", 3, 40, 40, mx.float32, **options)
         check("normal", 300, 20, 2, mx.float32)
+        # All scores are -inf, so the masked experts are chosen: they are the first.
+        bias = np.full(40, -np.inf, np.float32)
+        check("first -inf", 3, 40, 4, mx.float32, masks_infinity=True, bias=bias)
 
 
 @pytest.mark.slow

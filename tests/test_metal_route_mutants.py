@@ -8,7 +8,13 @@ from test_metal_route import bias_of, check, logits_of
 
 from metal_kernels import emulated, emulator, write_kernels
 
-KERNELS = ["float32_4_8_1", "float32_10_16_1", "float32_16_16_1", "float32_4_32_2"]
+KERNELS = [
+    "float32_1_32_1",
+    "float32_4_8_1",
+    "float32_10_16_1",
+    "float32_16_16_1",
+    "float32_4_32_2",
+]
 KERNELS += ["float32_8_32_2", "bfloat16_10_16_1", "float16_10_16_1"]
 
 # For each part of the kernel: a text in it, and the wrong text to replace it.
@@ -99,17 +105,19 @@ MUTANTS = {
         ),
     ],
     "weights": [
-        ("some = some || !is_masked_score(chosen[i], settings);", "some = true;"),
         (
             "(bits, settings) ? 0.0f : as_type",
             "(bits, settings) ? as_type<float>(bits) : as_type",
         ),
         ("settings.eps != 0.0f ? total + settings.eps : total", "total"),
         ("settings.masks_infinity != 0 && bits == masked", "bits == masked"),
-        ("return some ? total : 1.0f;", "return total;"),
         (
+            "if (settings.renormalizes != 0 && !masked) {\n      weight",
+            "if (!masked) {\n      weight",
+        ),
+        (
+            "if (settings.renormalizes != 0 && !masked) {\n      weight",
             "if (settings.renormalizes != 0) {\n      weight",
-            "if (true) {\n      weight",
         ),
         ("weight *= settings.scale;", ""),
         ("weights + number * args.k,", "weights,"),

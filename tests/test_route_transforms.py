@@ -259,6 +259,43 @@ def test_the_composed_route_masks_as_the_kernel_does(name, score):
     close(gradient[0], mx.grad(loss)(x, BIAS))
 
 
+@pytest.mark.parametrize("composed", [False, True])
+@pytest.mark.parametrize("other", [np.nan, np.inf])
+@pytest.mark.parametrize("score", [*SCORES, "logits"])
+def test_masked_experts_beside_nan_have_no_weight_and_no_gradient(
+    score, other, composed
+):
+    x = mx.array([[other, 1.0, 0.5, 2.0]])
+    mask = mx.array([[True, True, False, False]])
+
+    def f(x):
+        return routing.route(x, 4, score=score, mask=mask, return_scores=True)
+
+    def mapped(x):  # A mapped bias is composed.
+        def one(bias):
+            return routing.route(
+                x, 4, score=score, bias=bias, mask=mask, return_scores=True
+            )
+
+        return [a[0] for a in mx.vmap(one)(mx.zeros((1, 4)))]
+
+    f = mapped if composed else f
+    weights, indices, scores = f(x)
+    if score == "logits" or np.isnan(other):
+        assert mx.any(mx.isnan(weights)).item()
+    masked = indices >= 2
+    assert masked.sum().item() == 2
+    assert not mx.any(mx.where(masked, weights, 0)).item()
+    assert not mx.any(mx.where(mask, 0, scores)).item()
+    if composed:
+        return  # MLX's derivatives of the ops multiply NaN by 0.
+    _, (tangent, _, of_scores) = mx.jvp(f, [x], [mx.ones_like(x)])
+    gradient = mx.grad(lambda x: f(x)[0][..., 0].sum())(x)
+    assert not mx.any(mx.where(masked, tangent, 0)).item()
+    for a in (of_scores, gradient):
+        assert not mx.any(mx.where(mask, 0, a)).item()
+
+
 def test_without_a_mask_infinity_is_a_number():
     x = mx.array([[-mx.inf, 0.0, 1.0], [-mx.inf] * 3])
     weights, indices = routing.route(x, 3, bias=mx.array([9.0, 0.0, 0.0]))

@@ -29,7 +29,8 @@ METAL_FUNC void write_weights(
   float total = sum_of_chosen(k, chosen, settings);
   for (uint i = first; i < k; i += width) {
     float weight = score_of(chosen[i], settings);
-    if (settings.renormalizes != 0) {
+    bool masked = is_masked_score(chosen[i], settings);
+    if (settings.renormalizes != 0 && !masked) {
       weight /= total;
     }
     weight *= settings.scale;

@@ -230,6 +230,7 @@ class RouteRows {
 
   void write(size_t r, int64_t row) {
     auto k = static_cast<size_t>(route_.k);
+    auto logits = logits_ + r * padded_;
     auto scores = scores_ + r * padded_;
     auto indices = job_.indices + row * route_.k;
     auto weights = static_cast<T*>(job_.weights) + row * route_.k;
@@ -237,12 +238,16 @@ class RouteRows {
       chosen_[i] = scores[indices[i]];
     }
     if (route_.uses_softmax_of_chosen()) {
-      set_softmax_of_chosen(logits_ + r * padded_, indices);
+      set_softmax_of_chosen(logits, indices);
     } else if (route_.renormalize) {
-      auto total = denominator(logits_ + r * padded_, indices);
+      auto total = denominator(logits, indices);
       for (size_t i = 0; i < k; ++i) {
         chosen_[i] /= total;
       }
+    }
+    // The total or the softmax can be NaN.
+    for (size_t i = 0; route_.masks_infinity && i < k; ++i) {
+      chosen_[i] = logits[indices[i]] == -infinity ? 0 : chosen_[i];
     }
     // A product with 1 has the same bits.
     for (size_t i = 0; i < k; ++i) {

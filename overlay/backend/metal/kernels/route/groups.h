@@ -67,8 +67,8 @@ METAL_FUNC void choose_groups(
     uint better = 0;
     for (uint i = 0; i < groups; ++i) {
       uint other = group_keys[i];
-      bool first = settings.later_group_first != 0 ? i > group : i < group;
-      better += uint(other > mine || (other == mine && first));
+      bool wins_tie = settings.later_group_first != 0 ? i > group : i < group;
+      better += uint(other > mine || (other == mine && wins_tie));
     }
     memory[group] = uint(better < settings.topk_groups);
   }
