@@ -1,11 +1,12 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Loose keys, which take fewer instructions than the keys of order.h. Those of
-// the elements that a thread has in registers, and their maxima.
+// Loose keys take fewer instructions to compute than the keys of order.h, but
+// those of NaNs differ. A thread keeps the loose keys of its elements, and the
+// greatest of them, in registers.
 //
-// `flip` is ~0 to select the smallest elements, otherwise 0. A loose key equals
-// key(word) ^ flip, except that NaNs have several loose keys. Without `flip`,
-// these are at least the key of NaN, otherwise at most.
+// `flip` is ~0 to select the smallest elements, otherwise 0. The loose key of a
+// number equals key(word) ^ flip. That of a NaN is at least the key of NaN if
+// `flip` is 0, otherwise at most key(NaN) ^ flip.
 
 #pragma once
 
