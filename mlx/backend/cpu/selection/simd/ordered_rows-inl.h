@@ -52,20 +52,12 @@ class OrderedRows {
   }
 
  private:
-  // Returns the output of the row or rows at ``offset``.
-  RowOutput<T> output(int64_t offset) const {
-    return {
-        out_.values ? out_.values + offset : nullptr,
-        out_.indices ? out_.indices + offset : nullptr,
-        out_.stride};
-  }
-
   // ---- contiguous rows -----------------------------------------------------
 
   int64_t copy_contiguous(int64_t first, int64_t last) const {
     RowCursor at(rows_, first);
     auto from = in_ + at.in_offset;
-    auto to = output(at.out_offset);
+    auto to = out_.at(at.out_offset);
     bool best_first = order_at(at.in_offset) == RowOrder::best_first;
     // Rows that do not change and are next to each other are copied together.
     bool together = best_first && !out_.indices && out_.stride == 1 &&
@@ -80,7 +72,7 @@ class OrderedRows {
       }
       if (!together) {
         Row<T> row{in_ + at.in_offset, 1, size_};
-        copy_in_order(row, rank_, order, k_, output(at.out_offset));
+        copy_in_order(row, rank_, order, k_, out_.at(at.out_offset));
       }
     }
     if (together) {
@@ -110,14 +102,12 @@ class OrderedRows {
     while (first < last) {
       auto count = std::min(last - first, at.left_of_inner());
       auto order = order_of_columns(in_ + at.in_offset, count);
-      bool ties_matter =
-          order == RowOrder::best_last_with_copies && out_.indices;
       if (order == RowOrder::neither ||
-          order == RowOrder::best_last_with_ties || ties_matter) {
+          ties_matter(order, out_.indices != nullptr)) {
         break;
       }
       bool forwards = order == RowOrder::best_first;
-      copy_columns(in_ + at.in_offset, count, forwards, output(at.out_offset));
+      copy_columns(in_ + at.in_offset, count, forwards, out_.at(at.out_offset));
       at.advance(count);
       first += count;
     }

@@ -98,15 +98,30 @@ struct RowOutput {
     }
   }
 
+  /** Returns the output that begins ``offset`` elements further on. */
+  RowOutput at(int64_t offset) const {
+    return {
+        values ? values + offset : nullptr,
+        indices ? indices + offset : nullptr,
+        stride};
+  }
+
   /** Returns the same k places, counted from the last to the first. */
   RowOutput reversed(size_t k) const {
-    auto last = static_cast<int64_t>(k - 1) * stride;
-    return {
-        values ? values + last : nullptr,
-        indices ? indices + last : nullptr,
-        -stride};
+    auto last = at(static_cast<int64_t>(k - 1) * stride);
+    last.stride = -stride;
+    return last;
   }
 };
+
+/**
+ * Returns whether copying a row in this order, or its reverse, could write
+ * something else than a stable sort would: elements that tie change places.
+ */
+inline bool ties_matter(RowOrder order, bool writes_indices) {
+  return order == RowOrder::best_last_with_ties ||
+      (order == RowOrder::best_last_with_copies && writes_indices);
+}
 
 /**
  * Writes the k best elements, best first, of a row that is in an order.
@@ -119,9 +134,7 @@ void copy_in_order(
     RowOrder order,
     size_t k,
     const RowOutput<T>& best_first) {
-  bool ties_matter =
-      order == RowOrder::best_last_with_copies && best_first.indices;
-  if (order == RowOrder::best_last_with_ties || ties_matter) {
+  if (ties_matter(order, best_first.indices != nullptr)) {
     return write_from_last(row, rank, k, [&](size_t place, size_t index) {
       best_first.write_wanted(place, index, row);
     });
