@@ -70,8 +70,14 @@ def measure_route(case, seconds):
         wanted = mx.sort(functions["ours"](logits)[0], axis=-1)
     times = {}
     for name, function in functions.items():
-        found = mx.sort(function(logits)[0], axis=-1)
-        assert mx.allclose(found, wanted, rtol=1e-5).item(), f"{name} is wrong"
+        try:
+            found = mx.sort(function(logits)[0], axis=-1)
+            right = mx.allclose(found, wanted, rtol=1e-5).item()
+        except RuntimeError as error:
+            # On CUDA MLX cannot sort 65,536 rows or more, as the chains with groups do.
+            print(f"{case}, {name}: {error}")
+            continue
+        assert right, f"{name} is wrong"
         times[name] = perf.time_mlx(lambda a, _, f=function: f(a), [logits], 0, seconds)
     return times
 
@@ -82,7 +88,9 @@ def measure_routes(seconds):
     results = []
     for case in route.GPU_CASES:
         times = measure_route(case, seconds)
-        columns = " ".join(f"{times[name]:9.1f}" for name in ("ours", "chain"))
+        columns = " ".join(
+            f"{times.get(name, float('nan')):9.1f}" for name in ("ours", "chain")
+        )
         print(f"route {case}".ljust(48), columns, flush=True)
         results.append({"case": str(case), "microseconds": times})
     return results

@@ -3,6 +3,7 @@
 #include "mlx/backend/gpu/kernel_encoder.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mlx::core::gpu {
 
@@ -37,7 +38,7 @@ void encode(const LaunchPlan& plan, KernelEncoder& encoder) {
 }
 
 void KernelArrays::add(KernelArray which, const array& a) {
-  others_.insert_or_assign(which, a);
+  others_.emplace_back(which, a);
 }
 
 array& KernelArrays::add_scratch(const Scratch& scratch) {
@@ -45,14 +46,18 @@ array& KernelArrays::add_scratch(const Scratch& scratch) {
   constexpr int line = 1024;
   auto bytes = std::max<int64_t>(scratch.bytes, 1);
   auto lines = static_cast<int>((bytes + line - 1) / line);
-  add(scratch.array, array({lines, line}, uint8, nullptr, {}));
-  return others_.at(scratch.array);
+  // MLX's CUDA back end allocates arrays only for a primitive, whose stream it
+  // uses.
+  auto primitive = get(KernelArray::values).primitive_ptr();
+  add(scratch.array, array({lines, line}, uint8, std::move(primitive), {}));
+  return others_.back().second;
 }
 
 const array& KernelArrays::get(KernelArray which) const {
-  auto other = others_.find(which);
-  if (other != others_.end()) {
-    return other->second;
+  for (auto& [name, other] : others_) {
+    if (name == which) {
+      return other;
+    }
   }
   // A kernel has buffers for all arrays, but does not use the buffer of an
   // array that there is not. So another array can be bound there.

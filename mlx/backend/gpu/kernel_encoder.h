@@ -6,7 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <utility>
+#include <vector>
 
 #include "mlx/array.h"
 #include "mlx/backend/gpu/launch.h"
@@ -41,7 +42,10 @@ class KernelArrays {
   KernelArrays(const array& in, array* values, array* indices)
       : in_(in), values_(values), indices_(indices) {}
 
-  /** Adds an array without data, of at least ``scratch.bytes``. */
+  /**
+   * Adds an array without data, of at least ``scratch.bytes``. The reference is
+   * valid until another array is added.
+   */
   array& add_scratch(const Scratch& scratch);
   void add(KernelArray which, const array& a);
 
@@ -53,7 +57,8 @@ class KernelArrays {
   const array& in_;
   array* values_;
   array* indices_;
-  std::map<KernelArray, array> others_;
+  // Few arrays, of which each has another name.
+  std::vector<std::pair<KernelArray, array>> others_;
 };
 
 } // namespace mlx::core::gpu

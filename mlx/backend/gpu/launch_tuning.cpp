@@ -14,10 +14,8 @@ namespace mlx::core::gpu {
 
 namespace {
 
-// The candidates of topk_resident have to fit into threadgroup memory.
+// The candidates of all kernels have to fit into threadgroup memory.
 constexpr int64_t greatest_selected_k = 2048;
-// topk_bound finds at most 1024 maxima. It is fast for k up to half of them.
-constexpr int64_t greatest_bound_k = 512;
 
 int64_t* field_of(LaunchTuning& tuning, const std::string& name) {
   const std::map<std::string, int64_t*> fields{
@@ -108,7 +106,7 @@ LaunchTuning parse_tuning(
     }
   }
   result.selected_k = std::min(result.selected_k, greatest_selected_k);
-  result.bound_k = std::min(result.bound_k, greatest_bound_k);
+  result.bound_k = std::min(result.bound_k, greatest_selected_k);
   result.resident_size = std::max<int64_t>(result.resident_size, 1);
   result.segment_size = std::max<int64_t>(result.segment_size, 1);
   return result;

@@ -18,6 +18,8 @@ namespace {
 // The kernels define the same numbers.
 constexpr int64_t group_threads = 256;
 constexpr int64_t bound_capacity = 1024;
+// For k up to this, four maxima of each thread are enough.
+constexpr int64_t few_best = 512;
 // Up to this many elements of a segment stay in a threadgroup's registers.
 constexpr int64_t greatest_tile = 32 * group_threads;
 
@@ -27,7 +29,19 @@ struct Split {
   int64_t share;
   int64_t room;
   int64_t groups;
+  // How many elements topk_bound_merge has to have room for.
+  int64_t candidates;
 };
+
+int64_t rounded_up(double x) {
+  return static_cast<int64_t>(std::ceil(x));
+}
+
+/** Returns how many of the k best are at most in one of ``segments``. */
+int64_t share_of(int64_t segments, int64_t k) {
+  double mean = static_cast<double>(k) / segments;
+  return std::min(k, rounded_up(mean + 4 * std::sqrt(mean) + 3));
+}
 
 /**
  * Returns the split of a row into ``segments``. Elements in random order would
@@ -36,10 +50,8 @@ struct Split {
  * so that the result is exact anyway. Returns nothing if `share` is too
  * large for the number of maxima that a segment has.
  */
-std::optional<Split> split_into(int64_t segments, int64_t k) {
-  double mean = static_cast<double>(k) / segments;
-  auto likely = static_cast<int64_t>(std::ceil(mean + 4 * std::sqrt(mean) + 3));
-  auto share = std::min(k, likely);
+std::optional<Split> split_for_few(int64_t segments, int64_t k) {
+  auto share = share_of(segments, k);
   int64_t groups = share <= 48 ? 1 : 4;
   double maxima = group_threads * groups;
   if (share > 0.6 * maxima) {
@@ -47,23 +59,60 @@ std::optional<Split> split_into(int64_t segments, int64_t k) {
   }
   double found = maxima * std::log(maxima / (maxima - share));
   double most = found + 5 * std::sqrt(found - share + 1) + 2;
-  auto room = std::max(share + 32, static_cast<int64_t>(std::ceil(most)));
-  return Split{segments, share, room, groups};
+  // The bound is one of 32 pivots. With 4 groups, up to about 48 more maxima
+  // reach it than would reach the best bound.
+  most += groups > 1 ? 48 : 0;
+  auto room = std::max(share + 32, rounded_up(most));
+  return Split{segments, share, room, groups, segments * room};
+}
+
+/**
+ * Returns the same for k above few_best. Then there is not enough threadgroup
+ * memory for `room` elements of all segments. But in many segments together,
+ * few more elements than usual reach the bounds.
+ */
+std::optional<Split> split_for_many(int64_t segments, int64_t size, int64_t k) {
+  constexpr int64_t groups = 16;
+  constexpr double maxima = group_threads * groups;
+  auto share = share_of(segments, k);
+  if (share > 0.6 * maxima) {
+    return {};
+  }
+  double elements = static_cast<double>(size) / segments;
+  double of_group = std::max(1.0, elements / maxima);
+  double reached = 1 - std::pow(1 - share / maxima, 1 / of_group);
+  double found = std::max<double>(share, of_group * maxima * reached);
+  // How many more elements reach the pivot that is taken than would reach the
+  // best bound, on average. The number is distributed exponentially, so a
+  // segment has 14 times as many with probability 1e-6.
+  double more = 8 + share / 64.0;
+  auto room = rounded_up(found + 14 * more);
+  auto all = segments * (found + more) + 5 * std::sqrt(segments) * more;
+  return Split{segments, share, room, groups, rounded_up(all)};
+}
+
+/**
+ * Returns how many candidates topk_bound_merge has room for. With the kernel's
+ * static variables they take less than the 32 KiB that Metal grants.
+ */
+int64_t most_candidates(const Selection& selection) {
+  return selection.key_bytes() == 8 ? 2304 : 3456;
 }
 
 /** Returns the split with the most segments that topk_bound_merge can merge. */
 std::optional<Split> split_for(const Selection& selection, bool forced) {
-  // 32 KiB of threadgroup memory hold this many slots and the kernel's static
-  // variables.
-  int64_t most_slots = selection.key_bytes() == 8 ? 2304 : 3456;
   auto size = selection.rows.axis_size;
+  auto k = selection.k;
+  bool many = k > few_best;
   auto segments = ceildiv(size, greatest_tile);
+  segments = many ? std::max<int64_t>(segments, 2) : segments;
   if (forced) {
-    segments = std::min<int64_t>(5, size / std::max<int64_t>(selection.k, 1));
+    segments = std::min<int64_t>(5, size / std::max<int64_t>(k, 1));
   }
   for (segments = std::min<int64_t>(segments, 256); segments > 1; --segments) {
-    auto split = split_into(segments, selection.k);
-    if (split && segments * split->room <= most_slots) {
+    auto split =
+        many ? split_for_many(segments, size, k) : split_for_few(segments, k);
+    if (split && split->candidates <= most_candidates(selection)) {
       return split;
     }
   }
@@ -128,15 +177,17 @@ Launch merge_launch(const Selection& selection, const Split& split) {
   bool few = slots <= 4 * group_threads;
   bool many = slots > 9 * group_threads;
   add_template_argument(launch, few ? "4" : many ? "14" : "9");
-  auto capacity = std::max(bound_capacity, 32 * ceildiv(slots, 32));
+  auto capacity = std::clamp(
+      32 * ceildiv(slots, 32), bound_capacity, most_candidates(selection));
   add_threadgroup_memory(launch, selection, capacity);
   return launch;
 }
 
 LaunchPlan plan_split(const Selection& selection, const Split& split) {
   LaunchPlan plan;
-  plan.launches = {
-      split_launch(selection, split), merge_launch(selection, split)};
+  plan.launches.reserve(2);
+  plan.launches.push_back(split_launch(selection, split));
+  plan.launches.push_back(merge_launch(selection, split));
   for (auto& launch : plan.launches) {
     launch.arguments.share = split.share;
     launch.arguments.room = split.room;
@@ -154,10 +205,14 @@ std::optional<LaunchPlan> plan_bounds(
     const Selection& selection,
     const LaunchTuning& tuning) {
   auto size = selection.rows.axis_size;
+  bool many = selection.k > few_best;
   bool splits = tuning.only ? tuning.only == TopKKernel::bound_split
-                            : size > tuning.resident_size;
+                            : size > tuning.resident_size || many;
   bool may_use = !tuning.only || splits || tuning.only == TopKKernel::bound;
-  if (!may_use || selection.k > tuning.bound_k) {
+  // There are no kernels for many elements with keys of 64 bits, which would
+  // need too much threadgroup memory.
+  bool too_many = many && (!splits || selection.key_bytes() == 8);
+  if (!may_use || too_many || selection.k > tuning.bound_k) {
     return {};
   }
   if (splits) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -56,6 +55,7 @@ int64_t capacity_for(int64_t k, int64_t key_bytes) {
 
 std::vector<int64_t> axes_table(const RowPlan& rows) {
   std::vector<int64_t> table;
+  table.reserve(3 * rows.shape.size());
   for (size_t i = 0; i < rows.shape.size(); ++i) {
     table.push_back(rows.shape[i]);
     table.push_back(rows.in_strides[i]);
@@ -90,25 +90,45 @@ LaunchPlan plan_split(const Selection& selection, int64_t segments) {
   bind_found(merge, false);
   add_candidates(merge, selection);
   auto found = selection.rows.rows * segments * selection.k;
-  return {
-      {std::move(split), std::move(merge)},
-      {{KernelArray::found_keys, found * selection.key_bytes()},
-       {KernelArray::found_positions, found * 4}}};
+  LaunchPlan plan;
+  plan.launches.reserve(2);
+  plan.launches.push_back(std::move(split));
+  plan.launches.push_back(std::move(merge));
+  plan.scratch = {
+      {KernelArray::found_keys, found * selection.key_bytes()},
+      {KernelArray::found_positions, found * 4}};
+  return plan;
 }
 
 } // namespace
 
-std::string key_type_of(Dtype dtype) {
+const char* key_type_of(Dtype dtype) {
   switch (dtype.val()) {
     case Dtype::Val::bool_:
+    case Dtype::Val::uint8:
       return "uint8";
-    case Dtype::Val::float64:
-    case Dtype::Val::complex64:
-      return "";
+    case Dtype::Val::uint16:
+      return "uint16";
+    case Dtype::Val::uint32:
+      return "uint32";
+    case Dtype::Val::uint64:
+      return "uint64";
+    case Dtype::Val::int8:
+      return "int8";
+    case Dtype::Val::int16:
+      return "int16";
+    case Dtype::Val::int32:
+      return "int32";
+    case Dtype::Val::int64:
+      return "int64";
+    case Dtype::Val::float16:
+      return "float16";
+    case Dtype::Val::bfloat16:
+      return "bfloat16";
+    case Dtype::Val::float32:
+      return "float32";
     default:
-      std::ostringstream name;
-      name << dtype;
-      return name.str();
+      return nullptr;
   }
 }
 
@@ -145,7 +165,8 @@ Launch base_launch(
     args.in_stride = -args.in_stride;
   }
   launch.axes = axes_table(rows);
-  launch.buffers = {{0, KernelArray::input, false}};
+  launch.buffers.reserve(5);
+  launch.buffers.push_back({0, KernelArray::input, false});
   launch.groups = grid(segments, rows.rows);
   launch.threads = group_threads;
   return launch;
@@ -181,8 +202,7 @@ LaunchPlan plan_selection(
 }
 
 bool can_topk(Dtype dtype, int64_t k, const LaunchTuning& tuning) {
-  return tuning.enabled && !key_type_of(dtype).empty() &&
-      k <= tuning.selected_k;
+  return tuning.enabled && key_type_of(dtype) && k <= tuning.selected_k;
 }
 
 std::optional<LaunchPlan> plan_topk_launches(

@@ -64,9 +64,9 @@ struct Selection {
 
 /**
  * Returns the type name with which the kernels are instantiated for ``dtype``,
- * or an empty string if they cannot order arrays of this type.
+ * or nullptr if they cannot order arrays of this type.
  */
-std::string key_type_of(Dtype dtype);
+const char* key_type_of(Dtype dtype);
 
 /** Whether topk_lanes selects k of ``size`` elements. */
 bool fits_registers(int64_t size, int64_t k, const LaunchTuning& tuning);

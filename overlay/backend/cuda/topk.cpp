@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -30,24 +29,35 @@ namespace {
 // stride serves have been merged, so few arrays have more.
 constexpr size_t axes_table_size = 24;
 
+/** Returns an array without elements whose flags say that it has gaps. */
+array strided_empty_array() {
+  array empty({0}, float32, nullptr, {});
+  array::Flags flags{};
+  flags.contiguous = flags.row_contiguous = flags.col_contiguous = false;
+  empty.set_data(allocator::malloc(0), 0, {1}, flags);
+  return empty;
+}
+
 /**
- * Allocates an array in the GPU's memory, in the order of the stream.
+ * Allocates an array in the GPU's memory, in the order of the stream of the
+ * array's primitive.
  *
  * MLX does not export its own function for this. Instead this evaluates MLX's
- * primitive Concatenate without inputs. Concatenate allocates its output in the
- * wanted way, and then has no inputs to copy. allocator::malloc is not used,
- * because it returns memory that the CPU shares, and waits for the GPU before
- * it reuses a buffer.
+ * primitive Negative for an input that has no elements and is not contiguous.
+ * Negative allocates its output in the wanted way, and then has nothing to
+ * compute. allocator::malloc is not used, because it returns memory that the
+ * CPU shares, and waits for the GPU before it reuses a buffer.
  */
-void allocate(array& out, const Stream& s) {
-  static thread_local std::map<int, std::shared_ptr<Primitive>> of_stream;
-  auto& concatenation = of_stream[s.index];
-  if (!concatenation) {
-    auto one = reshape(array(1.0f), {1}, s);
-    concatenation = concatenate({one, one}, 0, s).primitive_ptr();
+void allocate(array& out) {
+  // These are never destroyed. At the end of the process MLX's allocator may be
+  // gone before them.
+  static const auto& inputs = *new std::vector<array>{strided_empty_array()};
+  static const auto& primitive =
+      *new std::shared_ptr<Primitive>(negative(array(1.0f)).primitive_ptr());
+  if (out.has_primitive()) {
+    std::vector<array> outputs{out};
+    primitive->eval_gpu(inputs, outputs);
   }
-  std::vector<array> outputs{out};
-  concatenation->eval_gpu({}, outputs);
   if (!out.data_shared_ptr()) {
     out.set_data(allocator::malloc(out.nbytes()));
   }
@@ -69,7 +79,7 @@ class CudaEncoder : public KernelEncoder {
 
   void add_scratch(const Scratch& scratch) override {
     auto& memory = arrays_.add_scratch(scratch);
-    allocate(memory, stream_);
+    allocate(memory);
     encoder_.add_completed_handler([memory]() {});
   }
 
@@ -158,13 +168,13 @@ bool run(
   }
   for (auto output : {values, indices}) {
     if (output) {
-      allocate(*output, s);
+      allocate(*output);
     }
   }
   KernelArrays arrays(in, values, indices);
   for (auto [name, a, is_output] : more) {
     if (is_output) {
-      allocate(a, s);
+      allocate(a);
     }
     arrays.add(name, a);
   }

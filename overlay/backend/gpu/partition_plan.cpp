@@ -3,6 +3,8 @@
 // Plans partitions. A partition selects the elements on one side of kth, and
 // then copies all others.
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "mlx/backend/gpu/plan_launches.h"
@@ -71,7 +73,10 @@ LaunchPlan plan_with_rest(
       {KernelArray::best_positions, selection.rows.rows * selection.k * 4});
 
   auto size = selection.rows.axis_size;
-  auto segments = (size + tuning.resident_size - 1) / tuning.resident_size;
+  // Each threadgroup reads the k positions, so short segments would read these
+  // more often than elements.
+  auto segment = std::clamp<int64_t>(4 * selection.k, 2048, 8192);
+  auto segments = ceildiv(size, std::min(segment, tuning.resident_size));
   auto rest = base_launch(selection, "topk_rest", segments);
   bind_outputs(rest);
   rest.buffers.push_back({6, KernelArray::best_positions, false});
@@ -90,7 +95,7 @@ bool can_partition(
     int64_t kth,
     const LaunchTuning& tuning) {
   auto k = selected_for(axis_size, kth);
-  if (!tuning.enabled || key_type_of(dtype).empty()) {
+  if (!tuning.enabled || !key_type_of(dtype)) {
     return false;
   }
   bool long_enough = axis_size > tuning.partition_size || tuning.only;

@@ -25,6 +25,7 @@
 #include "mlx/backend/metal/kernels/topk/group.h"
 #include "mlx/backend/metal/kernels/topk/keys.h"
 #include "mlx/backend/metal/kernels/topk/lanes.h"
+#include "mlx/backend/metal/kernels/topk/maxima.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/pairs.h"
 #include "mlx/backend/metal/kernels/topk/place.h"

@@ -64,7 +64,14 @@
   instantiate_split(dtype, 16, 1, false, true)            \
   instantiate_split(dtype, 32, 4, false, false)           \
   instantiate_split(dtype, 16, 4, false, true)
-#define instantiate_topk(dtype)                                             \
+// The kernels for k above 512. Keys of 64 bits would need too much threadgroup
+// memory.
+#define instantiate_narrow_keys(dtype)                                      \
+  instantiate_split(dtype, 32, 16, true, false)                             \
+  instantiate_split(dtype, 16, 16, true, true)                              \
+  instantiate_split(dtype, 32, 16, false, false)                            \
+  instantiate_split(dtype, 16, 16, false, true)
+#define instantiate_wide_topk(dtype)                                        \
   instantiate_dense_lanes(dtype) instantiate_strided_lanes(dtype)           \
   instantiate_bounds(dtype) instantiate_splits(dtype)                       \
   instantiate_merge(dtype, 4) instantiate_merge(dtype, 9)                   \
@@ -72,15 +79,17 @@
   instantiate_kernel("topk_resident_" #dtype, topk_resident, order_##dtype) \
   instantiate_kernel("topk_split_" #dtype, topk_split, order_##dtype)       \
   instantiate_kernel("topk_merge_" #dtype, topk_merge, order_##dtype)
+#define instantiate_topk(dtype)                                             \
+  instantiate_wide_topk(dtype) instantiate_narrow_keys(dtype)
 
 instantiate_topk(uint8)
 instantiate_topk(uint16)
 instantiate_topk(uint32)
-instantiate_topk(uint64)
+instantiate_wide_topk(uint64)
 instantiate_topk(int8)
 instantiate_topk(int16)
 instantiate_topk(int32)
-instantiate_topk(int64)
+instantiate_wide_topk(int64)
 instantiate_topk(float16)
 instantiate_topk(bfloat16)
 instantiate_topk(float32)

@@ -50,27 +50,37 @@ template <typename Order>
   uint rank = args.k + first - group.total(selected);
   uint worst = best[args.k - 1];
   Key bound = row.key(worst);
-  constexpr uint block = group_threads * thread_elements;
-  uint blocks = (size + block - 1) / block;
-  for (uint i = 0; i < blocks; ++i) {
-    uint mine = i * block + thread_index * thread_elements;
-    uint others = 0; // Bit j is set if the j-th was not selected.
+  // In each round a simdgroup takes `thread_elements` lines of one element per
+  // lane, so that lanes read and write neighbouring elements together.
+  constexpr uint lines = thread_elements;
+  constexpr uint block = group_threads * lines;
+  uint rounds = (size + block - 1) / block;
+  for (uint i = 0; i < rounds; ++i) {
+    uint mine = i * block + simd * simd_size * lines + lane;
+    uint others = 0; // Bit j is set if the element of line j was not selected.
+    uint places[lines];
+    uint count = 0; // How many elements of these lines were not selected.
     TOPK_UNROLL
-    for (uint j = 0; j < thread_elements; ++j) {
-      if (mine + j < size) {
-        uint position = first + mine + j;
+    for (uint j = 0; j < lines; ++j) {
+      bool other = false;
+      if (mine + j * simd_size < size) {
+        uint position = first + mine + j * simd_size;
         Key key = row.key(position);
-        bool other = key < bound || (key == bound && position > worst);
-        others |= uint(other) << j;
+        other = key < bound || (key == bound && position > worst);
       }
+      uint votes = votes_of<simd_size>(other, lane);
+      others |= uint(other) << j;
+      places[j] = count + popcount(votes & ((1u << lane) - 1u));
+      count += popcount(votes);
     }
     uint total;
-    uint at = rank + group.before(popcount(others), total);
+    // The last lane speaks for its simdgroup, so that all lanes get the sum of
+    // the simdgroups before theirs.
+    uint at = rank + group.before(lane == simd_size - 1 ? count : 0u, total);
     TOPK_UNROLL
-    for (uint j = 0; j < thread_elements; ++j) {
+    for (uint j = 0; j < lines; ++j) {
       if (((others >> j) & 1u) != 0) {
-        out.put(at, first + mine + j, row);
-        ++at;
+        out.put(at + places[j], first + mine + j * simd_size, row);
       }
     }
     rank += total;

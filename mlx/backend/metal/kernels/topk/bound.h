@@ -10,6 +10,7 @@
 #include "mlx/backend/metal/kernels/topk/candidates.h"
 #include "mlx/backend/metal/kernels/topk/common.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/maxima.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/place.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
@@ -114,8 +115,9 @@ template <typename Order, ushort N, ushort groups, bool dense, bool loops>
   survey.template find_maxima<groups>(maxima);
   Key bound = bound_of<groups>(maxima, args.k, runs, counts, group);
   FoundHere<Key> here = {keys, positions};
-  uint count =
-      survey.find_best(bound, args.k, args.capacity, votes, here, group);
+  bool complete;
+  uint count = survey.find_best(
+      bound, args.k, args.capacity, votes, here, group, complete);
   threadgroup_barrier(mem_flags::mem_threadgroup);
   if (count > args.capacity) {
     stream_row(results, keys, positions, args, group);

@@ -15,6 +15,7 @@
 #include "mlx/backend/metal/kernels/topk/bound.h"
 #include "mlx/backend/metal/kernels/topk/common.h"
 #include "mlx/backend/metal/kernels/topk/group.h"
+#include "mlx/backend/metal/kernels/topk/maxima.h"
 #include "mlx/backend/metal/kernels/topk/order.h"
 #include "mlx/backend/metal/kernels/topk/place.h"
 #include "mlx/backend/metal/kernels/topk/ranked.h"
@@ -77,14 +78,18 @@ template <typename Order, ushort N, ushort groups, bool dense, bool loops>
   Key maxima[groups];
   survey.template find_maxima<groups>(maxima);
   Key bound = bound_of<groups>(maxima, args.share, runs, counts, group);
-  uint count = survey.find_best(bound, room, room, votes, found, group);
+  bool complete;
+  uint count =
+      survey.find_best(bound, args.share, room, votes, found, group, complete);
   Ranked<Key> last = Ranked<Key>::of(bound, no_position);
   if (count > room) { // No element is certain to have been found.
     last = Ranked<Key>::of(~Key(0), 0);
     count = 0;
-  } else if (count == room) {
+  } else if (count > args.share && !complete) {
+    last = Ranked<Key>::of(bound, 0); // Only greater elements were found.
+  } else if (!complete) {
     threadgroup_barrier(mem_flags::mem_device);
-    last = Ranked<Key>::of(found.keys[room - 1u], found.positions[room - 1u]);
+    last = Ranked<Key>::of(found.keys[count - 1u], found.positions[count - 1u]);
   }
   for (uint i = count + thread_index; i < room; i += group_threads) {
     found.put(i, 0, no_position);
@@ -97,8 +102,8 @@ template <typename Order, ushort N, ushort groups, bool dense, bool loops>
 }
 
 /**
- * Copies the elements of the slots that are not empty to threadgroup memory, if
- * there is room for all. Returns their number.
+ * Copies the elements of the slots that are not empty to threadgroup memory, as
+ * far as there is room. Returns how many such slots there are.
  */
 template <ushort count, typename Key>
 METAL_FUNC uint gather_found(
@@ -109,37 +114,40 @@ METAL_FUNC uint gather_found(
     threadgroup Key* keys,
     threadgroup uint* positions,
     thread Group& group) {
-  Key mine[count];
-  uint places[count];
-  uint there = 0;
-  TOPK_UNROLL
-  for (ushort i = 0; i < count; ++i) {
-    uint slot = i * group_threads + group.thread_index;
-    places[i] = no_position;
-    if (slot < slots) {
-      mine[i] = found_keys[slot];
-      places[i] = found_positions[slot];
+  uint found = 0;
+  for (uint first = 0; first < slots; first += count * group_threads) {
+    Key mine[count];
+    uint places[count];
+    uint there = 0;
+    TOPK_UNROLL
+    for (ushort i = 0; i < count; ++i) {
+      uint slot = first + i * group_threads + group.thread_index;
+      places[i] = no_position;
+      if (slot < slots) {
+        mine[i] = found_keys[slot];
+        places[i] = found_positions[slot];
+      }
+      there += uint(places[i] != no_position);
     }
-    there += uint(places[i] != no_position);
-  }
-  uint total;
-  uint slot = group.before(there, total);
-  TOPK_UNROLL
-  for (ushort i = 0; i < count; ++i) {
-    if (places[i] != no_position && total <= capacity) {
-      keys[slot] = mine[i];
-      positions[slot] = places[i];
-      ++slot;
+    uint total;
+    uint slot = found + group.before(there, total);
+    TOPK_UNROLL
+    for (ushort i = 0; i < count; ++i) {
+      if (places[i] != no_position && slot < capacity) {
+        keys[slot] = mine[i];
+        positions[slot] = places[i];
+        ++slot;
+      }
     }
+    found += total;
   }
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  return total;
+  return found;
 }
 
-// The threadgroup memory has room for this many candidates of each thread.
-enum : ushort { most_placed = 14 };
-
-/** Merges up to 256 * count slots. The capacity is at most 256 * most_placed.
+/**
+ * Merges the slots of all segments. A thread reads `count` slots at a time. The
+ * capacity is at most 256 * count.
  */
 template <typename Order, ushort count>
 [[kernel, max_total_threads_per_threadgroup(256)]] void topk_bound_merge(
@@ -187,8 +195,7 @@ template <typename Order, ushort count>
   uint missed = uint(total < args.k || total > args.capacity);
   if (missed == 0) {
     Placing<Key> placing = {keys, positions, buckets, ends};
-    place_best<(count < most_placed ? count : most_placed)>(
-        total, args.k, placing, group, results);
+    place_best<count>(total, args.k, placing, group, results);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     uint64_t extent = of_row + slots;
     for (uint i = thread_index; i < args.segments; i += group_threads) {

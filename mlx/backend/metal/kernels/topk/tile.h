@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// How a threadgroup reads a segment of a row, finds a bound that enough of its
-// elements reach, and finds the elements that reach the bound.
+// How a threadgroup reads a segment of a row, finds the greatest keys of its
+// threads, and finds the elements that reach a bound.
 
 #pragma once
 
@@ -161,56 +161,6 @@ struct Tile {
   }
 };
 
-/** Returns how many keys of a descending run of 32 are at least `pivot`. */
-template <typename Key>
-METAL_FUNC uint reached_in(const threadgroup Key* run, Key pivot) {
-  uint count = 0;
-  TOPK_UNROLL
-  for (uint step = simd_size / 2; step > 0; step /= 2) {
-    count += run[count + step - 1] >= pivot ? step : 0u;
-  }
-  return count + uint(run[count] >= pivot);
-}
-
-/**
- * Returns a key that at least `share` of the maxima reach, and few more: the
- * greatest such key among 32 pivots, or 0 if there is none. `runs` has room for
- * all maxima, and `counts` for a word of each thread.
- */
-template <ushort groups, typename Key>
-METAL_FUNC Key bound_of(
-    thread Key* maxima,
-    uint share,
-    threadgroup Key* runs,
-    threadgroup uint* counts,
-    thread const Group& group) {
-  constexpr uint count = groups * group_simds;
-  threadgroup Key* own = runs + group.simd * groups * simd_size;
-  TOPK_UNROLL
-  for (ushort g = 0; g < groups; ++g) {
-    own[g * simd_size + group.lane] =
-        sorted_keys<simd_size>(maxima[g], group.lane);
-  }
-  threadgroup_barrier(mem_flags::mem_threadgroup);
-  // The first depth + 1 keys of all runs are at least `share` keys together.
-  uint depth = (share + count - 1u) / count - 1u;
-  depth -= min(group.lane / count, depth);
-  Key pivot = runs[group.lane % count * simd_size + depth];
-  uint reached = 0;
-  TOPK_UNROLL
-  for (ushort g = 0; g < groups; ++g) {
-    reached += reached_in(own + g * simd_size, pivot);
-  }
-  counts[group.thread_index] = reached;
-  threadgroup_barrier(mem_flags::mem_threadgroup);
-  reached = 0;
-  TOPK_UNROLL
-  for (uint i = 0; i < group_simds; ++i) {
-    reached += counts[i * simd_size + group.lane];
-  }
-  return simd_greatest(reached >= share ? pivot : Key(0));
-}
-
 /**
  * Finds the elements of one segment that reach a bound. Without `loops`, the
  * segment is one tile, which stays in registers.
@@ -294,8 +244,9 @@ struct Survey {
    * Finds the elements that reach `bound`. If there is no room for all of them,
    * finds those greater than `bound`, and the first of those equal to it, until
    * `wanted` are found. Returns how many were found, or a number greater than
-   * `room` if there is no room for the greater ones. `votes` has a word for
-   * each simdgroup and each chunk of a thread.
+   * `room` if there is no room for the greater ones. `complete` becomes whether
+   * all were found that reach the bound. `votes` has a word for each simdgroup
+   * and each chunk of a thread.
    */
   template <typename Sink>
   METAL_FUNC uint find_best(
@@ -304,9 +255,11 @@ struct Survey {
       uint room,
       threadgroup uint* votes,
       thread const Sink& sink,
-      thread Group& group) thread {
+      thread Group& group,
+      thread bool& complete) thread {
     Key best = tile.best_key();
     uint count = 0;
+    complete = true;
     for (uint round = 0; round < 2; ++round) {
       if (round > 0 && bound == best) {
         count = 0; // Nothing is greater.
@@ -318,6 +271,7 @@ struct Survey {
       }
       // The same slots are written again. They may be in device memory.
       threadgroup_barrier(mem_flags::mem_device);
+      complete = false;
     }
     for (uint number = 0; number < tiles() && count < wanted; ++number) {
       load_again(number);
