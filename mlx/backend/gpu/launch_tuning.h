@@ -36,8 +36,7 @@ struct LaunchTuning {
   // The longest rows and the largest k for topk_lanes. At most 1024 and 32.
   int64_t register_size = 1024;
   int64_t register_k = 32;
-  // For larger k, rows are streamed. At most 2048. Elements of 8 bytes are
-  // streamed for k above 512.
+  // For larger k, rows are streamed. At most 2048.
   int64_t bound_k = 2048;
   // Longer rows are split. The segments of topk_split are not shorter than
   // segment_size.

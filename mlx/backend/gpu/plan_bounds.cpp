@@ -71,9 +71,9 @@ std::optional<Split> split_for_few(int64_t segments, int64_t k) {
  * memory for `room` elements of all segments. But in many segments together,
  * few more elements than usual reach the bounds.
  */
-std::optional<Split> split_for_many(int64_t segments, int64_t size, int64_t k) {
-  constexpr int64_t groups = 16;
-  constexpr double maxima = group_threads * groups;
+std::optional<Split>
+split_for_many(int64_t segments, int64_t groups, int64_t size, int64_t k) {
+  double maxima = group_threads * groups;
   auto share = share_of(segments, k);
   if (share > 0.6 * maxima) {
     return {};
@@ -85,7 +85,7 @@ std::optional<Split> split_for_many(int64_t segments, int64_t size, int64_t k) {
   // How many more elements reach the pivot that is taken than would reach the
   // best bound, on average. The number is distributed exponentially, so a
   // segment has 14 times as many with probability 1e-6.
-  double more = 8 + share / 64.0;
+  double more = groups / 4 + 4 + share / 64.0;
   auto room = rounded_up(found + 14 * more);
   auto all = segments * (found + more) + 5 * std::sqrt(segments) * more;
   return Split{segments, share, room, groups, rounded_up(all)};
@@ -99,20 +99,38 @@ int64_t most_candidates(const Selection& selection) {
   return selection.key_bytes() == 8 ? 2304 : 3456;
 }
 
+/** Returns the split into ``segments`` if topk_bound_merge can merge it. */
+std::optional<Split> split_into(int64_t segments, const Selection& selection) {
+  auto most = most_candidates(selection);
+  if (selection.k <= few_best) {
+    auto split = split_for_few(segments, selection.k);
+    return split && split->candidates <= most ? split : std::nullopt;
+  }
+  // More groups make a tighter bound, but finding it takes longer. With keys of
+  // 64 bits it would also take too much threadgroup memory.
+  for (int64_t groups : {4, 16}) {
+    auto split =
+        split_for_many(segments, groups, selection.rows.axis_size, selection.k);
+    bool exists = groups == 4 || selection.key_bytes() == 4;
+    if (exists && split && split->candidates <= most) {
+      return split;
+    }
+  }
+  return {};
+}
+
 /** Returns the split with the most segments that topk_bound_merge can merge. */
 std::optional<Split> split_for(const Selection& selection, bool forced) {
   auto size = selection.rows.axis_size;
-  auto k = selection.k;
-  bool many = k > few_best;
   auto segments = ceildiv(size, greatest_tile);
-  segments = many ? std::max<int64_t>(segments, 2) : segments;
+  if (selection.k > few_best) {
+    segments = std::max<int64_t>(segments, 2);
+  }
   if (forced) {
-    segments = std::min<int64_t>(5, size / std::max<int64_t>(k, 1));
+    segments = std::min<int64_t>(5, size / std::max<int64_t>(selection.k, 1));
   }
   for (segments = std::min<int64_t>(segments, 256); segments > 1; --segments) {
-    auto split =
-        many ? split_for_many(segments, size, k) : split_for_few(segments, k);
-    if (split && split->candidates <= most_candidates(selection)) {
+    if (auto split = split_into(segments, selection)) {
       return split;
     }
   }
@@ -209,10 +227,7 @@ std::optional<LaunchPlan> plan_bounds(
   bool splits = tuning.only ? tuning.only == TopKKernel::bound_split
                             : size > tuning.resident_size || many;
   bool may_use = !tuning.only || splits || tuning.only == TopKKernel::bound;
-  // There are no kernels for many elements with keys of 64 bits, which would
-  // need too much threadgroup memory.
-  bool too_many = many && (!splits || selection.key_bytes() == 8);
-  if (!may_use || too_many || selection.k > tuning.bound_k) {
+  if (!may_use || (many && !splits) || selection.k > tuning.bound_k) {
     return {};
   }
   if (splits) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 
 #include "mlx/backend/gpu/plan_launches.h"
@@ -53,6 +54,31 @@ LaunchPlan plan_in_registers(const Selection& selection) {
   return {{std::move(launch)}, {}};
 }
 
+/**
+ * Returns into how many segments topk_rest divides a row. Each threadgroup
+ * reads the k positions, so short segments would read these more often than
+ * elements. But they occupy more of the GPU's cores if there are few rows.
+ */
+int64_t rest_segments(const Selection& selection, const LaunchTuning& tuning) {
+  constexpr int64_t longest = 8192;
+  auto rows = selection.rows.rows;
+  auto size = selection.rows.axis_size;
+  bool many = rows * ceildiv(size, longest) >= 1024;
+  auto segment =
+      many ? longest : std::clamp(4 * selection.k, longest / 4, longest);
+  return ceildiv(size, std::min(segment, tuning.resident_size));
+}
+
+/** Whether topk_rest can read and write such rows. Long rows always are such.
+ */
+bool has_narrow_strides(const RowPlan& rows) {
+  auto fits = [](int64_t stride) {
+    // The stride of a mirrored row has the opposite sign.
+    return std::abs(stride) < int64_t(1) << 31;
+  };
+  return fits(rows.in_axis_stride) && fits(rows.out_axis_stride);
+}
+
 /** Selects into scratch, from which topk_rest writes all of the output. */
 LaunchPlan plan_with_rest(
     const Selection& selection,
@@ -72,12 +98,8 @@ LaunchPlan plan_with_rest(
   plan.scratch.push_back(
       {KernelArray::best_positions, selection.rows.rows * selection.k * 4});
 
-  auto size = selection.rows.axis_size;
-  // Each threadgroup reads the k positions, so short segments would read these
-  // more often than elements.
-  auto segment = std::clamp<int64_t>(4 * selection.k, 2048, 8192);
-  auto segments = ceildiv(size, std::min(segment, tuning.resident_size));
-  auto rest = base_launch(selection, "topk_rest", segments);
+  auto rest =
+      base_launch(selection, "topk_rest", rest_segments(selection, tuning));
   bind_outputs(rest);
   rest.buffers.push_back({6, KernelArray::best_positions, false});
   if (selection.mirrored) {
@@ -130,8 +152,13 @@ std::optional<LaunchPlan> plan_partition(
       result == SortResult::indices,
       mirror,
       aligned};
-  return fits_registers(size, k, tuning) ? plan_in_registers(selection)
-                                         : plan_with_rest(selection, tuning);
+  if (fits_registers(size, k, tuning)) {
+    return plan_in_registers(selection);
+  }
+  if (!has_narrow_strides(rows)) {
+    return {};
+  }
+  return plan_with_rest(selection, tuning);
 }
 
 } // namespace mlx::core::gpu

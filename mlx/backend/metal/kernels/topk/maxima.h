@@ -76,7 +76,7 @@ METAL_FUNC Key bound_of(
   Key pivot = runs[run * simd_size + depth];
   uint reached = reached_in_all<groups>(pivot, own, counts, group);
   Key bound = simd_greatest(reached >= share ? pivot : Key(0));
-  if (groups > 4) {
+  if (groups > 1) {
     // If the row is nearly in order, the pivots of different runs are far
     // apart. Then the keys of the run with the next pivot are tried.
     uint found = simd_greatest(pivot == bound ? reached : 0u);
