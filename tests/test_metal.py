@@ -283,6 +283,6 @@ ARGUMENTS = np.dtype(
         *[(name, "u4") for name in ("mirrored", "smallest", "sorted")],
         *[(name, "u4") for name in ("writes_values", "writes_indices")],
         *[(name, "u4") for name in ("writes_rest", "row_axes")],
-        *[(name, "u4") for name in ("share", "room", "padding")],
+        *[(name, "u4") for name in ("share", "room", "wanted")],
     ]
 )

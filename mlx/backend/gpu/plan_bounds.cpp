@@ -209,6 +209,9 @@ LaunchPlan plan_split(const Selection& selection, const Split& split) {
   for (auto& launch : plan.launches) {
     launch.arguments.share = split.share;
     launch.arguments.room = split.room;
+    // topk_bound_merge has room for so many elements of every segment.
+    launch.arguments.wanted =
+        std::min(split.room, most_candidates(selection) / split.segments);
   }
   auto found = selection.rows.rows * split.segments * (split.room + 1);
   plan.scratch = {

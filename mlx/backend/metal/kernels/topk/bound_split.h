@@ -80,12 +80,12 @@ template <typename Order, ushort N, ushort groups, bool dense, bool loops>
   Key bound = bound_of<groups>(maxima, args.share, runs, counts, group);
   bool complete;
   uint count =
-      survey.find_best(bound, args.share, room, votes, found, group, complete);
+      survey.find_best(bound, args.wanted, room, votes, found, group, complete);
   Ranked<Key> last = Ranked<Key>::of(bound, no_position);
   if (count > room) { // No element is certain to have been found.
     last = Ranked<Key>::of(~Key(0), 0);
     count = 0;
-  } else if (count > args.share && !complete) {
+  } else if (count > args.wanted && !complete) {
     last = Ranked<Key>::of(bound, 0); // Only greater elements were found.
   } else if (!complete) {
     threadgroup_barrier(mem_flags::mem_device);
