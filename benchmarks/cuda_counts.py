@@ -52,6 +52,9 @@ KERNELS = [
     "topk_merge_{}",
     "topk_rest_{}",
 ]
+# For k above 512. Elements of 8 bytes have no such kernel.
+MANY = ["topk_bound_split_{}_32_16_true_false"]
+NARROW_TYPES = ["uint8", "bfloat16", "float32"]
 # The kernel of routing.route for (., 160) and k = 8, the one for the most experts, and
 # that of the gradient.
 ROUTES = [
@@ -73,7 +76,8 @@ class Counts:
 
 def kernels_of(dtype):
     """Returns the names of the kernels of a type whose registers are counted."""
-    shapes = KERNELS + (ROUTES if dtype in ROUTE_TYPES else [])
+    shapes = KERNELS + (MANY if dtype in NARROW_TYPES else [])
+    shapes += ROUTES if dtype in ROUTE_TYPES else []
     return [shape.format(dtype) for shape in shapes]
 
 
@@ -81,6 +85,7 @@ def all_kernels():
     """Returns the names of all kernels, in the order of the table."""
     return [
         *(shape.format(dtype) for shape in KERNELS for dtype in TYPES),
+        *(shape.format(dtype) for shape in MANY for dtype in NARROW_TYPES),
         *(shape.format(dtype) for shape in ROUTES for dtype in ROUTE_TYPES),
     ]
 

@@ -1,7 +1,8 @@
 """Times selection on an NVIDIA GPU, in this build, in stock MLX and in torch.
 
     python benchmarks/gpu.py [--json FILE] [--seconds 0.2]
-    python benchmarks/gpu.py --table FILE    prints the table of docs/cuda.md
+    python benchmarks/gpu.py --kernels [--json FILE]
+    python benchmarks/gpu.py --table FILE    prints a table of docs/cuda.md
 
 Each number is microseconds per call on a GPU that is kept busy. A run evaluates many
 independent calls together. They use several inputs in turn. The fastest of several
@@ -11,11 +12,17 @@ a CUDA graph. The maximum of each row is timed too, since it reads each element 
 This build's results are compared with the CPU's before anything is timed.
 
 ``routing.route`` is timed in the same way, and so is the chain of ops that it replaces.
+
+With ``--kernels`` the times are those of the kernels alone, which torch's profiler
+measures: for each call, the sum of the medians of its kernels. They leave out all work
+of the CPU.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
+import statistics
 
 import mlx.core as mx
 import numpy as np
@@ -24,6 +31,16 @@ from mlx.selftest import perf
 
 import machine
 from rivals import torch
+
+# Of these functions the kernels alone are timed.
+KERNELS_OF = ("topk, values and indices", "argpartition", "one read (max)")
+# More shapes for the kernels alone: k above 512 was asked for by sparse attention.
+MORE_SHAPES = [
+    (8192, 160, 8, "bfloat16"),
+    (1, 32768, 2048, "float32"),
+    (32, 131072, 2048, "float32"),
+    (2048, 16384, 2048, "bfloat16"),
+]
 
 
 def time_torch(inputs, k, seconds):
@@ -44,6 +61,35 @@ def time_torch(inputs, k, seconds):
     microseconds = perf.best_of(run, calls, seconds)
     del kept
     return microseconds
+
+
+def kernel_times(run, runs=6):
+    """Returns the microseconds that the kernels of a call take."""
+    from torch.profiler import ProfilerActivity, profile
+
+    run()
+    mx.synchronize()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for _ in range(runs):
+            run()
+        mx.synchronize()
+        torch.cuda.synchronize()
+    times = {}
+    for event in profiled.events():
+        on_gpu = event.device_type == torch.autograd.DeviceType.CUDA
+        if on_gpu and not event.name.startswith("Mem"):
+            times.setdefault(event.name, []).append(event.device_time)
+    return sum(statistics.median(t) * len(t) / runs for t in times.values())
+
+
+def measure_kernels(rows, n, k, dtype):
+    """Times the kernels of selections and of a read of the input."""
+    inputs = itertools.cycle(perf.inputs_of(rows, n, dtype))
+    return {
+        name: kernel_times(lambda f=perf.FUNCTIONS[name]: mx.eval(f(next(inputs), k)))
+        for name in KERNELS_OF
+    }
 
 
 def check(a, k):
@@ -110,6 +156,7 @@ def table(record):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", help="a JSON file to print as a table; no timing")
+    parser.add_argument("--kernels", action="store_true", help="time kernels alone")
     parser.add_argument("--json", help="the file to write the times to")
     parser.add_argument("--seconds", type=float, default=0.2, help="for each number")
     arguments = parser.parse_args()
@@ -122,17 +169,24 @@ def main():
     print(
         f"{device}, mlx {mx.__version__}, torch {getattr(torch, '__version__', None)}"
     )
+    shapes = perf.GPU_SHAPES
     names = [*perf.FUNCTIONS, "torch.topk"]
+    if arguments.kernels:
+        shapes = [*shapes, *MORE_SHAPES]
+        names = list(KERNELS_OF)
     print("Microseconds per call. Columns:", "; ".join(names))
     results = []
-    for rows, n, k, dtype in perf.GPU_SHAPES:
-        times = measure(rows, n, k, dtype, arguments.seconds)
+    for rows, n, k, dtype in shapes:
+        if arguments.kernels:
+            times = measure_kernels(rows, n, k, dtype)
+        else:
+            times = measure(rows, n, k, dtype, arguments.seconds)
         columns = " ".join(f"{times.get(name, float('nan')):9.1f}" for name in names)
         print(f"({rows}, {n}) k={k} {dtype}".ljust(32), columns, flush=True)
         results.append(
             {"rows": rows, "n": n, "k": k, "dtype": dtype, "microseconds": times}
         )
-    routes = measure_routes(arguments.seconds)
+    routes = [] if arguments.kernels else measure_routes(arguments.seconds)
     if arguments.json:
         record = {
             "device": device,

@@ -29,9 +29,11 @@ KERNELS += [
 ]
 KERNELS += ["bound_*_16_4_false_false"]
 KERNELS += [
-    f"bound_split_*_{shape}" for shape in ("32_1_true_false", "32_1_false_false")
+    f"bound_split_*_32_{groups}_{dense}_false"
+    for groups in (1, 4, 16)
+    for dense in ("true", "false")
 ]
-KERNELS += ["bound_merge_*_4"]
+KERNELS += ["bound_merge_*_4", "bound_merge_*_14"]
 
 # For each part of the kernels: a text in them, and the wrong text to replace it.
 MUTANTS = {
@@ -107,6 +109,13 @@ MUTANTS = {
         ("thread_index; i < room", "thread_index; i + 1 < room"),
         ("number * (slots + args.segments)", "number * slots"),
     ],
+    "many": [
+        ("slot = found + group.before(there", "slot = group.before(there"),
+        ("no_position && slot < capacity", "no_position && slot < 2048u"),
+        ("mine[i] = found_keys[slot];", "mine[i] = found_keys[slot - first];"),
+        ("? group.lane * (count / simd_size)", "? group.lane * count"),
+        ("last = Ranked<Key>::of(~Key(0), 0);", "last = Ranked<Key>::of(0, 0);"),
+    ],
     "resident": [
         ("return !has_bar || key > bar", "return !has_bar || key > bar + 1"),
         ("other == key && j < i", "other == key && j > i"),
@@ -151,10 +160,14 @@ MUTANTS = {
         ("uint at = exchanged(slot, step)", "uint at = slot"),
     ],
     "rest": [
-        ("key == bound && position > worst", "key == bound && position >= worst"),
-        ("selected += uint(position < first)", "selected += uint(position <= first)"),
-        ("uint rank = args.k + first", "uint rank = args.k - 1 + first"),
-        ("    rank += total;\n", "    rank += popcount(others);\n"),
+        ("before(last, Element::of(key, position(i)))", "key < last.key()"),
+        ("uint(position < segment.first)", "uint(position <= segment.first)"),
+        ("uint rank = args.k + segment", "uint rank = args.k - 1 + segment"),
+        ("    rank += total;\n", "    rank += count;\n"),
+        ("lane == simd_size - 1u ? count", "lane == 0u ? count"),
+        ("votes & ((1u << lane) - 1u)", "votes & ((2u << lane) - 1u)"),
+        ("      mine.start += block;\n", ""),
+        ("later && position(i) < end", "later"),
         (
             "(group_position.x == 0) {\n      out.put",
             "(group_position.x == 1) {\n      out.put",
@@ -209,6 +222,10 @@ def data(kind, shape):
     if kind == "threads":  # few threads of a threadgroup have the good elements
         good = 100.0 * (np.arange(shape[-1]) // 4 % 256 < 64)
         return (rng.integers(0, 40, shape) + good).astype(np.float32)
+    if kind == "columns":  # with 8 segments, 384 maxima of each are from good elements
+        at = np.arange(shape[-1])
+        good = 100.0 * ((at % 4 < 2) & (at // 1024 % 8 < 6))
+        return (rng.random(shape) + good).astype(np.float32)
     if kind == "segment":  # one segment of five has the good elements
         good = (
             100.0 * (np.arange(shape[-1]) // 128 % 5 == 0) * (rng.random(shape) < 0.035)
@@ -235,6 +252,7 @@ def check_topk(path, kernel, shape, k, dtype=mx.float32):
         "neighbours",
         "lanes",
         "threads",
+        "columns",
         "segment",
     ):
         a = mx.array(data(kind, shape)).astype(dtype)
@@ -262,10 +280,11 @@ def check_partition(path, kernel, shape, kth):
     """Checks argpartition with the library at `path`, forced to use one kernel."""
     for kind in ("pool", "spread", "lanes"):
         values = data(kind, shape)
-        # A long row is divided into three segments. The least value is the first of the
-        # second segment, and the first segment has none of the smallest values.
-        values[:, shape[1] // 3] = -np.inf
-        values[:, : shape[1] // 3] = np.maximum(values[:, : shape[1] // 3], -3)
+        # A row of 20,000 is divided into 10 segments. The least value is the first of
+        # the second segment, and the first segment has none of the smallest values.
+        second = shape[1] // 10
+        values[:, second] = -np.inf
+        values[:, :second] = np.maximum(values[:, :second], -3)
         with emulated(kernel, path=path):
             indices = mx.argpartition(mx.array(values), kth)
             mx.eval(indices)
@@ -284,6 +303,7 @@ CHECKS = [
     (check_topk, K.bound, (2, 3000), 40),
     (check_topk, K.bound, (2, 3000), 500),
     (check_topk, K.bound_split, (2, 9000), 100),
+    (check_topk, K.bound_split, (1, 6000), 2000),
     (check_topk, K.resident, (1, 1200), 700),
     (check_topk, K.resident, (1, 600), 600),
     (check_topk, K.resident, (2, 3000), 40),
@@ -297,11 +317,15 @@ CHECKS = [
     (check_partition, K.in_registers, (3, 100), 3),
     (check_partition, K.in_registers, (1, 1024), 31),
     (check_partition, K.resident, (1, 20000), 9),
+    (check_partition, K.resident, (1100, 2500), 9),
+    # The plan chooses the kernels. 8 segments have more slots than are read at a time.
+    (check_topk, None, (1, 65536), 2048),
 ]
-# The check or the kernel that is most likely to notice a mistake in this part.
+# The check, kernel or shape that is most likely to notice a mistake in this part.
 LIKELY = {
     "bound": K.bound,
     "bound_split": K.bound_split,
+    "many": (1, 65536),
     "resident": K.resident,
     "sort": K.resident,
     "ends": K.resident,
@@ -311,12 +335,12 @@ LIKELY = {
 }
 
 
-def check_all(path, likely=None):
+def check_all(path, likely=""):
     """Runs every kernel of the library at `path`. Fails if a result is wrong.
 
-    likely: a check or a kernel to begin with. So most mistakes are noticed early.
+    likely: a check, kernel or shape to begin with. So most mistakes are noticed early.
     """
-    for check, *arguments in sorted(CHECKS, key=lambda c: likely not in c[:2]):
+    for check, *arguments in sorted(CHECKS, key=lambda c: likely not in c):
         check(path, *arguments)
 
 
@@ -357,4 +381,4 @@ def test_a_mistake_with_pairs_is_noticed(old, new, tmp_path):
 def test_a_mistake_is_noticed(part, old, new, tmp_path):
     path = build(tmp_path, old, new)
     with pytest.raises(AssertionError):
-        check_all(path, LIKELY.get(part))
+        check_all(path, LIKELY.get(part, ""))

@@ -93,7 +93,7 @@ def steps_of(extra, folder=FOLDER):
         Step(
             "engine tests",
             [*tests, "gpu and not gpu_check"],
-            60,
+            90,
             needs="build",
             must_print=r"Tests by engine:.*\bgpu [1-9]",
         ),
@@ -108,8 +108,8 @@ def steps_of(extra, folder=FOLDER):
             )
             for tool in ("memcheck", "racecheck")
         ),
-        Step("benchmark", [*gpu, "--seconds", "0.1"], 60, needs="build"),
-        Step("mixture of experts", mixture, 40, needs="build"),
+        Step("benchmark", [*gpu, "--seconds", "0.1"], 40, needs="build"),
+        Step("mixture of experts", mixture, 30, needs="build"),
     ]
 
 
