@@ -11,33 +11,37 @@ RowPlan plan_rows(
     const Strides& strides,
     int axis,
     int out_axis_size) {
-  int ndim = shape.size();
-  Strides out_strides(ndim, 1);
-  for (int i = ndim - 1; i > 0; --i) {
-    int64_t size = i == axis ? out_axis_size : shape[i];
-    out_strides[i - 1] = out_strides[i] * size;
-  }
-
-  RowPlan plan{1, shape[axis], strides[axis], out_strides[axis], {}, {}, {}, 0};
-  for (int i = 0; i < ndim; ++i) {
-    plan.last_in_offset += std::max<int64_t>(0, (shape[i] - 1) * strides[i]);
-    if (i == axis || shape[i] == 1) {
+  RowPlan plan{1, shape[axis], strides[axis], 1, {}, {}, {}, 0};
+  int64_t out_stride = 1;
+  // From the innermost axis on.
+  for (int i = static_cast<int>(shape.size()) - 1; i >= 0; --i) {
+    int64_t size = shape[i];
+    plan.last_in_offset += std::max<int64_t>(0, (size - 1) * strides[i]);
+    if (i == axis) {
+      plan.out_axis_stride = out_stride;
+      out_stride *= out_axis_size;
       continue;
     }
-    plan.rows *= shape[i];
-    auto continues = [&](const Strides& outer, const Strides& strides) {
-      return outer.back() == strides[i] * shape[i];
-    };
-    if (!plan.shape.empty() && continues(plan.in_strides, strides) &&
-        continues(plan.out_strides, out_strides)) {
-      plan.shape.back() *= shape[i];
-      plan.in_strides.back() = strides[i];
-      plan.out_strides.back() = out_strides[i];
-    } else {
-      plan.shape.push_back(shape[i]);
-      plan.in_strides.push_back(strides[i]);
-      plan.out_strides.push_back(out_strides[i]);
+    if (size == 1) {
+      continue;
     }
+    plan.rows *= size;
+    auto continues = [&](const Strides& inner, int64_t stride) {
+      return stride == inner.back() * plan.shape.back();
+    };
+    if (!plan.shape.empty() && continues(plan.in_strides, strides[i]) &&
+        continues(plan.out_strides, out_stride)) {
+      plan.shape.back() *= size;
+    } else {
+      plan.shape.push_back(size);
+      plan.in_strides.push_back(strides[i]);
+      plan.out_strides.push_back(out_stride);
+    }
+    out_stride *= size;
+  }
+  for (auto* outermost_last :
+       {&plan.shape, &plan.in_strides, &plan.out_strides}) {
+    std::reverse(outermost_last->begin(), outermost_last->end());
   }
   return plan;
 }

@@ -14,7 +14,17 @@ namespace mlx::core::cpu {
 
 /** Returns whether the rows of ``in`` repeat along axis ``i``. */
 inline bool rows_repeat(const array& in, int axis, int i) {
-  return i != axis && in.shape(i) > 1 && in.strides()[i] == 0;
+  return in.strides()[i] == 0 && i != axis && in.shape()[i] > 1;
+}
+
+/** Returns whether the rows of ``in`` repeat along any axis. */
+inline bool rows_repeat(const array& in, int axis) {
+  for (int i = 0; i < static_cast<int>(in.ndim()); ++i) {
+    if (rows_repeat(in, axis, i)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Returns the shape of ``in`` with size 1 along axes on which rows repeat. */
@@ -34,20 +44,17 @@ inline Shape shape_of_distinct_rows(const array& in, int axis) {
  * repeat, those of the output repeat too, with stride 0.
  */
 inline void allocate_distinct_rows(array& out, const array& in, int axis) {
+  if (out.size() == 0 || !rows_repeat(in, axis)) {
+    out.set_data(allocator::malloc(out.nbytes()));
+    return;
+  }
   Strides strides(out.ndim(), 0);
   int64_t size = 1;
-  bool repeats = false;
   for (int i = static_cast<int>(out.ndim()) - 1; i >= 0; --i) {
-    if (rows_repeat(in, axis, i)) {
-      repeats = true;
-    } else {
+    if (!rows_repeat(in, axis, i)) {
       strides[i] = size;
       size *= out.shape(i);
     }
-  }
-  if (!repeats || size == 0) {
-    out.set_data(allocator::malloc(out.nbytes()));
-    return;
   }
   array::Flags flags{};
   flags.contiguous = true;

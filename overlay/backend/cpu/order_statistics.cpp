@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -83,9 +84,10 @@ void OrderStatistics::eval_cpu(
     encoder.set_output_array(output);
   }
   encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       values = array::unsafe_weak_copy(outputs[0]),
-       indices = array::unsafe_weak_copy(outputs[1]),
+      [in = cpu::ArrayData(in),
+       dtype = in.dtype(),
+       values = cpu::ArrayData(outputs[0]),
+       indices = cpu::ArrayData(outputs[1]),
        rows = plan_rows(shape, in.strides(), axis_, outputs[0].shape(axis_)),
        places_per_row = outputs[0].shape(axis_),
        places = places_,
@@ -107,10 +109,10 @@ void OrderStatistics::eval_cpu(
             static_cast<size_t>(places_per_row),
             own_places,
             places.data(),
-            in.dtype(),
-            in.data<void>(),
-            values.data<void>(),
-            indices.data<uint32_t>()};
+            dtype,
+            in.get<void>(),
+            values.get<void>(),
+            indices.get<uint32_t>()};
         run_job(job);
       });
 }

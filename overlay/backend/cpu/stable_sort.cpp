@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -25,16 +26,19 @@ namespace {
 // Returns the position at which to partition an axis of ``size`` elements, so
 // that all of ``kths`` hold the right elements. Returns nothing if the axis has
 // to be sorted.
-std::optional<size_t> position_to_partition(std::vector<int> kths, int size) {
+std::optional<size_t> position_to_partition(
+    const std::vector<int>& kths,
+    int size) {
   if (kths.empty()) {
     return {};
   }
-  for (auto& kth : kths) {
+  int first = size;
+  int last = 0;
+  for (int kth : kths) {
     kth += kth < 0 ? size : 0;
+    first = std::min(first, kth);
+    last = std::max(last, kth);
   }
-  auto [least, greatest] = std::minmax_element(kths.begin(), kths.end());
-  int first = *least;
-  int last = *greatest;
   if (first == last) {
     return first;
   }
@@ -72,13 +76,14 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   encoder.set_input_array(in);
   encoder.set_output_array(out);
   encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       out = array::unsafe_weak_copy(out),
+      [in = cpu::ArrayData(in),
+       out = cpu::ArrayData(out),
+       dtype = in.dtype(),
        rows = plan_rows(
            cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, size),
        mode,
        output,
-       kth]() mutable {
+       kth] {
         if (rows.axis_size == 0) {
           return;
         }
@@ -87,9 +92,9 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
             mode,
             kth,
             output,
-            in.dtype(),
-            in.data<void>(),
-            out.data<void>()};
+            dtype,
+            in.get<void>(),
+            out.get<void>()};
         auto& kernels = cpu::selection_kernels();
         cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
           kernels.sort(job, first, last);
