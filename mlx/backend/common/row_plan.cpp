@@ -11,7 +11,12 @@ RowPlan plan_rows(
     const Strides& strides,
     int axis,
     int out_axis_size) {
-  RowPlan plan{1, shape[axis], strides[axis], 1, {}, {}, {}, 0};
+  RowPlan plan;
+  plan.rows = 1;
+  plan.axis_size = shape[axis];
+  plan.in_axis_stride = strides[axis];
+  plan.out_axis_stride = 1;
+  plan.last_in_offset = 0;
   int64_t out_stride = 1;
   // From the innermost axis on.
   for (int i = static_cast<int>(shape.size()) - 1; i >= 0; --i) {

@@ -17,7 +17,8 @@ namespace mlx::core::cpu {
  */
 class ArrayData {
  public:
-  explicit ArrayData(const array& a) : buffer_(a.buffer()), offset_(a.offset()) {}
+  explicit ArrayData(const array& a)
+      : buffer_(a.buffer()), offset_(a.offset()) {}
 
   /**
    * Returns the elements. Call this in the task only: before it runs, another
@@ -26,8 +27,7 @@ class ArrayData {
   template <typename T>
   T* get() const {
     auto buffer = buffer_;
-    return reinterpret_cast<T*>(
-        static_cast<char*>(buffer.raw_ptr()) + offset_);
+    return reinterpret_cast<T*>(static_cast<char*>(buffer.raw_ptr()) + offset_);
   }
 
  private:

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -27,7 +28,7 @@ namespace {
 // that all of ``kths`` hold the right elements. Returns nothing if the axis has
 // to be sorted.
 std::optional<size_t> position_to_partition(
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int size) {
   if (kths.empty()) {
     return {};
@@ -88,13 +89,7 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
           return;
         }
         cpu::SortJob job{
-            &rows,
-            mode,
-            kth,
-            output,
-            dtype,
-            in.get<void>(),
-            out.get<void>()};
+            &rows, mode, kth, output, dtype, in.get<void>(), out.get<void>()};
         auto& kernels = cpu::selection_kernels();
         cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
           kernels.sort(job, first, last);
