@@ -9,6 +9,7 @@
 
 #include "mlx/allocator.h"
 #include "mlx/array.h"
+#include "mlx/backend/common/row_plan.h"
 
 namespace mlx::core::cpu {
 
@@ -36,6 +37,18 @@ inline Shape shape_of_distinct_rows(const array& in, int axis) {
     }
   }
   return shape;
+}
+
+/**
+ * Plans the distinct rows of ``in``, and those of an output that has the size
+ * ``out_axis_size`` along ``axis``.
+ */
+inline CompactRowPlan
+plan_distinct_rows(const array& in, int axis, int out_axis_size) {
+  return rows_repeat(in, axis)
+      ? CompactRowPlan(
+            shape_of_distinct_rows(in, axis), in.strides(), axis, out_axis_size)
+      : CompactRowPlan(in.shape(), in.strides(), axis, out_axis_size);
 }
 
 /**

@@ -68,21 +68,18 @@ void TopK::eval_cpu(
                     dtype = in.dtype(),
                     values = cpu::ArrayData(outputs[0]),
                     indices,
-                    plan = plan_topk(
-                        cpu::shape_of_distinct_rows(in, axis_),
-                        in.strides(),
-                        axis_,
-                        k_,
-                        order_),
-                    mode = mode_,
-                    sorted = order_ == TopKOrder::sorted] {
-    if (plan.k == 0 || plan.rows.rows == 0) {
+                    rows = cpu::plan_distinct_rows(in, axis_, k_),
+                    k = k_,
+                    order = order_,
+                    mode = mode_] {
+    if (k == 0 || rows.rows == 0) {
       return;
     }
+    TopKPlan plan{rows.expand(), k, choose_algorithm(rows.axis_size, k, order)};
     cpu::TopKJob job{
         &plan,
         mode,
-        sorted,
+        order == TopKOrder::sorted,
         1,
         dtype,
         in.get<void>(),

@@ -23,20 +23,19 @@ void StableArgReduce::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  encoder.dispatch(
-      [in = cpu::ArrayData(in),
-       out = cpu::ArrayData(out),
-       dtype = in.dtype(),
-       rows = plan_rows(
-           cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, 1),
-       mode = mode_] {
-        cpu::ArgReduceJob job{
-            &rows, mode, dtype, in.get<void>(), out.get<uint32_t>()};
-        auto& kernels = cpu::selection_kernels();
-        cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-          kernels.arg_reduce(job, first, last);
-        });
-      });
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    out = cpu::ArrayData(out),
+                    dtype = in.dtype(),
+                    plan = cpu::plan_distinct_rows(in, axis_, 1),
+                    mode = mode_] {
+    auto rows = plan.expand();
+    cpu::ArgReduceJob job{
+        &rows, mode, dtype, in.get<void>(), out.get<uint32_t>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.arg_reduce(job, first, last);
+    });
+  });
 }
 
 } // namespace mlx::core

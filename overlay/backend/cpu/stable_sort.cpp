@@ -76,25 +76,24 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  encoder.dispatch(
-      [in = cpu::ArrayData(in),
-       out = cpu::ArrayData(out),
-       dtype = in.dtype(),
-       rows = plan_rows(
-           cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, size),
-       mode,
-       output,
-       kth] {
-        if (rows.axis_size == 0) {
-          return;
-        }
-        cpu::SortJob job{
-            &rows, mode, kth, output, dtype, in.get<void>(), out.get<void>()};
-        auto& kernels = cpu::selection_kernels();
-        cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-          kernels.sort(job, first, last);
-        });
-      });
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    out = cpu::ArrayData(out),
+                    dtype = in.dtype(),
+                    plan = cpu::plan_distinct_rows(in, axis_, size),
+                    mode,
+                    output,
+                    kth] {
+    if (plan.axis_size == 0) {
+      return;
+    }
+    auto rows = plan.expand();
+    cpu::SortJob job{
+        &rows, mode, kth, output, dtype, in.get<void>(), out.get<void>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.sort(job, first, last);
+    });
+  });
 }
 
 } // namespace mlx::core
