@@ -76,7 +76,8 @@ CompactRowPlan::CompactRowPlan(
     const Shape& shape,
     const Strides& strides,
     int axis,
-    int out_axis_size) {
+    int out_axis_size)
+    : only{} {
   auto add = [&](const OtherAxis& other) {
     ++others;
     only = other;
