@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "python/src/topk_bindings.h"
 
@@ -26,8 +27,10 @@ void set_result_type(nb::handle type) {
   new_tuple = nb::getattr((PyObject*)&PyTuple_Type, "__new__").release();
 }
 
-nb::object to_python(const mlx::core::TopKResult& result) {
-  return new_tuple(result_type, nb::make_tuple(result.values, result.indices));
+nb::object to_python(mlx::core::TopKResult result) {
+  return new_tuple(
+      result_type,
+      nb::make_tuple(std::move(result.values), std::move(result.indices)));
 }
 
 Original original(nb::handle scope, const char* name) {
