@@ -123,25 +123,20 @@ array arg_reduce(
     }
     auto rows = axis ? in : flatten(in, stream);
     int along = axis ? (*axis + ndim) % ndim : 0;
-    auto shape = rows.shape();
-    check_axis_has_elements(name, along, shape);
+    check_axis_has_elements(name, along, rows.shape());
     // Stock MLX refuses an array without elements, also if its axis has some.
     bool empty = in.size() == 0;
     if (!empty && prefers_stock(stream)) {
       return stock_arg_reduce(in, axis, keepdims, mode, stream);
     }
-    shape[along] = 1;
+    bool keeps_axis = axis && keepdims;
+    auto reduce =
+        std::make_shared<StableArgReduce>(stream, along, mode, keeps_axis);
+    auto shape = reduce->output_shapes({rows})[0];
     auto out = empty && prefers_stock(stream)
         ? zeros(shape, uint32, stream)
-        : array(
-              shape,
-              uint32,
-              std::make_shared<StableArgReduce>(stream, along, mode),
-              {rows});
-    if (!axis) {
-      return reshape(out, Shape(keepdims ? ndim : 0, 1), stream);
-    }
-    return keepdims ? out : squeeze(out, along, stream);
+        : array(shape, uint32, reduce, {rows});
+    return keepdims && !axis ? reshape(out, Shape(ndim, 1), stream) : out;
   };
   return index_op(name, stream, op, a);
 }

@@ -53,8 +53,9 @@ plan_distinct_rows(const array& in, int axis, int out_axis_size) {
 
 /**
  * Allocates an output that has the shape of ``in`` but for its size along
- * ``axis``. Its distinct rows are row-contiguous. Where the rows of ``in``
- * repeat, those of the output repeat too, with stride 0.
+ * ``axis``, or that lacks this axis. Its distinct rows are row-contiguous.
+ * Where the rows of ``in`` repeat, those of the output repeat too, with stride
+ * 0.
  */
 inline void allocate_distinct_rows(array& out, const array& in, int axis) {
   if (out.size() == 0 || !rows_repeat(in, axis)) {
@@ -63,8 +64,14 @@ inline void allocate_distinct_rows(array& out, const array& in, int axis) {
   }
   Strides strides(out.ndim(), 0);
   int64_t size = 1;
-  for (int i = static_cast<int>(out.ndim()) - 1; i >= 0; --i) {
-    if (!rows_repeat(in, axis, i)) {
+  bool has_axis = out.ndim() == in.ndim();
+  auto i = static_cast<int>(out.ndim());
+  for (int of_in = static_cast<int>(in.ndim()) - 1; of_in >= 0; --of_in) {
+    if (of_in == axis && !has_axis) {
+      continue;
+    }
+    --i;
+    if (!rows_repeat(in, axis, of_in)) {
       strides[i] = size;
       size *= out.shape(i);
     }
