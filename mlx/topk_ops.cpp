@@ -5,6 +5,8 @@
 #include "mlx/topk_ops.h"
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "mlx/index_marks.h"
 #include "mlx/ops.h"
@@ -33,11 +35,11 @@ TopKResult build_topk(
   auto shape = a.shape();
   shape[axis] = k;
   auto outputs = array::make_arrays(
-      {shape, shape},
+      std::vector<Shape>(2, shape),
       {a.dtype(), uint32},
       std::make_shared<TopK>(s, k, axis, mode, order),
       {a});
-  return {outputs[0], index_output(outputs[1], op, s)};
+  return {std::move(outputs[0]), index_output(outputs[1], op, s)};
 }
 
 } // namespace

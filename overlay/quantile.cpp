@@ -222,12 +222,14 @@ bool median_exists(
 } // namespace
 
 QuantileMethod quantile_method(const std::string& name) {
-  std::ostringstream msg;
-  msg << "[quantile] method must be one of ";
   for (auto [known, method] : method_names) {
     if (name == known) {
       return method;
     }
+  }
+  std::ostringstream msg;
+  msg << "[quantile] method must be one of ";
+  for (auto [known, method] : method_names) {
     msg << "'" << known << "', ";
   }
   auto text = msg.str();

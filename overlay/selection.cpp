@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "mlx/ops.h"
@@ -29,7 +30,7 @@ bool has_axis(const array& a, int axis) {
 
 array stable_sort(
     const array& a,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     SortResult result,
     SortDirection direction,
@@ -43,12 +44,53 @@ array stable_sort(
 
 void check_kths(
     const char* op,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     const Shape& shape) {
   for (int kth : kths) {
     StableSort::check_kth(op, kth, axis, shape);
   }
+}
+
+array partition_indices(
+    const array& a,
+    std::span<const int> kths,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s) {
+  axis = check_axis("argpartition", axis, a);
+  check_kths("argpartition", kths, axis, a.shape());
+  auto stream = to_stream(s);
+  auto op = [&](const array& in) {
+    if (kths.empty()) {
+      return stock_positions(in, axis, stream);
+    }
+    return partition_is_stock(in, kths, axis, direction, stream)
+        ? stock_argpartition(in, kths, axis, direction, stream)
+        : stable_sort(in, kths, axis, SortResult::indices, direction, stream);
+  };
+  return index_op("argpartition", stream, op, a);
+}
+
+array partition_values(
+    const array& a,
+    std::span<const int> kths,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s) {
+  axis = check_axis("partition", axis, a);
+  check_kths("partition", kths, axis, a.shape());
+  if (kths.empty()) {
+    return a;
+  }
+  auto stream = to_stream(s);
+  if (!partition_is_stock(a, kths, axis, direction, stream)) {
+    return stable_sort(a, kths, axis, SortResult::values, direction, stream);
+  }
+  // The index gradient mode must not matter, because the result holds values.
+  IndexGradientScope stop(IndexGradient::stop);
+  auto indices = partition_indices(a, kths, axis, direction, stream);
+  return take_along_axis(a, indices, axis, stream);
 }
 
 array stock_arg_reduce(
@@ -81,25 +123,20 @@ array arg_reduce(
     }
     auto rows = axis ? in : flatten(in, stream);
     int along = axis ? (*axis + ndim) % ndim : 0;
-    auto shape = rows.shape();
-    check_axis_has_elements(name, along, shape);
+    check_axis_has_elements(name, along, rows.shape());
     // Stock MLX refuses an array without elements, also if its axis has some.
     bool empty = in.size() == 0;
     if (!empty && prefers_stock(stream)) {
       return stock_arg_reduce(in, axis, keepdims, mode, stream);
     }
-    shape[along] = 1;
+    bool keeps_axis = axis && keepdims;
+    auto reduce =
+        std::make_shared<StableArgReduce>(stream, along, mode, keeps_axis);
+    auto shape = reduce->output_shapes({rows})[0];
     auto out = empty && prefers_stock(stream)
         ? zeros(shape, uint32, stream)
-        : array(
-              shape,
-              uint32,
-              std::make_shared<StableArgReduce>(stream, along, mode),
-              {rows});
-    if (!axis) {
-      return reshape(out, Shape(keepdims ? ndim : 0, 1), stream);
-    }
-    return keepdims ? out : squeeze(out, along, stream);
+        : array(shape, uint32, reduce, {rows});
+    return keepdims && !axis ? reshape(out, Shape(ndim, 1), stream) : out;
   };
   return index_op(name, stream, op, a);
 }
@@ -141,18 +178,16 @@ array argpartition(
     int axis,
     SortDirection direction /* = SortDirection::ascending */,
     StreamOrDevice s /* = {} */) {
-  axis = check_axis("argpartition", axis, a);
-  check_kths("argpartition", kths, axis, a.shape());
-  auto stream = to_stream(s);
-  auto op = [&](const array& in) {
-    if (kths.empty()) {
-      return stock_positions(in, axis, stream);
-    }
-    return partition_is_stock(in, kths, axis, direction, stream)
-        ? stock_argpartition(in, kths, axis, direction, stream)
-        : stable_sort(in, kths, axis, SortResult::indices, direction, stream);
-  };
-  return index_op("argpartition", stream, op, a);
+  return partition_indices(a, kths, axis, direction, s);
+}
+
+array argpartition(
+    const array& a,
+    int kth,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s /* = {} */) {
+  return partition_indices(a, {&kth, 1}, axis, direction, s);
 }
 
 array argpartition(
@@ -160,8 +195,7 @@ array argpartition(
     int kth,
     int axis,
     StreamOrDevice s /* = {} */) {
-  return selection::argpartition(
-      a, std::vector<int>{kth}, axis, SortDirection::ascending, s);
+  return selection::argpartition(a, kth, axis, SortDirection::ascending, s);
 }
 
 array argpartition(const array& a, int kth, StreamOrDevice s /* = {} */) {
@@ -174,19 +208,16 @@ array partition(
     int axis,
     SortDirection direction /* = SortDirection::ascending */,
     StreamOrDevice s /* = {} */) {
-  axis = check_axis("partition", axis, a);
-  check_kths("partition", kths, axis, a.shape());
-  if (kths.empty()) {
-    return a;
-  }
-  auto stream = to_stream(s);
-  if (!partition_is_stock(a, kths, axis, direction, stream)) {
-    return stable_sort(a, kths, axis, SortResult::values, direction, stream);
-  }
-  // The index gradient mode must not matter, because the result holds values.
-  IndexGradientScope stop(IndexGradient::stop);
-  auto indices = selection::argpartition(a, kths, axis, direction, stream);
-  return take_along_axis(a, indices, axis, stream);
+  return partition_values(a, kths, axis, direction, s);
+}
+
+array partition(
+    const array& a,
+    int kth,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s /* = {} */) {
+  return partition_values(a, {&kth, 1}, axis, direction, s);
 }
 
 array partition(
@@ -194,8 +225,7 @@ array partition(
     int kth,
     int axis,
     StreamOrDevice s /* = {} */) {
-  return selection::partition(
-      a, std::vector<int>{kth}, axis, SortDirection::ascending, s);
+  return selection::partition(a, kth, axis, SortDirection::ascending, s);
 }
 
 array partition(const array& a, int kth, StreamOrDevice s /* = {} */) {

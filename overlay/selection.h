@@ -76,6 +76,12 @@ MLX_API array topk(const array& a, int k, StreamOrDevice s = {});
  */
 MLX_API array
 argpartition(const array& a, int kth, int axis, StreamOrDevice s = {});
+MLX_API array argpartition(
+    const array& a,
+    int kth,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s = {});
 MLX_API array argpartition(const array& a, int kth, StreamOrDevice s = {});
 MLX_API array argpartition(
     const array& a,
@@ -87,6 +93,12 @@ MLX_API array argpartition(
 /** Returns take_along_axis(a, argpartition(a, kth, axis), axis). */
 MLX_API array
 partition(const array& a, int kth, int axis, StreamOrDevice s = {});
+MLX_API array partition(
+    const array& a,
+    int kth,
+    int axis,
+    SortDirection direction,
+    StreamOrDevice s = {});
 MLX_API array partition(const array& a, int kth, StreamOrDevice s = {});
 MLX_API array partition(
     const array& a,

@@ -22,15 +22,13 @@ void StableArgReduce::eval_gpu(const std::vector<array>&, array&) {
 std::pair<std::vector<array>, std::vector<int>> StableArgReduce::vmap(
     const std::vector<array>& inputs,
     const std::vector<int>& axes) {
-  auto axis = axis_under_vmap(axis_, axes[0]);
-  auto shape = inputs[0].shape();
-  shape[axis] = 1;
-  auto out = array(
-      shape,
-      uint32,
-      std::make_shared<StableArgReduce>(stream(), axis, mode_),
-      {inputs[0]});
-  return {{out}, axes};
+  auto mapped = axes[0];
+  auto axis = axis_under_vmap(axis_, mapped);
+  auto primitive =
+      std::make_shared<StableArgReduce>(stream(), axis, mode_, keepdims_);
+  auto shape = primitive->output_shapes(inputs)[0];
+  auto out = array(shape, uint32, primitive, {inputs[0]});
+  return {{out}, {mapped - (!keepdims_ && axis < mapped)}};
 }
 
 std::vector<array> StableArgReduce::vjp(
@@ -57,7 +55,11 @@ std::vector<Shape> StableArgReduce::output_shapes(
   auto shape = inputs[0].shape();
   check_axis_has_elements(
       mode_ == TopKMode::largest ? "argmax" : "argmin", axis_, shape);
-  shape[axis_] = 1;
+  if (keepdims_) {
+    shape[axis_] = 1;
+  } else {
+    shape.erase(shape.begin() + axis_);
+  }
   return {shape};
 }
 

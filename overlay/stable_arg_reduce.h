@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -14,13 +15,17 @@ namespace mlx::core {
 
 /**
  * Returns the index of the first best element along an axis. The output has
- * size 1 along this axis. NaN is best in both modes, as in MLX's argmax and
- * argmin.
+ * size 1 along this axis, or lacks it unless ``keepdims``. NaN is best in both
+ * modes, as in MLX's argmax and argmin.
  */
 class MLX_API StableArgReduce : public UnaryPrimitive {
  public:
-  explicit StableArgReduce(Stream stream, int axis, TopKMode mode)
-      : UnaryPrimitive(stream), axis_(axis), mode_(mode) {}
+  explicit StableArgReduce(
+      Stream stream,
+      int axis,
+      TopKMode mode,
+      bool keepdims)
+      : UnaryPrimitive(stream), axis_(axis), mode_(mode), keepdims_(keepdims) {}
 
   void eval_cpu(const std::vector<array>& inputs, array& out) override;
   void eval_gpu(const std::vector<array>& inputs, array& out) override;
@@ -31,12 +36,13 @@ class MLX_API StableArgReduce : public UnaryPrimitive {
   bool is_equivalent(const Primitive& other) const override;
   std::vector<Shape> output_shapes(const std::vector<array>& inputs) override;
   auto state() const {
-    return std::make_pair(axis_, mode_);
+    return std::make_tuple(axis_, mode_, keepdims_);
   }
 
  private:
   int axis_;
   TopKMode mode_;
+  bool keepdims_;
 };
 
 } // namespace mlx::core

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -27,12 +28,12 @@ class MLX_API StableSort : public UnaryPrimitive {
  public:
   explicit StableSort(
       Stream stream,
-      std::vector<int> kths,
+      std::span<const int> kths,
       int axis,
       SortResult result,
       SortDirection direction = SortDirection::ascending)
       : UnaryPrimitive(stream),
-        kths_(std::move(kths)),
+        kths_(kths.begin(), kths.end()),
         axis_(axis),
         result_(result),
         direction_(direction) {}
@@ -58,7 +59,8 @@ class MLX_API StableSort : public UnaryPrimitive {
  private:
   array same_op(const array& a, int axis, SortResult result);
 
-  std::vector<int> kths_;
+  // Holds one position without memory of its own.
+  SmallVector<int, 2> kths_;
   int axis_;
   SortResult result_;
   SortDirection direction_;

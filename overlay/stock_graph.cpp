@@ -148,7 +148,7 @@ array stock_argsort(
 
 array stock_argpartition(
     const array& a,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     SortDirection direction,
     const Stream& s) {

@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "mlx/array.h"
 #include "mlx/stream.h"
@@ -45,7 +45,7 @@ array stock_argsort(
 /** Does what selection::argpartition does. ``axis`` is not negative. */
 array stock_argpartition(
     const array& a,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     SortDirection direction,
     const Stream& s);

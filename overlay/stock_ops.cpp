@@ -54,7 +54,7 @@ bool composes_topk(const array& a, int k, int axis, const Stream& s) {
 
 bool partition_is_stock(
     const array& a,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     SortDirection direction,
     const Stream& s) {

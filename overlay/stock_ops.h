@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "mlx/array.h"
 #include "mlx/stream.h"
@@ -31,7 +31,7 @@ bool prefers_stock(const Stream& s);
  */
 bool partition_is_stock(
     const array& a,
-    const std::vector<int>& kths,
+    std::span<const int> kths,
     int axis,
     SortDirection direction,
     const Stream& s);

@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "python/src/topk_bindings.h"
 
@@ -15,14 +16,21 @@ namespace {
 
 nb::handle result_type;
 
+// tuple.__new__. It makes a named tuple too, in less time than the class, whose
+// own __new__ is a function of Python.
+nb::handle new_tuple;
+
 } // namespace
 
 void set_result_type(nb::handle type) {
   result_type = type.inc_ref();
+  new_tuple = nb::getattr((PyObject*)&PyTuple_Type, "__new__").release();
 }
 
-nb::object to_python(const mlx::core::TopKResult& result) {
-  return result_type(result.values, result.indices);
+nb::object to_python(mlx::core::TopKResult result) {
+  return new_tuple(
+      result_type,
+      nb::make_tuple(std::move(result.values), std::move(result.indices)));
 }
 
 Original original(nb::handle scope, const char* name) {

@@ -152,32 +152,36 @@ mx::array sort(
               : selection::sort(mx::flatten(a, s), 0, direction(descending), s);
 }
 
-std::vector<int> listed(const Kths& kth) {
-  auto one = std::get_if<int>(&kth);
-  return one ? std::vector<int>{*one} : std::get<std::vector<int>>(kth);
-}
-
 mx::array argpartition(
     const mx::array& a,
-    const Kths& kth,
+    const Kths& kths,
     Axis axis,
     bool descending,
     mx::StreamOrDevice s) {
   auto to = direction(descending);
-  return axis
-      ? selection::argpartition(a, listed(kth), *axis, to, s)
-      : selection::argpartition(mx::flatten(a, s), listed(kth), 0, to, s);
+  auto indices = [&](const mx::array& in, int along) {
+    auto call = [&](auto& kth) {
+      return selection::argpartition(in, kth, along, to, s);
+    };
+    return std::visit(call, kths);
+  };
+  return axis ? indices(a, *axis) : indices(mx::flatten(a, s), 0);
 }
 
 mx::array partition(
     const mx::array& a,
-    const Kths& kth,
+    const Kths& kths,
     Axis axis,
     bool descending,
     mx::StreamOrDevice s) {
   auto to = direction(descending);
-  return axis ? selection::partition(a, listed(kth), *axis, to, s)
-              : selection::partition(mx::flatten(a, s), listed(kth), 0, to, s);
+  auto values = [&](const mx::array& in, int along) {
+    auto call = [&](auto& kth) {
+      return selection::partition(in, kth, along, to, s);
+    };
+    return std::visit(call, kths);
+  };
+  return axis ? values(a, *axis) : values(mx::flatten(a, s), 0);
 }
 
 mx::array lexsort(const Keys& keys, int axis, mx::StreamOrDevice s) {

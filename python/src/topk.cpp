@@ -30,8 +30,8 @@ bool is_bool(nb::handle k) {
 }
 
 int parse_k(const char* op, nb::handle k) {
-  std::ostringstream msg;
   if (!PyLong_CheckExact(k.ptr()) && (!PyIndex_Check(k.ptr()) || is_bool(k))) {
+    std::ostringstream msg;
     msg << "[" << op << "] k must be an integer, got " << nb::repr(k).c_str()
         << " of type " << nb::type_name(k.type()).c_str() << ".";
     throw nb::type_error(msg.str().c_str());
@@ -43,6 +43,7 @@ int parse_k(const char* op, nb::handle k) {
   int overflow = 0;
   auto value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow || value < INT_MIN || value > INT_MAX) {
+    std::ostringstream msg;
     msg << "[" << op << "] k must be between 0 and the size of the axis, got "
         << nb::str(index).c_str() << ".";
     throw nb::value_error(msg.str().c_str());

@@ -56,6 +56,43 @@ void test_plan_merges_axes_that_one_stride_describes() {
   CHECK(plan_rows({2, 3, 4, 5}, {60, 20, 5, 1}, 1, 2).shape.size() == 2);
   CHECK(plan_rows({2, 3, 4, 5}, {60, 5, 15, 1}, 3, 2).shape.size() == 3);
   CHECK(plan_rows({7}, {1}, 0, 2).shape.empty());
+  // From the outermost axis to the innermost one.
+  auto plan = plan_rows({2, 3, 4, 5}, {60, 5, 15, 1}, 3, 2);
+  CHECK((plan.shape == Strides{2, 3, 4}));
+  CHECK((plan.in_strides == Strides{60, 5, 15}));
+  CHECK((plan.out_strides == Strides{24, 8, 2}));
+}
+
+bool same(const RowPlan& a, const RowPlan& b) {
+  return a.rows == b.rows && a.axis_size == b.axis_size &&
+      a.in_axis_stride == b.in_axis_stride &&
+      a.out_axis_stride == b.out_axis_stride && a.shape == b.shape &&
+      a.in_strides == b.in_strides && a.out_strides == b.out_strides &&
+      a.last_in_offset == b.last_in_offset;
+}
+
+void test_a_compact_plan_expands_to_the_plan() {
+  struct {
+    Shape shape;
+    Strides strides;
+  } arrays[] = {
+      {{7}, {2}},
+      {{1, 7, 1}, {7, 1, 1}},
+      {{3, 7}, {7, 1}},
+      {{2, 3, 7}, {21, 7, 1}},
+      {{2, 3, 7}, {1, 14, -2}},
+      {{2, 3, 4, 5}, {60, 5, 15, 1}},
+      {{2, 0, 7}, {0, 7, 1}}};
+  for (auto& [shape, strides] : arrays) {
+    for (int axis = 0; axis < static_cast<int>(shape.size()); ++axis) {
+      auto compact = CompactRowPlan(shape, strides, axis, 2);
+      auto plan = plan_rows(shape, strides, axis, 2);
+      CHECK(same(compact.expand(), plan));
+      // A task gets a copy.
+      auto copy = compact;
+      CHECK(same(copy.expand(), plan));
+    }
+  }
 }
 
 void test_whole_row_is_chosen_only_if_k_is_the_size_and_large_and_unsorted() {
@@ -124,6 +161,7 @@ void test_offsets_and_row_counts_may_exceed_an_int() {
 void run_plan_tests() {
   test_cursor_visits_every_row_once_at_its_offsets();
   test_plan_merges_axes_that_one_stride_describes();
+  test_a_compact_plan_expands_to_the_plan();
   test_whole_row_is_chosen_only_if_k_is_the_size_and_large_and_unsorted();
   test_plan_chooses_the_algorithm_by_size_and_k();
   test_an_algorithm_can_be_used_within_its_limits();

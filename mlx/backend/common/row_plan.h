@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "mlx/array.h"
 
@@ -41,6 +42,39 @@ RowPlan plan_rows(
     const Strides& strides,
     int axis,
     int out_axis_size);
+
+/** Another axis than that of the rows, with the names that RowPlan uses. */
+struct OtherAxis {
+  int64_t size;
+  int64_t in_stride;
+  int64_t out_stride;
+};
+
+/**
+ * The plan that plan_rows returns, in less memory: a few numbers if it has at
+ * most one other axis. This is what a task keeps until it runs. To move it
+ * takes less time than to move a RowPlan.
+ */
+struct CompactRowPlan {
+  CompactRowPlan(
+      const Shape& shape,
+      const Strides& strides,
+      int axis,
+      int out_axis_size);
+
+  RowPlan expand() const;
+
+  int64_t rows;
+  int64_t axis_size;
+  int64_t in_axis_stride;
+  int64_t out_axis_stride;
+  int64_t last_in_offset;
+  // How many other axes there are, and the other axis if there is one.
+  int others{0};
+  OtherAxis only;
+  // The plan if there are several other axes.
+  std::shared_ptr<const RowPlan> whole;
+};
 
 /** Walks over the rows of a plan in the order of the output. */
 class RowCursor {

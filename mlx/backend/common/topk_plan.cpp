@@ -22,25 +22,26 @@ bool can_use(
   }
 }
 
+TopKAlgorithm choose_algorithm(int64_t size, int64_t k, TopKOrder order) {
+  using enum TopKAlgorithm;
+  for (auto algorithm : {whole_row, lanes, short_row}) {
+    if (can_use(algorithm, size, k, order)) {
+      return algorithm;
+    }
+  }
+  return k * TopKTuning::bounded_elements_per_k <= size ? bounded : select;
+}
+
 TopKPlan plan_topk(
     const Shape& shape,
     const Strides& strides,
     int axis,
     int k,
     TopKOrder order) {
-  using enum TopKAlgorithm;
-  int64_t size = shape[axis];
-  TopKPlan plan{plan_rows(shape, strides, axis, k), k, select};
-  for (auto algorithm : {whole_row, lanes, short_row}) {
-    if (can_use(algorithm, size, k, order)) {
-      plan.algorithm = algorithm;
-      return plan;
-    }
-  }
-  if (k * TopKTuning::bounded_elements_per_k <= size) {
-    plan.algorithm = bounded;
-  }
-  return plan;
+  return {
+      plan_rows(shape, strides, axis, k),
+      k,
+      choose_algorithm(shape[axis], k, order)};
 }
 
 } // namespace mlx::core

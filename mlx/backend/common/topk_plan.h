@@ -65,6 +65,9 @@ struct TopKTuning {
 /** Returns whether ``algorithm`` can select k of ``size`` elements. */
 bool can_use(TopKAlgorithm algorithm, int64_t size, int64_t k, TopKOrder order);
 
+/** Returns the algorithm that selects k of ``size`` elements. */
+TopKAlgorithm choose_algorithm(int64_t size, int64_t k, TopKOrder order);
+
 struct TopKPlan {
   RowPlan rows;
   int64_t k;

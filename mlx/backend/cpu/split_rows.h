@@ -19,9 +19,16 @@ namespace mlx::core::cpu {
  */
 template <typename Work>
 void split_rows(const RowPlan& rows, int64_t elements_per_part, Work&& work) {
-  BusyThread busy;
   auto rows_per_part =
       elements_per_part / std::max<int64_t>(rows.axis_size, 1) + 1;
+  if (rows.rows < 2 * rows_per_part) {
+    // Too little for two threads, and done too soon to count this one as busy.
+    if (rows.rows > 0) {
+      work(int64_t(0), rows.rows);
+    }
+    return;
+  }
+  BusyThread busy;
   split_work(rows.rows, rows_per_part, selection::threads(), work);
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "mlx/backend/common/topk_plan.h"
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -53,9 +54,9 @@ void TopK::eval_cpu(
     cpu::allocate_distinct_rows(output, in, axis_);
   }
   // TopKValues has no indices.
-  std::optional<array> indices;
+  std::optional<cpu::ArrayData> indices;
   if (outputs.size() > 1) {
-    indices = array::unsafe_weak_copy(outputs[1]);
+    indices = cpu::ArrayData(outputs[1]);
   }
 
   auto& encoder = cpu::get_command_encoder(stream());
@@ -63,29 +64,27 @@ void TopK::eval_cpu(
   for (auto& output : outputs) {
     encoder.set_output_array(output);
   }
-  encoder.dispatch([in = array::unsafe_weak_copy(in),
-                    values = array::unsafe_weak_copy(outputs[0]),
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    dtype = in.dtype(),
+                    values = cpu::ArrayData(outputs[0]),
                     indices,
-                    plan = plan_topk(
-                        cpu::shape_of_distinct_rows(in, axis_),
-                        in.strides(),
-                        axis_,
-                        k_,
-                        order_),
-                    mode = mode_,
-                    sorted = order_ == TopKOrder::sorted]() mutable {
-    if (plan.k == 0 || plan.rows.rows == 0) {
+                    rows = cpu::plan_distinct_rows(in, axis_, k_),
+                    k = k_,
+                    order = order_,
+                    mode = mode_] {
+    if (k == 0 || rows.rows == 0) {
       return;
     }
+    TopKPlan plan{rows.expand(), k, choose_algorithm(rows.axis_size, k, order)};
     cpu::TopKJob job{
         &plan,
         mode,
-        sorted,
+        order == TopKOrder::sorted,
         1,
-        in.dtype(),
-        in.data<void>(),
-        values.data<void>(),
-        indices ? indices->data<uint32_t>() : nullptr};
+        dtype,
+        in.get<void>(),
+        values.get<void>(),
+        indices ? indices->get<uint32_t>() : nullptr};
     run_job(job);
   });
 }

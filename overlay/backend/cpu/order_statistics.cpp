@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -64,14 +65,16 @@ void OrderStatistics::eval_cpu(
     given = array::unsafe_weak_copy(inputs[1]);
   }
   bool own_places = given && given->ndim() > 1;
-  auto shape = in.shape();
+  auto count = outputs[0].shape(axis_);
+  auto plan = own_places
+      ? CompactRowPlan(in.shape(), in.strides(), axis_, count)
+      : cpu::plan_distinct_rows(in, axis_, count);
   for (auto& output : outputs) {
     if (own_places) {
       output.set_data(allocator::malloc(output.nbytes()));
     } else {
       // Rows that repeat have the same places.
       cpu::allocate_distinct_rows(output, in, axis_);
-      shape = cpu::shape_of_distinct_rows(in, axis_);
     }
   }
 
@@ -82,37 +85,38 @@ void OrderStatistics::eval_cpu(
   for (auto& output : outputs) {
     encoder.set_output_array(output);
   }
-  encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       values = array::unsafe_weak_copy(outputs[0]),
-       indices = array::unsafe_weak_copy(outputs[1]),
-       rows = plan_rows(shape, in.strides(), axis_, outputs[0].shape(axis_)),
-       places_per_row = outputs[0].shape(axis_),
-       places = places_,
-       given,
-       own_places,
-       mode = mode_,
-       nan_wins = nan_ == NanRule::wins]() mutable {
-        if (rows.rows == 0 || places_per_row == 0) {
-          return;
-        }
-        if (given) {
-          places = copied(*given);
-        }
-        cpu::OrderStatisticsJob job{
-            &rows,
-            mode,
-            nan_wins,
-            1,
-            static_cast<size_t>(places_per_row),
-            own_places,
-            places.data(),
-            in.dtype(),
-            in.data<void>(),
-            values.data<void>(),
-            indices.data<uint32_t>()};
-        run_job(job);
-      });
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    dtype = in.dtype(),
+                    values = cpu::ArrayData(outputs[0]),
+                    indices = cpu::ArrayData(outputs[1]),
+                    plan = std::move(plan),
+                    places_per_row = count,
+                    places = places_,
+                    given,
+                    own_places,
+                    mode = mode_,
+                    nan_wins = nan_ == NanRule::wins]() mutable {
+    if (plan.rows == 0 || places_per_row == 0) {
+      return;
+    }
+    auto rows = plan.expand();
+    if (given) {
+      places = copied(*given);
+    }
+    cpu::OrderStatisticsJob job{
+        &rows,
+        mode,
+        nan_wins,
+        1,
+        static_cast<size_t>(places_per_row),
+        own_places,
+        places.data(),
+        dtype,
+        in.get<void>(),
+        values.get<void>(),
+        indices.get<uint32_t>()};
+    run_job(job);
+  });
 }
 
 } // namespace mlx::core

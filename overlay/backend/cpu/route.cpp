@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "mlx/allocator.h"
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/split_rows.h"
 #include "overlay/backend/cpu/route/kernels.h"
@@ -20,20 +21,33 @@ constexpr int64_t elements_per_part = 1 << 14;
 
 namespace {
 
-// A copy that does not count as a reference, so that buffers can be donated.
-std::optional<array> weak_copy(const std::vector<array>& arrays, size_t i) {
+std::optional<cpu::ArrayData> data_of(
+    const std::vector<array>& arrays,
+    size_t i) {
   if (i >= arrays.size()) {
     return {};
   }
-  return array::unsafe_weak_copy(arrays[i]);
+  return cpu::ArrayData(arrays[i]);
 }
 
-/** Returns the rows of an array along its last axis. */
-cpu::RowsOf rows_of(const array& a) {
-  int axis = a.ndim() - 1;
+/** The rows of an array along its last axis, and those of an output. */
+CompactRowPlan plan_last_axis(const array& a, int out_axis_size) {
   return {
-      a.data<void>(), plan_rows(a.shape(), a.strides(), axis, a.shape(axis))};
+      a.shape(), a.strides(), static_cast<int>(a.ndim()) - 1, out_axis_size};
 }
+
+/** What a task keeps of an input. */
+struct Input {
+  explicit Input(const array& a)
+      : data(a), plan(plan_last_axis(a, a.shape(-1))) {}
+
+  cpu::RowsOf rows() const {
+    return {data.get<void>(), plan.expand()};
+  }
+
+  cpu::ArrayData data;
+  CompactRowPlan plan;
+};
 
 } // namespace
 
@@ -48,24 +62,26 @@ void Route::eval_cpu(
     output.set_data(allocator::malloc(output.nbytes()));
     encoder.set_output_array(output);
   }
-  encoder.dispatch([logits = array::unsafe_weak_copy(inputs[0]),
-                    bias = weak_copy(inputs, 1),
-                    weights = array::unsafe_weak_copy(outputs[0]),
-                    indices = array::unsafe_weak_copy(outputs[1]),
-                    scores = weak_copy(outputs, 2),
-                    route = settings_]() mutable {
-    int axis = logits.ndim() - 1;
-    auto rows = plan_rows(logits.shape(), logits.strides(), axis, route.k);
+  encoder.dispatch([logits = cpu::ArrayData(inputs[0]),
+                    plan = plan_last_axis(inputs[0], settings_.k),
+                    dtype = inputs[0].dtype(),
+                    bias = data_of(inputs, 1),
+                    bias_stride = inputs.size() > 1 ? inputs[1].strides(0) : 0,
+                    weights = cpu::ArrayData(outputs[0]),
+                    indices = cpu::ArrayData(outputs[1]),
+                    scores = data_of(outputs, 2),
+                    route = settings_] {
+    auto rows = plan.expand();
     cpu::RouteJob job{
         &route,
         &rows,
-        logits.dtype(),
-        logits.data<void>(),
-        bias ? bias->data<float>() : nullptr,
-        bias ? bias->strides(0) : 0,
-        weights.data<void>(),
-        indices.data<uint32_t>(),
-        scores ? scores->data<float>() : nullptr};
+        dtype,
+        logits.get<void>(),
+        bias ? bias->get<float>() : nullptr,
+        bias_stride,
+        weights.get<void>(),
+        indices.get<uint32_t>(),
+        scores ? scores->get<float>() : nullptr};
     auto& kernels = cpu::route_kernels();
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
       kernels.route(job, first, last);
@@ -79,26 +95,28 @@ void RouteGradient::eval_cpu(
   auto& out = outputs[0];
   out.set_data(allocator::malloc(out.nbytes()));
   auto& encoder = cpu::get_command_encoder(stream());
-  std::vector<array> in;
+  std::vector<Input> in;
+  in.reserve(inputs.size());
   for (auto& input : inputs) {
     encoder.set_input_array(input);
-    in.push_back(array::unsafe_weak_copy(input));
+    in.emplace_back(input);
   }
   encoder.set_output_array(out);
   encoder.dispatch([in = std::move(in),
-                    out = array::unsafe_weak_copy(out),
-                    route = settings_]() mutable {
+                    out = cpu::ArrayData(out),
+                    dtype = out.dtype(),
+                    route = settings_] {
     cpu::RouteGradientJob job{
         &route,
-        out.dtype(),
-        rows_of(in[0]),
-        rows_of(in[1]),
-        rows_of(in[2]),
-        rows_of(in[3]),
+        dtype,
+        in[0].rows(),
+        in[1].rows(),
+        in[2].rows(),
+        in[3].rows(),
         {},
-        out.data<void>()};
+        out.get<void>()};
     if (in.size() > 4) {
-      job.of_scores = rows_of(in[4]);
+      job.of_scores = in[4].rows();
     }
     auto& kernels = cpu::route_kernels();
     auto& rows = job.scores.rows;

@@ -7,6 +7,7 @@
 
 #include "mlx/allocator.h"
 #include "mlx/backend/common/ordered_key.h"
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/float_mode.h"
 #include "mlx/backend/cpu/split_rows.h"
@@ -92,18 +93,18 @@ void SortedSearch::eval_cpu(const std::vector<array>& inputs, array& out) {
   encoder.set_input_array(keys);
   encoder.set_output_array(out);
   encoder.dispatch(
-      [sequences = array::unsafe_weak_copy(sequences),
-       keys = array::unsafe_weak_copy(keys),
-       out = array::unsafe_weak_copy(out),
-       job = Search{
-           plan_last_axis(sequences), plan_last_axis(keys), side_}]() mutable {
-        dispatch_all_types(keys.dtype(), [&](auto type_tag) {
+      [sequences = cpu::ArrayData(sequences),
+       keys = cpu::ArrayData(keys),
+       dtype = keys.dtype(),
+       out = cpu::ArrayData(out),
+       job = Search{plan_last_axis(sequences), plan_last_axis(keys), side_}] {
+        dispatch_all_types(dtype, [&](auto type_tag) {
           using T = MLX_GET_TYPE(type_tag);
           auto run = [&](auto first, auto last) {
             job.run(
-                sequences.data<T>(),
-                keys.data<T>(),
-                out.data<uint32_t>(),
+                sequences.get<T>(),
+                keys.get<T>(),
+                out.get<uint32_t>(),
                 first,
                 last);
           };

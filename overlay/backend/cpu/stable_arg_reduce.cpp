@@ -5,6 +5,7 @@
 
 #include "overlay/stable_arg_reduce.h"
 
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -22,19 +23,19 @@ void StableArgReduce::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       out = array::unsafe_weak_copy(out),
-       rows = plan_rows(
-           cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, 1),
-       mode = mode_]() mutable {
-        cpu::ArgReduceJob job{
-            &rows, mode, in.dtype(), in.data<void>(), out.data<uint32_t>()};
-        auto& kernels = cpu::selection_kernels();
-        cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-          kernels.arg_reduce(job, first, last);
-        });
-      });
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    out = cpu::ArrayData(out),
+                    dtype = in.dtype(),
+                    plan = cpu::plan_distinct_rows(in, axis_, 1),
+                    mode = mode_] {
+    auto rows = plan.expand();
+    cpu::ArgReduceJob job{
+        &rows, mode, dtype, in.get<void>(), out.get<uint32_t>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.arg_reduce(job, first, last);
+    });
+  });
 }
 
 } // namespace mlx::core

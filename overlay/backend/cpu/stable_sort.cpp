@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "mlx/backend/cpu/array_data.h"
 #include "mlx/backend/cpu/distinct_rows.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/backend/cpu/selection/kernels.h"
@@ -25,16 +27,19 @@ namespace {
 // Returns the position at which to partition an axis of ``size`` elements, so
 // that all of ``kths`` hold the right elements. Returns nothing if the axis has
 // to be sorted.
-std::optional<size_t> position_to_partition(std::vector<int> kths, int size) {
+std::optional<size_t> position_to_partition(
+    std::span<const int> kths,
+    int size) {
   if (kths.empty()) {
     return {};
   }
-  for (auto& kth : kths) {
+  int first = size;
+  int last = 0;
+  for (int kth : kths) {
     kth += kth < 0 ? size : 0;
+    first = std::min(first, kth);
+    last = std::max(last, kth);
   }
-  auto [least, greatest] = std::minmax_element(kths.begin(), kths.end());
-  int first = *least;
-  int last = *greatest;
   if (first == last) {
     return first;
   }
@@ -71,30 +76,24 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
   auto& encoder = cpu::get_command_encoder(stream());
   encoder.set_input_array(in);
   encoder.set_output_array(out);
-  encoder.dispatch(
-      [in = array::unsafe_weak_copy(in),
-       out = array::unsafe_weak_copy(out),
-       rows = plan_rows(
-           cpu::shape_of_distinct_rows(in, axis_), in.strides(), axis_, size),
-       mode,
-       output,
-       kth]() mutable {
-        if (rows.axis_size == 0) {
-          return;
-        }
-        cpu::SortJob job{
-            &rows,
-            mode,
-            kth,
-            output,
-            in.dtype(),
-            in.data<void>(),
-            out.data<void>()};
-        auto& kernels = cpu::selection_kernels();
-        cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
-          kernels.sort(job, first, last);
-        });
-      });
+  encoder.dispatch([in = cpu::ArrayData(in),
+                    out = cpu::ArrayData(out),
+                    dtype = in.dtype(),
+                    plan = cpu::plan_distinct_rows(in, axis_, size),
+                    mode,
+                    output,
+                    kth] {
+    if (plan.axis_size == 0) {
+      return;
+    }
+    auto rows = plan.expand();
+    cpu::SortJob job{
+        &rows, mode, kth, output, dtype, in.get<void>(), out.get<void>()};
+    auto& kernels = cpu::selection_kernels();
+    cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
+      kernels.sort(job, first, last);
+    });
+  });
 }
 
 } // namespace mlx::core

@@ -38,7 +38,7 @@ inline std::optional<std::string> initial_index_gradient() {
 }
 
 /** Returns the result as the named tuple mlx.core.TopKResult. */
-nb::object to_python(const mlx::core::TopKResult& result);
+nb::object to_python(mlx::core::TopKResult result);
 
 /** Sets the class that to_python() makes. Never releases the class. */
 void set_result_type(nb::handle type);

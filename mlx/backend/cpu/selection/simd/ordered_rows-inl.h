@@ -37,10 +37,10 @@ class OrderedRows {
         out_(best_first) {}
 
   /**
-   * Copies rows from ``first`` on until one is in no order or in another order
-   * than those before it. Returns the number of the first row of [first, last)
-   * that was not copied. If the first rows are in no order, this takes little
-   * time.
+   * Copies rows from ``first`` < ``last`` on until one is in no order or in
+   * another order than those before it. Returns the number of the first row of
+   * [first, last) that was not copied. If the first rows are in no order, this
+   * takes little time.
    */
   int64_t copy(int64_t first, int64_t last) const {
     if (rows_.in_axis_stride == 1 && size_ > 1) {
@@ -56,24 +56,29 @@ class OrderedRows {
 
   int64_t copy_contiguous(int64_t first, int64_t last) const {
     RowCursor at(rows_, first);
+    auto order = order_at(at.in_offset);
+    if (order == RowOrder::neither) {
+      return first;
+    }
     auto from = in_ + at.in_offset;
     auto to = out_.at(at.out_offset);
-    bool best_first = order_at(at.in_offset) == RowOrder::best_first;
+    bool best_first = order == RowOrder::best_first;
     // Rows that do not change and are next to each other are copied together.
     bool together = best_first && !out_.indices && out_.stride == 1 &&
         k_ == size_ && rows_.shape.size() < 2 &&
         (rows_.shape.empty() || rows_.in_strides[0] == rows_.axis_size);
     auto next = first;
-    for (; next < last; ++next, at.next()) {
-      auto order = order_at(at.in_offset);
-      if (order == RowOrder::neither ||
-          (order == RowOrder::best_first) != best_first) {
-        break;
-      }
+    while (order != RowOrder::neither &&
+           (order == RowOrder::best_first) == best_first) {
       if (!together) {
         Row<T> row{in_ + at.in_offset, 1, size_};
         copy_in_order(row, rank_, order, k_, out_.at(at.out_offset));
       }
+      if (++next == last) {
+        break;
+      }
+      at.next();
+      order = order_at(at.in_offset);
     }
     if (together) {
       std::copy_n(from, (next - first) * size_, to.values);

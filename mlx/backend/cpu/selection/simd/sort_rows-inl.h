@@ -49,14 +49,18 @@ class SortRows {
         size_(job.rows->axis_size) {}
 
   void run() {
-    OrderedRows<T> ordered(
-        *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
-    first_ = ordered.copy(first_, last_);
-    if (first_ == last_) {
-      return;
-    }
     bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
                                    : is_fast_in_wide_lanes(size_, size_);
+    // each_unordered() looks at a single row soon enough.
+    bool one_by_one = !in_lanes && job_.output == SortOutput::indices;
+    if (!one_by_one || last_ - first_ > 1) {
+      OrderedRows<T> ordered(
+          *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
+      first_ = ordered.copy(first_, last_);
+      if (first_ == last_) {
+        return;
+      }
+    }
     if (in_lanes) {
       return sort_in_lanes();
     }

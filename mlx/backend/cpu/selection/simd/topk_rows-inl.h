@@ -66,8 +66,11 @@ class TopKRows {
 
   void run() {
     auto chosen = algorithm();
+    // Of the other algorithms, each_unordered() looks at a single row soon
+    // enough.
+    bool several = last_ - first_ > 1;
     if (chosen == TopKAlgorithm::lanes ||
-        (copies() && chosen != TopKAlgorithm::whole_row)) {
+        (several && copies() && chosen != TopKAlgorithm::whole_row)) {
       auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
       OrderedRows<T> ordered(
           job_.plan->rows, job_.in, RankOf<T>(ranking_), k_, best_first);
