@@ -127,6 +127,18 @@ template <typename E>
   }
 }
 
+/**
+ * Returns whether KBestOfRow finds ``count`` elements in less time than it
+ * takes to divide all ``size`` elements of the row.
+ */
+inline bool is_small_side(size_t count, size_t size) {
+  if (quicksort_is_fast) {
+    return count * TopKTuning::quickselect_elements_per_k <= size;
+  }
+  return count <= TopKTuning::ordered_k ||
+      count * TopKTuning::bounded_elements_per_k <= size;
+}
+
 /** Divides the indices of rows of ``size`` elements at the position ``kth``. */
 template <typename T>
 class RowPartition {

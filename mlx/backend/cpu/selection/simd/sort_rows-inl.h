@@ -49,9 +49,12 @@ class SortRows {
         size_(job.rows->axis_size) {}
 
   void run() {
-    OrderedRows<T> ordered(
-        *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
-    first_ = ordered.copy(first_, last_);
+    if (job_.output == SortOutput::values || job_.rows->in_axis_stride != 1 ||
+        !lanes_are_faster_than_copying<T>(size_)) {
+      OrderedRows<T> ordered(
+          *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
+      first_ = ordered.copy(first_, last_);
+    }
     if (first_ == last_) {
       return;
     }
@@ -67,7 +70,7 @@ class SortRows {
     auto kth = *job_.kth;
     auto before = kth + 1;
     auto from = size_ - kth;
-    if (is_small_side(std::min(before, from))) {
+    if (is_small_side(std::min(before, from), size_)) {
       // The last elements are the best in the opposite ranking.
       bool at_front = before <= from;
       bool ascending = ranking_ == Ranking::ascending;
@@ -84,16 +87,6 @@ class SortRows {
   }
 
  private:
-  // Returns whether partition_by_k_best is the fastest for ``count`` elements,
-  // which are ``kth`` and those on one side of it.
-  bool is_small_side(size_t count) const {
-    if (quicksort_is_fast) {
-      return count * TopKTuning::quickselect_elements_per_k <= size_;
-    }
-    return count <= TopKTuning::ordered_k ||
-        count * TopKTuning::bounded_elements_per_k <= size_;
-  }
-
   // The whole output, from the element at ``offset`` on.
   RowOutput<T> output(int64_t offset) const {
     if (job_.output == SortOutput::indices) {
