@@ -92,7 +92,7 @@ class BoundedTopK {
   /** Returns the result of the latest find(). */
   Candidates<R> candidates() const {
     auto kept = kept_.candidates();
-    auto first = backward() ? end_of_candidates() - count_ : 0;
+    auto first = backward() ? capacity_ + step - count_ : 0;
     return {kept.ranks + first, kept.indices + first};
   }
 
@@ -102,10 +102,6 @@ class BoundedTopK {
   // order too.
   bool backward() const {
     return ties_ == Ties::last;
-  }
-
-  size_t end_of_candidates() const {
-    return capacity_ + step;
   }
 
   // Returns how many vectors form a block: 8, or fewer in a row that would
@@ -330,7 +326,7 @@ class BoundedTopK {
 
   // As add(), but writes the indices before those that were added earlier.
   void add_backward(size_t first, uint64_t bits) {
-    auto to = kept_.candidates().indices + end_of_candidates() - count_;
+    auto to = candidates().indices;
     count_ += std::popcount(bits);
     auto add_highest = [&] {
       auto b = 63 - std::countl_zero(bits);

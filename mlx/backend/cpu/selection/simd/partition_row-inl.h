@@ -75,37 +75,38 @@ template <PivotSide side, typename E>
   return mask;
 }
 
-/** Where the next index goes, for the low and for the high side. */
-struct IndexSides {
+/** Where the next item goes, for the low and for the high side. */
+struct Sides {
   int32_t* low;
   int32_t* high;
 };
 
 /**
- * Appends each index i in [first, last) to the side of ``pivot`` on which
- * keys[i] is. Reads and writes up to one vector more.
+ * Appends item i, for each i in [first, last), to the side of ``pivot`` on
+ * which keys[i] is. items_from(i) returns the items from i on. Reads and writes
+ * up to one vector more.
  */
-template <PivotSide side, typename E>
-[[gnu::noinline]] IndexSides divide_indices(
+template <PivotSide side, typename E, typename ItemsFrom>
+[[gnu::noinline]] Sides divide_items(
     const E* keys,
     size_t first,
     size_t last,
     E pivot,
-    IndexSides to) {
+    ItemsFrom items_from,
+    Sides to) {
   constexpr auto width = lanes<int32_t>;
   constexpr auto all = (uint64_t(1) << width) - 1;
   auto pivots = broadcast(pivot);
-  auto indices = lane_numbers<int32_t>() + static_cast<int32_t>(first);
   for (auto i = first; i < last; i += width) {
     auto mask = high_keys<side>(keys + i, pivots);
     auto valid = last - i < width ? (uint64_t(1) << (last - i)) - 1 : all;
     auto low = ~mask & valid;
     auto high = mask & valid;
-    store(to.low, partition_lanes<int32_t>(indices, ~low & all));
-    store(to.high, partition_lanes<int32_t>(indices, ~high & all));
+    auto items = (Vector<int32_t>)items_from(i);
+    store(to.low, partition_lanes<int32_t>(items, ~low & all));
+    store(to.high, partition_lanes<int32_t>(items, ~high & all));
     to.low += std::popcount(low);
     to.high += std::popcount(high);
-    indices += static_cast<int32_t>(width);
   }
   return to;
 }
@@ -162,17 +163,19 @@ class RowPartition {
    * of each side are in ascending order.
    */
   void divide(const Row<T>& row) {
-    auto keys = keys_.get() + key_margin<Key>;
-    load_keys(row, keys);
-    auto selected = selected_.get() + key_margin<Key>;
-    std::copy(keys, keys + size_, selected);
-    auto found =
-        quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
-    at_kth_ = find_equal(keys, found.key, kth_ - found.less);
-    // Elements that tie are low before at_kth_, and high after it.
-    IndexSides to{low_indices(), high_indices()};
-    to = divide_indices<PivotSide::low>(keys, 0, at_kth_, found.key, to);
-    divide_indices<PivotSide::high>(keys, at_kth_ + 1, size_, found.key, to);
+    divide_items_of(row, IndexLanes());
+  }
+
+  /**
+   * Writes the elements at low(), at_kth() and high() to ``out``. The row is
+   * contiguous. Afterwards low() and high() are unspecified.
+   */
+  void divide_values(const Row<T>& row, T* out) {
+    static_assert(sizeof(T) <= sizeof(int32_t));
+    divide_items_of(row, ElementLanes<T>{row.data, row.size});
+    copy_items(low_indices(), kth_, out);
+    out[kth_] = row.data[at_kth_];
+    copy_items(high_indices(), size_ - kth_ - 1, out + kth_ + 1);
   }
 
   const int32_t* low() const {
@@ -215,6 +218,32 @@ class RowPartition {
   }
 
  private:
+  template <typename ItemsFrom>
+  void divide_items_of(const Row<T>& row, ItemsFrom items_from) {
+    auto keys = keys_.get() + key_margin<Key>;
+    load_keys(row, keys);
+    auto selected = selected_.get() + key_margin<Key>;
+    std::copy(keys, keys + size_, selected);
+    auto found =
+        quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
+    at_kth_ = find_equal(keys, found.key, kth_ - found.less);
+    // Elements that tie are low before at_kth_, and high after it.
+    Sides to{low_indices(), high_indices()};
+    to = divide_items<PivotSide::low>(
+        keys, 0, at_kth_, found.key, items_from, to);
+    divide_items<PivotSide::high>(
+        keys, at_kth_ + 1, size_, found.key, items_from, to);
+  }
+
+  // Writes items that are the bits of elements.
+  static void copy_items(const int32_t* items, size_t count, T* to) {
+    using Bits = OrderedKey<T>;
+    auto bits = reinterpret_cast<Bits*>(to);
+    for (size_t i = 0; i < count; ++i) {
+      bits[i] = static_cast<Bits>(items[i]);
+    }
+  }
+
   R rank_of(size_t index) const {
     return rank_in(keys_.get()[key_margin<Key> + index]);
   }

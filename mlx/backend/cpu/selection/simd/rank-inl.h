@@ -81,6 +81,34 @@ ElementBits<T, count> load_bits(const T* data) {
   return bits;
 }
 
+/** A function object that returns the indices i, i + 1, ... as a vector. */
+struct IndexLanes {
+  [[gnu::always_inline]] inline Vector<uint32_t> operator()(size_t i) const {
+    return lane_numbers<uint32_t>() + static_cast<uint32_t>(i);
+  }
+};
+
+/**
+ * A function object that returns the bits of the elements i, i + 1, ... of
+ * ``size`` contiguous elements as a vector, and zeros beyond the last one. T
+ * has at most 4 bytes.
+ */
+template <typename T>
+struct ElementLanes {
+  const T* data;
+  size_t size;
+
+  [[gnu::always_inline]] inline Vector<uint32_t> operator()(size_t i) const {
+    ElementBits<T> bits{};
+    if (i + lanes<uint32_t> <= size) [[likely]] {
+      bits = load_bits<T>(data + i);
+    } else {
+      std::memcpy(&bits, data + i, (size - i) * sizeof(T));
+    }
+    return __builtin_convertvector(bits, Vector<uint32_t>);
+  }
+};
+
 /**
  * Returns the ranks of a vector of elements of up to 4 bytes each. Does the
  * same as RankOf and ordered_key, on all lanes at once.
