@@ -77,13 +77,13 @@ class BoundedTopK {
     count_ = 0;
     ranked_ = 0;
     can_improve_ = true;
-    auto end_of_chunks = chunks_ * chunk_;
+    auto rest = chunks_ * chunk_;
     if (backward()) {
-      scan(row, end_of_chunks, row.size - end_of_chunks);
-      scan_chunks(row);
+      scan<true>(row, rest, row.size - rest);
+      scan_chunks<true>(row);
     } else {
-      scan_chunks(row);
-      scan(row, end_of_chunks, row.size - end_of_chunks);
+      scan_chunks<false>(row);
+      scan<false>(row, rest, row.size - rest);
     }
     add_ranks(row);
     return count_;
@@ -98,8 +98,7 @@ class BoundedTopK {
 
  private:
   // Whether the second pass goes from the last element to the first. Then the
-  // candidates fill their memory from its end on, so that they are in ascending
-  // order too.
+  // candidates fill their memory from its end on, to be in ascending order.
   bool backward() const {
     return ties_ == Ties::last;
   }
@@ -262,37 +261,38 @@ class BoundedTopK {
   }
 
   // Scans the chunks that may have an element which reaches the bound.
+  template <bool backward>
   void scan_chunks(const Row<T>& row) {
     constexpr size_t most = 512;
     uint32_t reaching[most];
     for (size_t done = 0; done < chunks_ && can_improve_; done += most) {
       auto count = std::min(most, chunks_ - done);
-      auto first = backward() ? chunks_ - done - count : done;
+      auto first = backward ? chunks_ - done - count : done;
       count = reaching_chunks(first, first + count, reaching);
       for (size_t i = 0; i < count && can_improve_; ++i) {
-        auto c = reaching[backward() ? count - 1 - i : i];
+        auto c = reaching[backward ? count - 1 - i : i];
         // The bound may have been raised since.
         if (chunk_reaches(c)) {
-          scan(row, c * chunk_, chunk_);
+          scan<backward>(row, c * chunk_, chunk_);
         }
       }
     }
   }
 
-  // Adds the elements [first, first + size), at most a chunk, that reach the
-  // bound.
+  // Adds the elements of at most one chunk that reach the bound.
+  template <bool backward>
   void scan(const Row<T>& row, size_t first, size_t size) {
     T copy[max_chunk_vectors * width];
     auto data = row.contiguous(first, size, copy);
     row.prefetch_next(first, size);
     auto last = round_up(size, step) - step;
     for (size_t done = 0; done < size && can_improve_; done += step) {
-      auto i = backward() ? last - done : done;
+      auto i = backward ? last - done : done;
       auto end = std::min(i + step, size);
       auto bits = compare_ranks_ || end < i + step
           ? bits_by_rank(data + i, end - i)
           : S::group_reaches(data + i, bound_);
-      backward() ? add_backward(first + i, bits) : add(first + i, bits);
+      backward ? add_backward(first + i, bits) : add(first + i, bits);
       if (count_ > capacity_) {
         tighten(row);
       }

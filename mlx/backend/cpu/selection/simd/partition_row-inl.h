@@ -83,16 +83,16 @@ struct Sides {
 
 /**
  * Appends item i, for each i in [first, last), to the side of ``pivot`` on
- * which keys[i] is. items_from(i) returns the items from i on. Reads and writes
- * up to one vector more.
+ * which keys[i] is. ``items``, an IndexLanes or an ElementLanes, has the items
+ * from ``first`` on. Reads and writes up to one vector more.
  */
-template <PivotSide side, typename E, typename ItemsFrom>
-[[gnu::noinline]] Sides divide_items(
+template <PivotSide side, typename E, typename Items>
+[[gnu::noinline]] Sides append_items(
     const E* keys,
     size_t first,
     size_t last,
     E pivot,
-    ItemsFrom items_from,
+    Items items,
     Sides to) {
   constexpr auto width = lanes<int32_t>;
   constexpr auto all = (uint64_t(1) << width) - 1;
@@ -102,9 +102,9 @@ template <PivotSide side, typename E, typename ItemsFrom>
     auto valid = last - i < width ? (uint64_t(1) << (last - i)) - 1 : all;
     auto low = ~mask & valid;
     auto high = mask & valid;
-    auto items = (Vector<int32_t>)items_from(i);
-    store(to.low, partition_lanes<int32_t>(items, ~low & all));
-    store(to.high, partition_lanes<int32_t>(items, ~high & all));
+    auto item = (Vector<int32_t>)items.next();
+    store(to.low, partition_lanes<int32_t>(item, ~low & all));
+    store(to.high, partition_lanes<int32_t>(item, ~high & all));
     to.low += std::popcount(low);
     to.high += std::popcount(high);
   }
@@ -163,7 +163,8 @@ class RowPartition {
    * of each side are in ascending order.
    */
   void divide(const Row<T>& row) {
-    divide_items_of(row, IndexLanes());
+    find_kth(row);
+    divide_items(IndexLanes(0), IndexLanes(at_kth_ + 1));
   }
 
   /**
@@ -172,7 +173,11 @@ class RowPartition {
    */
   void divide_values(const Row<T>& row, T* out) {
     static_assert(sizeof(T) <= sizeof(int32_t));
-    divide_items_of(row, ElementLanes<T>{row.data, row.size});
+    find_kth(row);
+    auto from = row.data;
+    auto end = from + row.size;
+    divide_items(
+        ElementLanes<T>(from, end), ElementLanes<T>(from + at_kth_ + 1, end));
     copy_items(low_indices(), kth_, out);
     out[kth_] = row.data[at_kth_];
     copy_items(high_indices(), size_ - kth_ - 1, out + kth_ + 1);
@@ -218,8 +223,8 @@ class RowPartition {
   }
 
  private:
-  template <typename ItemsFrom>
-  void divide_items_of(const Row<T>& row, ItemsFrom items_from) {
+  // Sets the keys and at_kth_.
+  void find_kth(const Row<T>& row) {
     auto keys = keys_.get() + key_margin<Key>;
     load_keys(row, keys);
     auto selected = selected_.get() + key_margin<Key>;
@@ -227,12 +232,17 @@ class RowPartition {
     auto found =
         quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
     at_kth_ = find_equal(keys, found.key, kth_ - found.less);
-    // Elements that tie are low before at_kth_, and high after it.
+  }
+
+  // Divides the items before at_kth_ and those after it. Elements that tie are
+  // low before at_kth_, and high after it.
+  template <typename Items>
+  void divide_items(Items before, Items after) {
+    auto keys = keys_.get() + key_margin<Key>;
+    auto pivot = keys[at_kth_];
     Sides to{low_indices(), high_indices()};
-    to = divide_items<PivotSide::low>(
-        keys, 0, at_kth_, found.key, items_from, to);
-    divide_items<PivotSide::high>(
-        keys, at_kth_ + 1, size_, found.key, items_from, to);
+    to = append_items<PivotSide::low>(keys, 0, at_kth_, pivot, before, to);
+    append_items<PivotSide::high>(keys, at_kth_ + 1, size_, pivot, after, to);
   }
 
   // Writes items that are the bits of elements.

@@ -81,32 +81,47 @@ ElementBits<T, count> load_bits(const T* data) {
   return bits;
 }
 
-/** A function object that returns the indices i, i + 1, ... as a vector. */
-struct IndexLanes {
-  [[gnu::always_inline]] inline Vector<uint32_t> operator()(size_t i) const {
-    return lane_numbers<uint32_t>() + static_cast<uint32_t>(i);
+/** Returns the indices from ``first`` on, one vector after the other. */
+class IndexLanes {
+ public:
+  explicit IndexLanes(size_t first)
+      : indices_(lane_numbers<uint32_t>() + static_cast<uint32_t>(first)) {}
+
+  [[gnu::always_inline]] inline Vector<uint32_t> next() {
+    auto indices = indices_;
+    indices_ += static_cast<uint32_t>(lanes<uint32_t>);
+    return indices;
   }
+
+ private:
+  Vector<uint32_t> indices_;
 };
 
 /**
- * A function object that returns the bits of the elements i, i + 1, ... of
- * ``size`` contiguous elements as a vector, and zeros beyond the last one. T
- * has at most 4 bytes.
+ * Returns the bits of contiguous elements, of at most 4 bytes each, one vector
+ * after the other. Beyond the end of the elements there are zeros.
  */
 template <typename T>
-struct ElementLanes {
-  const T* data;
-  size_t size;
+class ElementLanes {
+ public:
+  ElementLanes(const T* from, const T* end) : from_(from), end_(end) {}
 
-  [[gnu::always_inline]] inline Vector<uint32_t> operator()(size_t i) const {
+  [[gnu::always_inline]] inline Vector<uint32_t> next() {
+    constexpr size_t width = lanes<uint32_t>;
     ElementBits<T> bits{};
-    if (i + lanes<uint32_t> <= size) [[likely]] {
-      bits = load_bits<T>(data + i);
+    size_t left = end_ - from_;
+    if (left >= width) [[likely]] {
+      bits = load_bits<T>(from_);
     } else {
-      std::memcpy(&bits, data + i, (size - i) * sizeof(T));
+      std::memcpy(&bits, from_, left * sizeof(T));
     }
+    from_ += std::min(left, width);
     return __builtin_convertvector(bits, Vector<uint32_t>);
   }
+
+ private:
+  const T* from_;
+  const T* end_;
 };
 
 /**

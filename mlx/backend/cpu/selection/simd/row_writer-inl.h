@@ -35,17 +35,16 @@ constexpr size_t max_others_size = 512;
 
 /**
  * Writes to contiguous memory all elements of a row but those that are chosen,
- * a vector at a time. ``lanes_from(i)`` returns the elements from i on, each as
- * 32 bits; elements beyond the row may be anything. The row has at most
- * max_others_size elements.
+ * a vector at a time. Items, an IndexLanes or an ElementLanes, has the elements
+ * from the first one on. The row has at most max_others_size elements.
  */
-template <typename LanesFrom>
+template <typename Items>
 class OthersWriter {
   static constexpr auto width = lanes<uint32_t>;
 
  public:
-  OthersWriter(LanesFrom lanes_from, size_t size)
-      : lanes_from_(lanes_from), size_(size), is_chosen_{} {}
+  OthersWriter(Items items, size_t size)
+      : items_(items), size_(size), is_chosen_{} {}
 
   /** ``chosen`` has ``count`` indices, in any order. */
   void write(const uint32_t* chosen, size_t count, uint32_t* to) {
@@ -57,7 +56,7 @@ class OthersWriter {
     auto end = to + size_ - count;
     for (size_t i = 0; i < size_; i += width) {
       auto others = ~(is_chosen_[i / 64] >> (i % 64)) & all_lanes;
-      auto kept = front_lanes<uint32_t>(lanes_from_(i), others);
+      auto kept = front_lanes<uint32_t>(items_.next(), others);
       auto found = std::popcount(others);
       if (to + width <= end) [[likely]] {
         store(to, kept);
@@ -73,7 +72,7 @@ class OthersWriter {
  private:
   static constexpr auto all_lanes = (uint64_t(1) << width) - 1;
 
-  LanesFrom lanes_from_;
+  Items items_;
   size_t size_;
   uint64_t is_chosen_[max_others_size / 64 + 1];
 };
@@ -130,7 +129,8 @@ class IndexWriter {
    */
   void write_others_of(const uint32_t* chosen, size_t count, size_t place)
       const {
-    OthersWriter<IndexLanes>({}, size_).write(chosen, count, out_ + place);
+    OthersWriter<IndexLanes> others(IndexLanes(0), size_);
+    others.write(chosen, count, out_ + place);
   }
 
  private:
@@ -197,7 +197,8 @@ class ValueWriter {
   void write_others_of(const uint32_t* chosen, size_t count, size_t place)
       const {
     static_assert(sizeof(T) == sizeof(uint32_t));
-    OthersWriter<ElementLanes<T>> others({row_.data, row_.size}, row_.size);
+    OthersWriter<ElementLanes<T>> others(
+        {row_.data, row_.data + row_.size}, row_.size);
     others.write(chosen, count, reinterpret_cast<uint32_t*>(out_ + place));
   }
 

@@ -11,7 +11,8 @@
 //   a quickselect, which takes O(n) without bad pivots, and O(n log n) at most.
 // - Without AVX2 a sort is a network for up to network_size elements and a
 //   radix sort for more, and a partition takes linear time.
-// - A partition whose ``kth`` is near an end is that of k_best-inl.h.
+// - A partition whose ``kth`` is near an end is that of k_best-inl.h. If it is
+//   near the start of many short rows, lanes-inl.h finds the first elements.
 //
 // Memory for one row of n elements: an argsort takes two arrays of words or
 // candidates, a sort two arrays of sort keys, and a partition up to four arrays

@@ -117,7 +117,8 @@ void write_all_but(
         .write_others(dropped, count, 0);
   }
   auto place_of = [&](size_t index) {
-    return index - (std::lower_bound(dropped, dropped + count, index) - dropped);
+    return index -
+        (std::lower_bound(dropped, dropped + count, index) - dropped);
   };
   auto place_of_worst = place_of(worst);
   auto place_of_best = place_of(best);
