@@ -12,13 +12,14 @@ import sys
 from aarch64 import guest, toolchain
 
 TESTS = toolchain.ROOT / "tests"
-# The contract, gradients, transforms and errors, with each algorithm forced.
+# The contract, gradients, transforms, errors and quantiles, with each algorithm forced.
 QUICK = [
     "test_topk.py",
     "test_gradients.py",
     "test_transforms.py",
     "test_compile.py",
     "test_errors.py",
+    "test_quantile.py",
 ]
 # These need some minutes more, test_families.py most of them.
 LONG = [
@@ -31,7 +32,6 @@ LONG = [
     "test_descending.py",
     "test_kthvalue.py",
     "test_lexsort.py",
-    "test_quantile.py",
     "test_quantile_gradients.py",
     "test_searchsorted_rows.py",
 ]

@@ -131,3 +131,20 @@ def test_several_matrices_in_different_orders(engine):
     # The columns of a part of a matrix are not contiguous together.
     assert_all(a[:, :, 1:9], 1)
     assert_all(a[:, ::2], 1)
+
+
+@kernels
+@pytest.mark.parametrize("dtype", [mx.uint8, mx.bfloat16, mx.float32], ids=dtype_name)
+@pytest.mark.parametrize("n", [4, 65, 160])
+def test_a_row_has_the_same_partition_alone_and_among_others(n, dtype, engine):
+    rng = np.random.default_rng(n)
+    in_order = [elements(name, n, dtype) for name in names_for(dtype)]
+    rows = in_order + [rng.integers(0, 100, n), rng.integers(0, 3, n)] * 2
+    a = mx_array(np.stack(rng.permutation(rows)), dtype)
+    assert_partitions(a, -1)
+    for partition in (mx.partition, mx.argpartition):
+        for kth in {0, min(7, n - 1), min(15, n - 1)}:
+            alone = [bits(partition(a[i : i + 1], kth)) for i in range(len(rows))]
+            np.testing.assert_array_equal(
+                bits(partition(a, kth)), np.concatenate(alone)
+            )

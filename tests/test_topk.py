@@ -100,6 +100,21 @@ def test_unsorted_results_of_every_size_have_the_best_last(engine, n, k):
                 assert_worst_first_best_last(a, k, -1, largest, result)
 
 
+@pytest.mark.parametrize("engine", KERNELS)
+@pytest.mark.parametrize("n, k", [(1025, 1024), (1500, 1455), (4000, 3999)])
+def test_all_but_a_few_elements_of_a_row(engine, n, k):
+    rng = np.random.default_rng(n)
+    for dtype in (mx.float32, mx.uint8, mx.bfloat16, mx.float64):
+        for kind in ("pool", "spread"):
+            a = mx_array(values_of(dtype, (2, n), kind, rng), dtype)
+            for axis, b in ((-1, a), (0, mx.contiguous(a.T))):
+                for largest in (True, False):
+                    result = mx.topk(b, k, axis, largest=largest, return_indices=True)
+                    values = mx.topk(b, k, axis, largest=largest)
+                    assert_worst_first_best_last(b, k, axis, largest, result)
+                    np.testing.assert_array_equal(bits(values), bits(result.values))
+
+
 @pytest.mark.smoke
 @engines
 def test_samplers_find_the_kth_at_the_front_and_the_best_at_the_end(engine):

@@ -11,6 +11,10 @@
 // come between two such steps, and each step takes O(k): so the time is linear,
 // whatever the row.
 //
+// The second pass goes backward if the last of several ties are chosen, and
+// forward otherwise. So once it has k candidates, an element that ties with the
+// worst of them is not chosen any more.
+//
 // Invariant: each element that can be one of the k best is a candidate or has
 // not been scanned yet. Candidates are in ascending order of index. Ties, and
 // NaN, are decided by rank and index, in tighten() or by the caller.
@@ -73,28 +77,32 @@ class BoundedTopK {
     count_ = 0;
     ranked_ = 0;
     can_improve_ = true;
-    constexpr size_t most = 512;
-    uint32_t reaching[most];
-    for (size_t first = 0; first < chunks_; first += most) {
-      auto last = std::min(chunks_, first + most);
-      auto count = reaching_chunks(first, last, reaching);
-      for (size_t i = 0; i < count && can_improve_; ++i) {
-        // The bound may have been raised since.
-        if (chunk_reaches(reaching[i])) {
-          scan(row, reaching[i] * chunk_, chunk_);
-        }
-      }
+    auto rest = chunks_ * chunk_;
+    if (backward()) {
+      scan<true>(row, rest, row.size - rest);
+      scan_chunks<true>(row);
+    } else {
+      scan_chunks<false>(row);
+      scan<false>(row, rest, row.size - rest);
     }
-    scan(row, chunks_ * chunk_, row.size - chunks_ * chunk_);
     add_ranks(row);
     return count_;
   }
 
-  Candidates<R> candidates() {
-    return kept_.candidates();
+  /** Returns the result of the latest find(). */
+  Candidates<R> candidates() const {
+    auto kept = kept_.candidates();
+    auto first = backward() ? capacity_ + step - count_ : 0;
+    return {kept.ranks + first, kept.indices + first};
   }
 
  private:
+  // Whether the second pass goes from the last element to the first. Then the
+  // candidates fill their memory from its end on, to be in ascending order.
+  bool backward() const {
+    return ties_ == Ties::last;
+  }
+
   // Returns how many vectors form a block: 8, or fewer in a row that would
   // otherwise have fewer than 32 blocks, or fewer than there are slot vectors.
   // A block has at least one vector.
@@ -252,24 +260,42 @@ class BoundedTopK {
     return count;
   }
 
-  // Adds the elements [first, first + size) that reach the bound.
-  void scan(const Row<T>& row, size_t first, size_t size) {
-    T copy[max_chunk_vectors * width];
-    for (size_t done = 0; done < size;) {
-      auto part = std::min(size - done, max_chunk_vectors * width);
-      auto data = row.contiguous(first + done, part, copy);
-      row.prefetch_next(first + done, part);
-      for (size_t i = 0; i < part && can_improve_; i += step) {
-        auto end = std::min(i + step, part);
-        auto bits = compare_ranks_ || end < i + step
-            ? bits_by_rank(data + i, end - i)
-            : S::group_reaches(data + i, bound_);
-        add(first + done + i, bits);
-        if (count_ > capacity_) {
-          tighten(row);
+  // Scans the chunks that may have an element which reaches the bound.
+  template <bool backward>
+  void scan_chunks(const Row<T>& row) {
+    constexpr size_t most = 512;
+    uint32_t reaching[most];
+    for (size_t done = 0; done < chunks_ && can_improve_; done += most) {
+      auto count = std::min(most, chunks_ - done);
+      auto first = backward ? chunks_ - done - count : done;
+      count = reaching_chunks(first, first + count, reaching);
+      for (size_t i = 0; i < count && can_improve_; ++i) {
+        auto c = reaching[backward ? count - 1 - i : i];
+        // The bound may have been raised since.
+        if (chunk_reaches(c)) {
+          scan<backward>(row, c * chunk_, chunk_);
         }
       }
-      done += part;
+    }
+  }
+
+  // Adds the elements of at most one chunk that reach the bound.
+  template <bool backward>
+  void scan(const Row<T>& row, size_t first, size_t size) {
+    T copy[max_chunk_vectors * width];
+    auto data = row.contiguous(first, size, copy);
+    row.prefetch_next(first, size);
+    auto last = round_up(size, step) - step;
+    for (size_t done = 0; done < size && can_improve_; done += step) {
+      auto i = backward ? last - done : done;
+      auto end = std::min(i + step, size);
+      auto bits = compare_ranks_ || end < i + step
+          ? bits_by_rank(data + i, end - i)
+          : S::group_reaches(data + i, bound_);
+      backward ? add_backward(first + i, bits) : add(first + i, bits);
+      if (count_ > capacity_) {
+        tighten(row);
+      }
     }
   }
 
@@ -298,30 +324,50 @@ class BoundedTopK {
     }
   }
 
-  // Sets the ranks of the candidates that were added since the last call.
-  void add_ranks(const Row<T>& row) {
-    auto kept = kept_.candidates();
-    RankOf<T> rank(ranking);
-    for (; ranked_ < count_; ++ranked_) {
-      kept.ranks[ranked_] = rank(row[kept.indices[ranked_]]);
+  // As add(), but writes the indices before those that were added earlier.
+  void add_backward(size_t first, uint64_t bits) {
+    auto to = candidates().indices;
+    count_ += std::popcount(bits);
+    auto add_highest = [&] {
+      auto b = 63 - std::countl_zero(bits);
+      *--to = static_cast<uint32_t>(first + b);
+      bits &= ~(uint64_t(1) << (b & 63));
+    };
+    for (int i = 0; i < 4; ++i) {
+      add_highest();
+    }
+    while (bits != 0) [[unlikely]] {
+      add_highest();
     }
   }
 
-  // Drops all candidates but the k best, and raises the bound to the worst of
-  // them. A later element that ties with the worst can replace it only if
-  // ``ties_`` is Ties::last. Otherwise a later element must be better than the
-  // worst, and if none can be, the search ends.
+  // Sets the ranks of the candidates that were added since the last call.
+  void add_ranks(const Row<T>& row) {
+    auto all = candidates();
+    RankOf<T> rank(ranking);
+    auto first = backward() ? 0 : ranked_;
+    auto last = first + count_ - ranked_;
+    for (auto i = first; i < last; ++i) {
+      all.ranks[i] = rank(row[all.indices[i]]);
+    }
+    ranked_ = count_;
+  }
+
+  // Drops all candidates but the k best, and raises the bound: an element that
+  // is scanned later must be better than the worst of them. If none can be, the
+  // search ends.
   void tighten(const Row<T>& row) {
     add_ranks(row);
-    auto kept = kept_.candidates();
-    auto found = split<R>(kept.ranks, count_, k_, scratch_.candidates());
-    copy_k_best(kept.ranks, kept.indices, count_, k_, found, ties_, kept);
-    count_ = ranked_ = k_;
-    if (ties_ == Ties::first) {
-      can_improve_ = found.rank > RankOf<T>(ranking).best();
-      found.rank -= can_improve_;
+    auto all = candidates();
+    auto found = split<R>(all.ranks, count_, k_, scratch_.candidates());
+    copy_k_best(all.ranks, all.indices, count_, k_, found, ties_, all);
+    if (backward()) {
+      std::copy_backward(all.ranks, all.ranks + k_, all.ranks + count_);
+      std::copy_backward(all.indices, all.indices + k_, all.indices + count_);
     }
-    set_bound(found.rank);
+    count_ = ranked_ = k_;
+    can_improve_ = found.rank > RankOf<T>(ranking).best();
+    set_bound(found.rank - can_improve_);
   }
 
   size_t k_;

@@ -35,10 +35,14 @@ class KBestOfRow {
    * the next call. The ranks in the result are unspecified.
    */
   Candidates<R> find(const Row<T>& row) {
-    auto kept = is_short_ ? kept_.candidates() : bounded_->candidates();
-    auto count = is_short_
-        ? short_row_candidates(row, RankOf<T>(ranking), k_, kept)
-        : bounded_->find(row, 1);
+    auto kept = kept_.candidates();
+    size_t count;
+    if (is_short_) {
+      count = short_row_candidates(row, RankOf<T>(ranking), k_, kept);
+    } else {
+      count = bounded_->find(row, 1);
+      kept = bounded_->candidates();
+    }
     // Ties may make the candidates many. A split takes linear time then.
     bool few = count <= std::min(network_size, 2 * k_ + 64);
     if (sizeof(R) == 4 && few) {

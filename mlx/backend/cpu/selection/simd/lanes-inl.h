@@ -190,6 +190,16 @@ void k_best_of_columns(const uint32_t* columns, size_t size, W* words) {
 template <typename T>
 using WordOf = std::conditional_t<sizeof(T) == 4, LongWord, ShortWord>;
 
+/**
+ * Returns whether contiguous rows of ``size`` elements are so short that lanes
+ * select from them in less time than it takes to see that a row is in order and
+ * to copy it. Such a row's ranks fill at most one vector of 32 bytes.
+ */
+template <typename T>
+constexpr bool lanes_are_faster_than_copying(size_t size) {
+  return size <= std::min<size_t>(vector_bytes, 32) / sizeof(Rank<T>);
+}
+
 /** Sets words[i * count + r] to the word of the i-th best of row r, i < k. */
 template <typename T>
 void k_best_in_lanes(

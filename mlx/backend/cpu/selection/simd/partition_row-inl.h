@@ -75,37 +75,38 @@ template <PivotSide side, typename E>
   return mask;
 }
 
-/** Where the next index goes, for the low and for the high side. */
-struct IndexSides {
+/** Where the next item goes, for the low and for the high side. */
+struct Sides {
   int32_t* low;
   int32_t* high;
 };
 
 /**
- * Appends each index i in [first, last) to the side of ``pivot`` on which
- * keys[i] is. Reads and writes up to one vector more.
+ * Appends item i, for each i in [first, last), to the side of ``pivot`` on
+ * which keys[i] is. ``items``, an IndexLanes or an ElementLanes, has the items
+ * from ``first`` on. Reads and writes up to one vector more.
  */
-template <PivotSide side, typename E>
-[[gnu::noinline]] IndexSides divide_indices(
+template <PivotSide side, typename E, typename Items>
+[[gnu::noinline]] Sides append_items(
     const E* keys,
     size_t first,
     size_t last,
     E pivot,
-    IndexSides to) {
+    Items items,
+    Sides to) {
   constexpr auto width = lanes<int32_t>;
   constexpr auto all = (uint64_t(1) << width) - 1;
   auto pivots = broadcast(pivot);
-  auto indices = lane_numbers<int32_t>() + static_cast<int32_t>(first);
   for (auto i = first; i < last; i += width) {
     auto mask = high_keys<side>(keys + i, pivots);
     auto valid = last - i < width ? (uint64_t(1) << (last - i)) - 1 : all;
     auto low = ~mask & valid;
     auto high = mask & valid;
-    store(to.low, partition_lanes<int32_t>(indices, ~low & all));
-    store(to.high, partition_lanes<int32_t>(indices, ~high & all));
+    auto item = (Vector<int32_t>)items.next();
+    store(to.low, partition_lanes<int32_t>(item, ~low & all));
+    store(to.high, partition_lanes<int32_t>(item, ~high & all));
     to.low += std::popcount(low);
     to.high += std::popcount(high);
-    indices += static_cast<int32_t>(width);
   }
   return to;
 }
@@ -125,6 +126,18 @@ template <typename E>
     }
     n -= equal;
   }
+}
+
+/**
+ * Returns whether KBestOfRow finds ``count`` elements in less time than it
+ * takes to divide all ``size`` elements of the row.
+ */
+inline bool is_small_side(size_t count, size_t size) {
+  if (quicksort_is_fast) {
+    return count * TopKTuning::quickselect_elements_per_k <= size;
+  }
+  return count <= TopKTuning::ordered_k ||
+      count * TopKTuning::bounded_elements_per_k <= size;
 }
 
 /** Divides the indices of rows of ``size`` elements at the position ``kth``. */
@@ -150,17 +163,24 @@ class RowPartition {
    * of each side are in ascending order.
    */
   void divide(const Row<T>& row) {
-    auto keys = keys_.get() + key_margin<Key>;
-    load_keys(row, keys);
-    auto selected = selected_.get() + key_margin<Key>;
-    std::copy(keys, keys + size_, selected);
-    auto found =
-        quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
-    at_kth_ = find_equal(keys, found.key, kth_ - found.less);
-    // Elements that tie are low before at_kth_, and high after it.
-    IndexSides to{low_indices(), high_indices()};
-    to = divide_indices<PivotSide::low>(keys, 0, at_kth_, found.key, to);
-    divide_indices<PivotSide::high>(keys, at_kth_ + 1, size_, found.key, to);
+    find_kth(row);
+    divide_items(IndexLanes(0), IndexLanes(at_kth_ + 1));
+  }
+
+  /**
+   * Writes the elements at low(), at_kth() and high() to ``out``. The row is
+   * contiguous. Afterwards low() and high() are unspecified.
+   */
+  void divide_values(const Row<T>& row, T* out) {
+    static_assert(sizeof(T) <= sizeof(int32_t));
+    find_kth(row);
+    auto from = row.data;
+    auto end = from + row.size;
+    divide_items(
+        ElementLanes<T>(from, end), ElementLanes<T>(from + at_kth_ + 1, end));
+    copy_items(low_indices(), kth_, out);
+    out[kth_] = row.data[at_kth_];
+    copy_items(high_indices(), size_ - kth_ - 1, out + kth_ + 1);
   }
 
   const int32_t* low() const {
@@ -203,6 +223,37 @@ class RowPartition {
   }
 
  private:
+  // Sets the keys and at_kth_.
+  void find_kth(const Row<T>& row) {
+    auto keys = keys_.get() + key_margin<Key>;
+    load_keys(row, keys);
+    auto selected = selected_.get() + key_margin<Key>;
+    std::copy(keys, keys + size_, selected);
+    auto found =
+        quickselect(selected, other_.get() + key_margin<Key>, size_, kth_);
+    at_kth_ = find_equal(keys, found.key, kth_ - found.less);
+  }
+
+  // Divides the items before at_kth_ and those after it. Elements that tie are
+  // low before at_kth_, and high after it.
+  template <typename Items>
+  void divide_items(Items before, Items after) {
+    auto keys = keys_.get() + key_margin<Key>;
+    auto pivot = keys[at_kth_];
+    Sides to{low_indices(), high_indices()};
+    to = append_items<PivotSide::low>(keys, 0, at_kth_, pivot, before, to);
+    append_items<PivotSide::high>(keys, at_kth_ + 1, size_, pivot, after, to);
+  }
+
+  // Writes items that are the bits of elements.
+  static void copy_items(const int32_t* items, size_t count, T* to) {
+    using Bits = OrderedKey<T>;
+    auto bits = reinterpret_cast<Bits*>(to);
+    for (size_t i = 0; i < count; ++i) {
+      bits[i] = static_cast<Bits>(items[i]);
+    }
+  }
+
   R rank_of(size_t index) const {
     return rank_in(keys_.get()[key_margin<Key> + index]);
   }

@@ -81,6 +81,49 @@ ElementBits<T, count> load_bits(const T* data) {
   return bits;
 }
 
+/** Returns the indices from ``first`` on, one vector after the other. */
+class IndexLanes {
+ public:
+  explicit IndexLanes(size_t first)
+      : indices_(lane_numbers<uint32_t>() + static_cast<uint32_t>(first)) {}
+
+  [[gnu::always_inline]] inline Vector<uint32_t> next() {
+    auto indices = indices_;
+    indices_ += static_cast<uint32_t>(lanes<uint32_t>);
+    return indices;
+  }
+
+ private:
+  Vector<uint32_t> indices_;
+};
+
+/**
+ * Returns the bits of contiguous elements, of at most 4 bytes each, one vector
+ * after the other. Beyond the end of the elements there are zeros.
+ */
+template <typename T>
+class ElementLanes {
+ public:
+  ElementLanes(const T* from, const T* end) : from_(from), end_(end) {}
+
+  [[gnu::always_inline]] inline Vector<uint32_t> next() {
+    constexpr size_t width = lanes<uint32_t>;
+    ElementBits<T> bits{};
+    size_t left = end_ - from_;
+    if (left >= width) [[likely]] {
+      bits = load_bits<T>(from_);
+    } else {
+      std::memcpy(&bits, from_, left * sizeof(T));
+    }
+    from_ += std::min(left, width);
+    return __builtin_convertvector(bits, Vector<uint32_t>);
+  }
+
+ private:
+  const T* from_;
+  const T* end_;
+};
+
 /**
  * Returns the ranks of a vector of elements of up to 4 bytes each. Does the
  * same as RankOf and ordered_key, on all lanes at once.

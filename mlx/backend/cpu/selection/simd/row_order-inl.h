@@ -41,7 +41,7 @@ class Steps {
    * elements of both.
    */
   template <typename T>
-  void
+  [[gnu::always_inline]] inline void
   add(const T* before, const T* next, RankOf<T> rank, size_t steps = count<T>) {
     // Each step is as many bits as an element has bytes.
     auto wanted = ~uint64_t(0) >> (64 - steps * sizeof(T));
@@ -106,7 +106,7 @@ class Steps {
   // vectors that compare as the elements do. Takes a row of float or double
   // with NaN as being in no order.
   template <typename T, typename V>
-  void add_steps(
+  [[gnu::always_inline]] inline void add_steps(
       const T* before,
       V from,
       const T* next,

@@ -40,6 +40,16 @@ struct RowOutput {
     }
   }
 
+  /** Exchanges what was written to two places. */
+  void exchange(size_t a, size_t b) const {
+    auto at_a = static_cast<int64_t>(a) * stride;
+    auto at_b = static_cast<int64_t>(b) * stride;
+    std::swap(values[at_a], values[at_b]);
+    if (indices) {
+      std::swap(indices[at_a], indices[at_b]);
+    }
+  }
+
   /** Writes ``k`` elements, and their indices if wanted. */
   void write_all(const uint32_t* chosen, size_t k, const Row<T>& row) const {
     auto from = row.data;

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/partition_lanes-inl.h"
 #include "mlx/backend/cpu/selection/simd/row-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -28,6 +29,53 @@ void for_each_gap(
   }
   use(next, size);
 }
+
+/** The greatest size of rows for OthersWriter. */
+constexpr size_t max_others_size = 512;
+
+/**
+ * Writes to contiguous memory all elements of a row but those that are chosen,
+ * a vector at a time. Items, an IndexLanes or an ElementLanes, has the elements
+ * from the first one on. The row has at most max_others_size elements.
+ */
+template <typename Items>
+class OthersWriter {
+  static constexpr auto width = lanes<uint32_t>;
+
+ public:
+  OthersWriter(Items items, size_t size)
+      : items_(items), size_(size), is_chosen_{} {}
+
+  /** ``chosen`` has ``count`` indices, in any order. */
+  void write(const uint32_t* chosen, size_t count, uint32_t* to) {
+    for (size_t c = 0; c < count; ++c) {
+      is_chosen_[chosen[c] / 64] |= uint64_t(1) << (chosen[c] % 64);
+    }
+    // Elements beyond the row are not written.
+    is_chosen_[size_ / 64] |= ~uint64_t(0) << (size_ % 64);
+    auto end = to + size_ - count;
+    for (size_t i = 0; i < size_; i += width) {
+      auto others = ~(is_chosen_[i / 64] >> (i % 64)) & all_lanes;
+      auto kept = front_lanes<uint32_t>(items_.next(), others);
+      auto found = std::popcount(others);
+      if (to + width <= end) [[likely]] {
+        store(to, kept);
+      } else {
+        uint32_t last[width];
+        store(last, kept);
+        std::copy_n(last, found, to);
+      }
+      to += found;
+    }
+  }
+
+ private:
+  static constexpr auto all_lanes = (uint64_t(1) << width) - 1;
+
+  Items items_;
+  size_t size_;
+  uint64_t is_chosen_[max_others_size / 64 + 1];
+};
 
 /** Writes ``index`` itself to a place of the row. */
 class IndexWriter {
@@ -56,9 +104,12 @@ class IndexWriter {
    * indices in ``chosen``, which are ascending.
    */
   void write_others(const uint32_t* chosen, size_t count, size_t place) const {
-    if (stride_ == 1 && count <= 16 && size_ <= max_branchless_size) {
-      write_others_branchless(chosen, count, out_ + place);
-      return;
+    if (stride_ == 1 && count <= max_unordered && size_ <= max_others_size) {
+      if constexpr (front_lanes_is_fast) {
+        return write_others_of(chosen, count, place);
+      } else {
+        return write_others_branchless(chosen, count, out_ + place);
+      }
     }
     for_each_gap(chosen, count, size_, [&](size_t first, size_t last) {
       if (stride_ == 1) {
@@ -72,8 +123,18 @@ class IndexWriter {
     });
   }
 
+  /**
+   * As write_others(), but ``chosen`` has at most 16 indices, in any order, of
+   * a row of at most max_others_size elements. The output is contiguous.
+   */
+  void write_others_of(const uint32_t* chosen, size_t count, size_t place)
+      const {
+    OthersWriter<IndexLanes> others(IndexLanes(0), size_);
+    others.write(chosen, count, out_ + place);
+  }
+
  private:
-  static constexpr size_t max_branchless_size = 512;
+  static constexpr size_t max_unordered = 16;
 
   // The index at place p is p plus the number of chosen indices before it.
   void write_others_branchless(
@@ -81,7 +142,7 @@ class IndexWriter {
       size_t count,
       uint32_t* to) const {
     constexpr auto width = lanes<uint32_t>;
-    uint32_t others[max_branchless_size + width];
+    uint32_t others[max_others_size + width];
     auto places = lane_numbers<uint32_t>();
     for (size_t i = 0; i < size_ - count; i += width) {
       auto indices = places;
@@ -130,6 +191,15 @@ class ValueWriter {
     for (size_t i = 0; i < count; ++i) {
       self(place + i, indices[i]);
     }
+  }
+
+  /** As in IndexWriter. The elements have 4 bytes and are contiguous. */
+  void write_others_of(const uint32_t* chosen, size_t count, size_t place)
+      const {
+    static_assert(sizeof(T) == sizeof(uint32_t));
+    OthersWriter<ElementLanes<T>> others(
+        {row_.data, row_.data + row_.size}, row_.size);
+    others.write(chosen, count, reinterpret_cast<uint32_t*>(out_ + place));
   }
 
   /** As in IndexWriter, but writes the values at those indices. */

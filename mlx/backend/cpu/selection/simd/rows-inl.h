@@ -121,7 +121,7 @@ void for_each_row(
  * elements of the next rows: ``count`` rows, or ``left`` if that is less. Moves
  * ``at`` on by as many rows. Returns how many they are.
  */
-inline int64_t next_offsets(
+[[gnu::always_inline]] inline int64_t next_offsets(
     const RowPlan& rows,
     RowCursor& at,
     int64_t left,

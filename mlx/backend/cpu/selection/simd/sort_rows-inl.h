@@ -11,7 +11,8 @@
 //   a quickselect, which takes O(n) without bad pivots, and O(n log n) at most.
 // - Without AVX2 a sort is a network for up to network_size elements and a
 //   radix sort for more, and a partition takes linear time.
-// - A partition whose ``kth`` is near an end is that of k_best-inl.h.
+// - A partition whose ``kth`` is near an end is that of k_best-inl.h. If it is
+//   near the start of many short rows, lanes-inl.h finds the first elements.
 //
 // Memory for one row of n elements: an argsort takes two arrays of words or
 // candidates, a sort two arrays of sort keys, and a partition up to four arrays
@@ -51,9 +52,12 @@ class SortRows {
   void run() {
     bool in_lanes = sizeof(T) <= 4 ? size_ <= TopKTuning::lanes_k
                                    : is_fast_in_wide_lanes(size_, size_);
+    bool only_indices = job_.output == SortOutput::indices;
+    bool too_short = only_indices && job_.rows->in_axis_stride == 1 &&
+        lanes_are_faster_than_copying<T>(size_);
     // each_unordered() looks at a single row soon enough.
-    bool one_by_one = !in_lanes && job_.output == SortOutput::indices;
-    if (!one_by_one || last_ - first_ > 1) {
+    bool looks_later = only_indices && !in_lanes && last_ - first_ == 1;
+    if (!too_short && !looks_later) {
       OrderedRows<T> ordered(
           *job_.rows, job_.in, RankOf<T>(ranking_), size_, output(0));
       first_ = ordered.copy(first_, last_);
@@ -67,11 +71,16 @@ class SortRows {
     if (!job_.kth || size_ <= TopKTuning::sorted_partition_size) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
+    if constexpr (partitions_in_lanes) {
+      if (is_partitioned_in_lanes()) {
+        return partition_in_lanes(*job_.kth + 1);
+      }
+    }
     // If one side of ``kth`` is small, only that side has to be found.
     auto kth = *job_.kth;
     auto before = kth + 1;
     auto from = size_ - kth;
-    if (is_small_side(std::min(before, from))) {
+    if (is_small_side(std::min(before, from), size_)) {
       // The last elements are the best in the opposite ranking.
       bool at_front = before <= from;
       bool ascending = ranking_ == Ranking::ascending;
@@ -88,16 +97,6 @@ class SortRows {
   }
 
  private:
-  // Returns whether partition_by_k_best is the fastest for ``count`` elements,
-  // which are ``kth`` and those on one side of it.
-  bool is_small_side(size_t count) const {
-    if (quicksort_is_fast) {
-      return count * TopKTuning::quickselect_elements_per_k <= size_;
-    }
-    return count <= TopKTuning::ordered_k ||
-        count * TopKTuning::bounded_elements_per_k <= size_;
-  }
-
   // The whole output, from the element at ``offset`` on.
   RowOutput<T> output(int64_t offset) const {
     if (job_.output == SortOutput::indices) {
@@ -247,12 +246,78 @@ class SortRows {
     });
   }
 
+  static constexpr bool partitions_in_lanes =
+      front_lanes_is_fast && sizeof(T) <= sizeof(uint32_t);
+
+  // Whether partition_in_lanes() is the fastest, and may be used. It takes as
+  // long for one row as for all rows of a block.
+  bool is_partitioned_in_lanes() const {
+    bool fits = size_ <= TopKTuning::lanes_size &&
+        *job_.kth < static_cast<size_t>(TopKTuning::lanes_k);
+    bool contiguous = job_.rows->in_axis_stride == 1 && out_stride() == 1;
+    bool writes_lanes =
+        job_.output == SortOutput::indices || sizeof(T) == sizeof(uint32_t);
+    return fits && contiguous && writes_lanes &&
+        4 * (last_ - first_) >= static_cast<int64_t>(3 * RowBlock<T>::count);
+  }
+
+  // Finds the ``count`` elements that come first, in lanes. Writes them in the
+  // order of the sort, and then all others in ascending order of index.
+  void partition_in_lanes(size_t count) {
+    constexpr auto rows_of_block = RowBlock<T>::count;
+    RankOf<T> rank(ranking_);
+    WordOf<T> words[TopKTuning::lanes_k * rows_of_block];
+    auto partition_block =
+        [&](const RowBlock<T>& rows, const int64_t* out, size_t valid) {
+          k_best_in_lanes(rows, rank, count, words);
+          for (size_t r = 0; r < valid; ++r) {
+            Row<T> row{rows.data + rows.offset[r], 1, size_};
+            uint32_t chosen[TopKTuning::lanes_k];
+            for (size_t i = 0; i < count; ++i) {
+              chosen[i] = index_of(words[i * rows_of_block + r]);
+            }
+            write_partition(row, chosen, count, output(out[r]));
+          }
+        };
+    for_each_block<T>(*job_.rows, job_.in, first_, last_, partition_block);
+  }
+
+  // Copies a row that is in order already, as each_unordered() does. The last
+  // element of such a row ties with the best, or the row is the result.
+  void write_partition(
+      const Row<T>& row,
+      const uint32_t* chosen,
+      size_t count,
+      const RowOutput<T>& out) {
+    RankOf<T> rank(ranking_);
+    if (rank(row[size_ - 1]) == rank(row[chosen[0]])) {
+      auto order = order_of(row, rank);
+      if (order != RowOrder::neither) {
+        return copy_in_order(row, rank, order, size_, out);
+      }
+    }
+    if (out.indices) {
+      IndexWriter write(out.indices, 1, size_);
+      write.write_all(chosen, count, 0);
+      write.write_others_of(chosen, count, count);
+    } else if constexpr (sizeof(T) == sizeof(uint32_t)) {
+      ValueWriter<T> write(out.values, 1, row);
+      write.write_all(chosen, count, 0);
+      write.write_others_of(chosen, count, count);
+    }
+  }
+
   void partition_by_quickselect(size_t kth) {
     RowPartition<T> partition(size_, kth, ranking_);
     auto before = kth + 1;
     auto from = size_ - kth;
     bool orders = std::min(before, from) <= TopKTuning::ordered_k;
     each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
+      if constexpr (sizeof(T) <= sizeof(uint32_t)) {
+        if (out.values && !orders && row.stride == 1 && out.stride == 1) {
+          return partition.divide_values(row, out.values);
+        }
+      }
       partition.divide(row);
       if (orders) {
         before <= from ? partition.order_low() : partition.order_high();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/split-inl.h"
 
@@ -94,6 +95,37 @@ void write_k_best(
     put_ends(all, k);
     out.write_all(all.indices, k, row);
   }
+}
+
+/**
+ * Writes every element of a row but those at the ``count`` indices in
+ * ``dropped``, which are ascending, in the order of the row. Then exchanges the
+ * first with the worst, which is at the index ``worst``, and the last with the
+ * best, which is at ``best``.
+ */
+template <typename T>
+void write_all_but(
+    const uint32_t* dropped,
+    size_t count,
+    size_t worst,
+    size_t best,
+    const Row<T>& row,
+    const RowOutput<T>& out) {
+  ValueWriter<T>(out.values, out.stride, row).write_others(dropped, count, 0);
+  if (out.indices) {
+    IndexWriter(out.indices, out.stride, row.size)
+        .write_others(dropped, count, 0);
+  }
+  auto place_of = [&](size_t index) {
+    return index -
+        (std::lower_bound(dropped, dropped + count, index) - dropped);
+  };
+  auto place_of_worst = place_of(worst);
+  auto place_of_best = place_of(best);
+  out.exchange(0, place_of_worst);
+  out.exchange(
+      row.size - count - 1,
+      place_of_best == 0 ? place_of_worst : place_of_best);
 }
 
 /**

@@ -69,8 +69,11 @@ class TopKRows {
     // Of the other algorithms, each_unordered() looks at a single row soon
     // enough.
     bool several = last_ - first_ > 1;
-    if (chosen == TopKAlgorithm::lanes ||
-        (several && copies() && chosen != TopKAlgorithm::whole_row)) {
+    bool looks_for_order = chosen == TopKAlgorithm::lanes
+        ? job_.plan->rows.in_axis_stride != 1 ||
+            !lanes_are_faster_than_copying<T>(size_)
+        : several && copies() && chosen != TopKAlgorithm::whole_row;
+    if (looks_for_order) {
       auto best_first = job_.sorted ? output(0) : output(0).reversed(k_);
       OrderedRows<T> ordered(
           job_.plan->rows, job_.in, RankOf<T>(ranking_), k_, best_first);
@@ -136,6 +139,11 @@ class TopKRows {
         }
       });
     }
+    if (drops_few()) {
+      return ranking_ == Ranking::descending
+          ? run_all_but_few<Ranking::descending>()
+          : run_all_but_few<Ranking::ascending>();
+    }
     if constexpr (quicksort_is_fast) {
       RowPartition<T> partition(size_, k_ - 1, ranking_);
       return each_unordered([&](const auto& row, const auto& out) {
@@ -146,6 +154,33 @@ class TopKRows {
     CandidateBuffer<R> all(size_), scratch(size_);
     each_unordered([&](const auto& row, const auto& out) {
       split_row(row, RankOf<T>(ranking_), k_, job_.sorted, all, scratch, out);
+    });
+  }
+
+  // Whether it is the fastest to find the elements that are not chosen. Short
+  // rows with many ties are divided faster.
+  bool drops_few() const {
+    return !job_.sorted && size_ > TopKTuning::short_row_size && k_ < size_ &&
+        is_small_side(size_ - k_ + 1, size_);
+  }
+
+  // Finds the elements that are not chosen, and the worst one that is: together
+  // they are the best in the reverse ranking.
+  template <Ranking ranking>
+  void run_all_but_few() {
+    constexpr auto reverse = ranking == Ranking::descending
+        ? Ranking::ascending
+        : Ranking::descending;
+    auto dropped = size_ - k_;
+    KBestOfRow<T, reverse> worst(size_, dropped + 1, Ties::last);
+    KBestOfRow<T, ranking> best(size_, 1, Ties::first);
+    each_unordered([&](const auto& row, const auto& out) {
+      auto indices = worst.find(row).indices;
+      auto place = indices + worst.worst_position();
+      auto worst_chosen = *place;
+      std::copy(place + 1, indices + dropped + 1, place);
+      auto best_chosen = best.find(row).indices[0];
+      write_all_but(indices, dropped, worst_chosen, best_chosen, row, out);
     });
   }
 
