@@ -132,11 +132,11 @@ def test_perf_prints_a_table_in_markdown(monkeypatch, capsys):
     )
     assert empty == last == ""
     assert masked("\n".join(table)) == (
-        "| rows x n, k | topk, values and indices | "
+        "| rows x n, k | topk, values and indices | topk, values | "
         "stock: argpartition, take_along_axis | stock: topk, values | argpartition | "
         "stock: argpartition | one read (max) |\n"
-        "|---|---|---|---|---|---|---|\n"
-        "| N x N, N floatN | N | N | N | N | N | N |"
+        "|---|---|---|---|---|---|---|---|\n"
+        "| N x N, N floatN | N | N | N | N | N | N | N |"
     )
 
 
