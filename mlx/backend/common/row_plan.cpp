@@ -41,14 +41,18 @@ void plan_axes(
           out_stride == inner.out_stride * inner.size) {
         inner.size *= size;
       } else {
-        has_inner ? add(inner) : void();
+        if (has_inner) {
+          add(inner);
+        }
         has_inner = true;
         inner = {size, stride, out_stride};
       }
       out_stride *= size;
     }
   }
-  has_inner ? add(inner) : void();
+  if (has_inner) {
+    add(inner);
+  }
 }
 
 } // namespace

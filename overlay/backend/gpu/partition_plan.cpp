@@ -69,7 +69,9 @@ int64_t rest_segments(const Selection& selection, const LaunchTuning& tuning) {
   return ceildiv(size, std::min(segment, tuning.resident_size));
 }
 
-/** Whether topk_rest can read and write such rows. Long rows always are such.
+/**
+ * Returns whether the strides of the axis fit into 32 bits, as topk_rest needs.
+ * No memory has room for long rows with greater strides.
  */
 bool has_narrow_strides(const RowPlan& rows) {
   auto fits = [](int64_t stride) {

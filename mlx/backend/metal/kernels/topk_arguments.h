@@ -30,8 +30,9 @@ struct TopKArguments {
   // outermost first: size, stride in the input, stride in the output.
   uint32_t row_axes;
   // topk_bound_split looks in each segment for `share` of the k best, and has
-  // room for `room` of the elements that it finds there. If there are more, it
-  // finds the first `wanted` of those that are equal.
+  // room for `room` of the elements that reach its bound. If more reach it, it
+  // keeps those greater than the bound and then the first equal ones, `wanted`
+  // together.
   uint32_t share;
   uint32_t room;
   uint32_t wanted;

@@ -19,7 +19,7 @@ struct Lines {
   uint start; // The position of the thread's element of the first line.
   uint end; // The position after the last element of the segment.
 
-  // Strides fit into 32 bits. Multiplying 32 bits takes fewer instructions.
+  // Both factors fit into 32 bits. A 64-bit product takes more instructions.
   static METAL_FUNC int64_t offset(uint place, int64_t stride) {
     return int64_t(int(place)) * int64_t(int(stride));
   }
@@ -53,8 +53,7 @@ struct Lines {
     return found;
   }
 
-  /** Writes the elements for which `chosen` has a bit, element i to places[i].
-   */
+  /** Writes element i to places[i], if `chosen` has a bit for it. */
   METAL_FUNC void write(
       uint chosen,
       thread const uint* places,
@@ -143,8 +142,8 @@ template <typename Order>
       places[i] = count + popcount(votes & ((1u << lane) - 1u));
       count += popcount(votes);
     }
-    // The last lane speaks for its simdgroup, so that all lanes get the sum of
-    // the simdgroups before theirs.
+    // Only the last lane passes the count, so that before() returns to every
+    // lane the sum over the simdgroups before its own.
     uint total;
     uint before_simd = group.before(lane == simd_size - 1u ? count : 0u, total);
     TOPK_UNROLL

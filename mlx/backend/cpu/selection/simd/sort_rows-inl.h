@@ -55,7 +55,7 @@ class SortRows {
     bool only_indices = job_.output == SortOutput::indices;
     bool too_short = only_indices && job_.rows->in_axis_stride == 1 &&
         lanes_are_faster_than_copying<T>(size_);
-    // each_unordered() looks at a single row soon enough.
+    // each_unordered() sees whether a single row is in order.
     bool looks_later = only_indices && !in_lanes && last_ - first_ == 1;
     if (!too_short && !looks_later) {
       OrderedRows<T> ordered(

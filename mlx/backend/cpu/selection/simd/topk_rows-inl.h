@@ -66,8 +66,8 @@ class TopKRows {
 
   void run() {
     auto chosen = algorithm();
-    // Of the other algorithms, each_unordered() looks at a single row soon
-    // enough.
+    // The other algorithms call each_unordered(), which sees whether a single
+    // row is in order.
     bool several = last_ - first_ > 1;
     bool looks_for_order = chosen == TopKAlgorithm::lanes
         ? job_.plan->rows.in_axis_stride != 1 ||
