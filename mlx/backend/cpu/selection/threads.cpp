@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -165,8 +166,11 @@ void run_parts(
        done = shared->done.load()) {
     shared->done.wait(done);
   }
-  if (shared->error) {
-    std::rethrow_exception(shared->error);
+  // A helper may still own ``shared``, and must not be the one that frees the
+  // exception: ThreadSanitizer, which does not see how the C++ library counts
+  // its owners, would report that as a race with the caller that reads it.
+  if (auto error = std::move(shared->error)) {
+    std::rethrow_exception(std::move(error));
   }
 }
 

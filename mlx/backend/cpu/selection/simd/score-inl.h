@@ -202,11 +202,14 @@ struct Score {
     // GCC would first expand the mask to a vector.
     constexpr auto compare = descending ? _CMP_NLE_UQ : _CMP_GE_OQ;
     if constexpr (std::is_same_v<T, float>) {
-      return _mm512_cmp_ps_mask((__m512)score, (__m512)bound, compare);
+      return bits_of_mask(
+          _mm512_cmp_ps_mask((__m512)score, (__m512)bound, compare));
     } else if constexpr (std::is_same_v<T, double>) {
-      return _mm512_cmp_pd_mask((__m512d)score, (__m512d)bound, compare);
+      return bits_of_mask(
+          _mm512_cmp_pd_mask((__m512d)score, (__m512d)bound, compare));
     } else if constexpr (sizeof(Lane) == 2 && std::is_unsigned_v<Lane>) {
-      return _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound);
+      return bits_of_mask(
+          _mm512_cmpge_epu16_mask((__m512i)score, (__m512i)bound));
     }
 #else
     // GCC would invert the vector, not the bits.

@@ -181,12 +181,13 @@ V concatenate(Half a, Half b, std::index_sequence<l...>) {
 #endif
 }
 
-/** Converts the result of a comparison to one bit per lane, lane 0 lowest. */
-template <typename M>
-uint64_t mask_bits(M mask) {
-  constexpr auto lane = sizeof(mask[0]);
 #if defined(SELECTION_AVX512)
-  auto m = (__m512i)mask;
+
+/** Converts the result of a comparison of vectors to a mask. */
+template <typename M>
+auto to_mask(M compared) {
+  auto m = (__m512i)compared;
+  constexpr auto lane = sizeof(compared[0]);
   if constexpr (lane == 1) {
     return _mm512_movepi8_mask(m);
   } else if constexpr (lane == 2) {
@@ -196,6 +197,26 @@ uint64_t mask_bits(M mask) {
   } else {
     return _mm512_movepi64_mask(m);
   }
+}
+
+/** Returns the bits of a mask. */
+template <typename Mask>
+[[gnu::always_inline]] inline uint64_t bits_of_mask(Mask mask) {
+  uint64_t bits = mask;
+  // Puts the bits in a general register. GCC 12 otherwise sometimes stores the
+  // 8 or 16 bits of a mask register on the stack, and reads 64 bits back.
+  asm("" : "+r"(bits));
+  return bits;
+}
+
+#endif
+
+/** Converts the result of a comparison to one bit per lane, lane 0 lowest. */
+template <typename M>
+uint64_t mask_bits(M mask) {
+  [[maybe_unused]] constexpr auto lane = sizeof(mask[0]);
+#if defined(SELECTION_AVX512)
+  return bits_of_mask(to_mask(mask));
 #elif defined(SELECTION_AVX2)
   auto m = (__m256i)mask;
   if constexpr (lane == 1) {
@@ -251,9 +272,9 @@ uint64_t lanes_up_to(V a, V b) {
 #if defined(SELECTION_AVX512)
   // GCC would first expand the mask to a vector.
   if constexpr (std::is_same_v<V, Vector<uint32_t>>) {
-    return _mm512_cmple_epu32_mask((__m512i)a, (__m512i)b);
+    return bits_of_mask(_mm512_cmple_epu32_mask((__m512i)a, (__m512i)b));
   } else if constexpr (std::is_same_v<V, Vector<uint64_t>>) {
-    return _mm512_cmple_epu64_mask((__m512i)a, (__m512i)b);
+    return bits_of_mask(_mm512_cmple_epu64_mask((__m512i)a, (__m512i)b));
   }
 #endif
   return mask_bits(a <= b);
@@ -262,7 +283,9 @@ uint64_t lanes_up_to(V a, V b) {
 /** Returns whether the result of a comparison is true in any lane. */
 template <typename M>
 bool any_of(M mask) {
-#if defined(__x86_64__)
+#if defined(SELECTION_AVX512)
+  return to_mask(mask) != 0;
+#elif defined(__x86_64__)
   return mask_bits(mask) != 0;
 #else
   auto words = (Vector<uint64_t>)mask;
