@@ -38,19 +38,28 @@ def everything(a, k, axis):
     ]
 
 
-# Many rows and few long rows, both divided among threads, and rows along axis 0.
+# Many rows and few long rows, both divided among threads, and rows along axis 0. Each
+# way to sort a long row has a type here.
 @pytest.mark.parametrize(
-    "shape, k, axis",
+    "shape, k, axis, dtype",
     [
-        ((3000, 200), 8, 1),
-        ((1, 900_000), 70, 1),
-        ((2, 600_000), 5, 1),
-        ((900, 700), 9, 0),
+        ((3000, 200), 8, 1, np.float32),
+        ((1, 900_000), 70, 1, np.float32),
+        ((1, 300_000), 70, 1, np.float64),
+        ((1, 300_000), 70, 1, np.float16),
+        ((1, 300_000), 3000, 1, np.uint8),
+        ((300_000, 1), 300, 0, np.int32),
+        ((2, 600_000), 5, 1, np.float32),
+        ((900, 700), 9, 0, np.float32),
     ],
 )
-def test_results_do_not_depend_on_the_number_of_threads(shape, k, axis, three_threads):
-    values = np.random.default_rng(k).integers(0, 5000, shape).astype(np.float32)
-    values.flat[:: shape[-1] // 3] = np.nan
+def test_results_do_not_depend_on_the_number_of_threads(
+    shape, k, axis, dtype, three_threads
+):
+    values = np.random.default_rng(k).integers(0, 5000, shape).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        values.flat[:: shape[-1] // 3] = np.nan
+        values.flat[1 :: shape[-1] // 5] = -0.0
     a = mx.array(values)
     many = [bits(x) for x in everything(a, k, axis)]
     mx.set_selection_threads(1)

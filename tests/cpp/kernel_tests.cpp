@@ -113,6 +113,7 @@ void test_kernels_leave_no_upper_halves_in_use() {
           kernels->sort(
               {&rows,
                TopKMode::smallest,
+               1,
                kth,
                output,
                float32,
@@ -161,6 +162,7 @@ void test_denormals_are_ordered_when_they_count_as_zero() {
       kernels->sort(
           {&rows,
            TopKMode::smallest,
+           1,
            {},
            output,
            float32,

@@ -198,6 +198,7 @@ void run_sort(Run& run) {
   cpu::SortJob job{
       &plan,
       descending ? TopKMode::largest : TopKMode::smallest,
+      1,
       kth,
       values ? cpu::SortOutput::values : cpu::SortOutput::indices,
       run.dtype,

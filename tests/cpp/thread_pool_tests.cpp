@@ -48,6 +48,15 @@ struct Rows {
     for (auto& value : values) {
       value = engine() % 1000;
     }
+    sort(rows, size);
+  }
+
+  explicit Rows(const std::vector<uint8_t>& row)
+      : values(row.begin(), row.end()), order(row.size()) {
+    sort(1, static_cast<int>(row.size()));
+  }
+
+  void sort(int rows, int size) {
     for (int r = 0; r < rows; ++r) {
       auto row = values.data() + size_t(r) * size;
       auto first = order.begin() + size_t(r) * size;
@@ -141,6 +150,39 @@ void test_streams_that_divide_a_long_row_get_right_results() {
   CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
 }
 
+// A sort of one long row is divided among threads: floats by quicksort, bytes
+// by radix.
+void test_streams_that_divide_the_sort_of_a_row_get_right_results() {
+  constexpr int size = 1 << 17;
+  std::vector<int> wrong(streams, 0);
+  on_streams([&](int stream) {
+    Rows in(1, size, stream);
+    std::vector<uint8_t> bytes(in.values.begin(), in.values.end());
+    Rows of_bytes(bytes);
+    std::vector<uint32_t> indices(size);
+    auto plan = plan_rows({size}, {1}, 0, size);
+    for (auto kernels : cpu::available_selection_kernels()) {
+      cpu::BusyThread busy;
+      cpu::SortJob job{
+          &plan,
+          TopKMode::largest,
+          streams + 2,
+          {},
+          cpu::SortOutput::indices,
+          float32,
+          in.values.data(),
+          indices.data()};
+      kernels->sort(job, 0, 1);
+      wrong[stream] += wrong_rows(in, indices, 1, size, size);
+      job.dtype = uint8;
+      job.in = bytes.data();
+      kernels->sort(job, 0, 1);
+      wrong[stream] += wrong_rows(of_bytes, indices, 1, size, size);
+    }
+  });
+  CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
+}
+
 void test_every_part_runs_once_while_the_number_of_threads_changes() {
   std::atomic<bool> done{false};
   auto before = selection::threads();
@@ -192,6 +234,7 @@ void test_an_exception_of_a_part_reaches_the_caller() {
 void run_thread_pool_tests() {
   test_streams_that_divide_their_rows_get_right_results();
   test_streams_that_divide_a_long_row_get_right_results();
+  test_streams_that_divide_the_sort_of_a_row_get_right_results();
   test_every_part_runs_once_while_the_number_of_threads_changes();
   test_an_exception_of_a_part_reaches_the_caller();
 }

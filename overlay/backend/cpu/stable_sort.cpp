@@ -55,6 +55,11 @@ std::optional<size_t> position_to_partition(
   return {};
 }
 
+/** Returns whether to do one row after the other, each on several threads. */
+bool splits_each_row(const RowPlan& rows, int64_t threads) {
+  return rows.rows < threads && rows.axis_size > 2 * elements_per_part;
+}
+
 } // namespace
 
 void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
@@ -88,8 +93,14 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
     }
     auto rows = plan.expand();
     cpu::SortJob job{
-        &rows, mode, kth, output, dtype, in.get<void>(), out.get<void>()};
+        &rows, mode, 1, kth, output, dtype, in.get<void>(), out.get<void>()};
     auto& kernels = cpu::selection_kernels();
+    auto threads = selection::threads();
+    if (splits_each_row(rows, threads)) {
+      job.threads_per_row = threads;
+      cpu::BusyThread busy;
+      return kernels.sort(job, 0, rows.rows);
+    }
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
       kernels.sort(job, first, last);
     });

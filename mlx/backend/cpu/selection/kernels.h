@@ -46,6 +46,7 @@ struct SortJob {
   const RowPlan* rows;
   // Ascending order is that of ``smallest``, descending that of ``largest``.
   TopKMode mode;
+  int64_t threads_per_row;
   std::optional<size_t> kth;
   SortOutput output;
   Dtype dtype;

@@ -20,9 +20,10 @@ class KBestOfRow {
   using R = Rank<T>;
 
  public:
-  KBestOfRow(size_t size, size_t k, Ties ties)
+  KBestOfRow(size_t size, size_t k, Ties ties, int64_t threads)
       : k_(k),
         ties_(ties),
+        threads_(threads),
         is_short_(is_short_row(size, k)),
         kept_(size * is_short_) {
     if (!is_short_) {
@@ -40,7 +41,7 @@ class KBestOfRow {
     if (is_short_) {
       count = short_row_candidates(row, RankOf<T>(ranking), k_, kept);
     } else {
-      count = bounded_->find(row, 1);
+      count = bounded_->find(row, threads_);
       kept = bounded_->candidates();
     }
     // Ties may make the candidates many. A split takes linear time then.
@@ -136,6 +137,7 @@ class KBestOfRow {
 
   size_t k_;
   Ties ties_;
+  int64_t threads_;
   bool is_short_;
   size_t worst_{0};
   uint32_t in_order_[TopKTuning::ordered_k];

@@ -209,8 +209,9 @@ class OrderStatisticsRows {
   // Returns whether find_near_end() is the fastest for places among the
   // ``count`` elements at one end of the row.
   bool is_small_side(size_t count) const {
-    auto elements = quicksort_is_fast ? TopKTuning::quickselect_elements_per_k
-                                      : TopKTuning::bounded_elements_per_k;
+    auto elements = quickselect_is_fast(size_)
+        ? TopKTuning::quickselect_elements_per_k
+        : TopKTuning::bounded_elements_per_k;
     return count * elements <= size_;
   }
 

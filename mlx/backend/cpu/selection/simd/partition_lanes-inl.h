@@ -10,7 +10,24 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-#if defined(SELECTION_AVX2) || defined(__aarch64__)
+#if defined(SELECTION_AVX512)
+
+/**
+ * Moves the lanes of ``v`` whose bit in ``mask`` is set to the front, in their
+ * order, and sets the others to zero.
+ */
+template <typename E>
+[[gnu::always_inline]] inline Vector<E> compress_lanes(
+    Vector<E> v,
+    uint64_t mask) {
+  if constexpr (sizeof(E) == 4) {
+    return (Vector<E>)_mm512_maskz_compress_epi32(mask, (__m512i)v);
+  } else {
+    return (Vector<E>)_mm512_maskz_compress_epi64(mask, (__m512i)v);
+  }
+}
+
+#elif defined(SELECTION_AVX2) || defined(__aarch64__)
 
 /**
  * For each mask of lanes, the permutation of the parts of a vector that moves
@@ -51,7 +68,20 @@ template <typename E, size_t front = 0>
 [[gnu::always_inline]] inline Vector<E> partition_lanes(
     Vector<E> v,
     uint64_t mask) {
-#if defined(SELECTION_AVX2)
+#if defined(SELECTION_AVX512)
+  constexpr auto all = ~uint64_t(0) >> (64 - lanes<E>);
+  auto chosen = front == 1 ? mask : mask ^ all;
+  auto first = compress_lanes<E>(v, chosen);
+  auto others = compress_lanes<E>(v, chosen ^ all);
+  auto back = all << std::popcount(chosen);
+  if constexpr (sizeof(E) == 4) {
+    return (Vector<E>)_mm512_mask_expand_epi32(
+        (__m512i)first, back, (__m512i)others);
+  } else {
+    return (Vector<E>)_mm512_mask_expand_epi64(
+        (__m512i)first, back, (__m512i)others);
+  }
+#elif defined(SELECTION_AVX2)
   auto from = _mm256_load_si256(
       reinterpret_cast<const __m256i*>(
           partition_table<E, uint32_t, front>.from[mask]));
@@ -91,11 +121,7 @@ template <typename E>
     Vector<E> v,
     uint64_t mask) {
 #if defined(SELECTION_AVX512)
-  if constexpr (sizeof(E) == 4) {
-    return (Vector<E>)_mm512_maskz_compress_epi32(mask, (__m512i)v);
-  } else {
-    return (Vector<E>)_mm512_maskz_compress_epi64(mask, (__m512i)v);
-  }
+  return compress_lanes<E>(v, mask);
 #else
   return partition_lanes<E, 1>(v, mask);
 #endif

@@ -133,7 +133,7 @@ template <typename E>
  * takes to divide all ``size`` elements of the row.
  */
 inline bool is_small_side(size_t count, size_t size) {
-  if (quicksort_is_fast) {
+  if (quickselect_is_fast(size)) {
     return count * TopKTuning::quickselect_elements_per_k <= size;
   }
   return count <= TopKTuning::ordered_k ||

@@ -116,13 +116,22 @@ class PlaceFinder {
 
   Selected<Key> select(size_t count, size_t place) {
     auto other = other_.get() + margin;
-    if constexpr (quicksort_is_fast) {
-      auto selected = selected_.get() + margin;
-      std::copy(keys(), keys() + count, selected);
-      return quickselect<Key>(selected, other, count, place);
-    } else {
+    if constexpr (!quicksort_is_fast) {
       auto found = split<Key>(keys(), count, place + 1, {other, nullptr});
       return {found.rank, found.better};
+    } else {
+      auto selected = selected_.get() + margin;
+      if (quickselect_is_fast(count)) {
+        std::copy(keys(), keys() + count, selected);
+        return quickselect<Key>(selected, other, count, place);
+      }
+      auto ranks = reinterpret_cast<R*>(selected);
+      for (size_t i = 0; i < count; ++i) {
+        ranks[i] = rank_in(keys()[i]);
+      }
+      auto kept = reinterpret_cast<R*>(other);
+      auto found = split<R>(ranks, count, place + 1, {kept, nullptr});
+      return {static_cast<Key>(found.rank ^ sign), found.better};
     }
   }
 

@@ -19,19 +19,28 @@
 #include "mlx/backend/cpu/selection/simd/partition_lanes-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_leaf-inl.h"
+#include "mlx/backend/cpu/selection/simd/split-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
 // Whether quicksort is the fastest way to sort. Without an instruction that
-// permutes a vector by a variable, networks and radix sorts are faster. With
-// AVX-512 it has not been measured.
-#if defined(SELECTION_AVX2)
+// permutes a vector by a variable, networks and radix sorts are faster.
+#if defined(SELECTION_AVX512) || defined(SELECTION_AVX2)
 constexpr bool quicksort_is_fast = true;
 #else
 constexpr bool quicksort_is_fast = false;
 #endif
+
+/** Returns whether quickselect is faster than split() for ``count`` keys. */
+inline bool quickselect_is_fast(size_t count) {
+#if defined(SELECTION_AVX512)
+  return count > split_by_network_size && count < 8192;
+#else
+  return quicksort_is_fast && count < size_t(1) << 18;
+#endif
+}
 
 /**
  * Arrays of keys have room for this many keys before and after the keys, where
@@ -126,7 +135,9 @@ E pick_pivot(const E* keys, size_t count) {
 
 /**
  * An array of keys, and a second one of the same size that is overwritten. The
- * sorted keys go to ``keys`` if ``stays``, otherwise to ``other``.
+ * sorted keys go to ``keys`` if ``stays``, otherwise to ``other``. No key is
+ * greater than ``most``. ``budget`` is how many partitions the sort may still
+ * take one after the other.
  */
 template <typename E>
 struct KeysToSort {
@@ -134,14 +145,27 @@ struct KeysToSort {
   E* other;
   size_t count;
   bool stays;
+  E most;
+  int budget;
 
   E* result() const {
     return stays ? keys : other;
   }
 };
 
+/** Returns how many partitions in a row a good sort of ``count`` keys takes. */
+inline int partition_budget(size_t count) {
+  return 2 * std::bit_width(count);
+}
+
 template <typename E>
-void sort_by_radix(KeysToSort<E> part) {
+KeysToSort<E> all_keys_to_sort(E* keys, E* other, size_t count) {
+  auto most = std::numeric_limits<E>::max();
+  return {keys, other, count, true, most, partition_budget(count)};
+}
+
+template <typename E>
+void sort_by_radix(const KeysToSort<E>& part) {
   auto sorted = radix_sort<8>(part.keys, part.other, part.count);
   if (sorted != part.result()) {
     std::copy(sorted, sorted + part.count, part.result());
@@ -149,46 +173,76 @@ void sort_by_radix(KeysToSort<E> part) {
 }
 
 /**
- * Sorts a part of an array. No key is greater than ``most``. Takes up to
- * ``budget`` partitions one after the other.
+ * Partitions the keys of ``part``, which keeps the low ones. Returns the high
+ * ones, unless they are sorted already: then it returns none.
  *
  * A pivot that is equal to ``most`` is the greatest key of the part. Then all
  * keys equal to it are split off at once. So a key that is frequent enough to
  * be the pivot takes part in at most two more partitions.
  */
 template <typename E>
-void sort_part(KeysToSort<E> part, E most, int budget) {
+KeysToSort<E> split_off_high(KeysToSort<E>& part) {
+  auto& [keys, other, count, stays, most, budget] = part;
+  auto pivot = pick_pivot(keys, count);
+  if (pivot == most) {
+    auto low = partition_keys<PivotSide::high>(keys, other, count, pivot);
+    std::fill(part.result() + low, part.result() + count, pivot);
+    count = low;
+    return {};
+  }
+  auto low = partition_keys<PivotSide::low>(keys, other, count, pivot);
+  KeysToSort<E> high{
+      other + low, keys + low, count - low, !stays, most, budget};
+  count = low;
+  most = pivot;
+  return high;
+}
+
+template <typename E>
+void sort_part(KeysToSort<E> part) {
   while (part.count > leaf_size<E>) {
-    if (--budget < 0) {
+    if (--part.budget < 0) {
       return sort_by_radix(part);
     }
-    auto& [keys, other, count, stays] = part;
-    auto pivot = pick_pivot(keys, count);
-    if (pivot == most) {
-      auto low = partition_keys<PivotSide::high>(keys, other, count, pivot);
-      std::fill(part.result() + low, part.result() + count, pivot);
-      count = low;
-    } else {
-      auto low = partition_keys<PivotSide::low>(keys, other, count, pivot);
-      sort_part<E>(
-          {other + low, keys + low, count - low, !stays}, most, budget);
-      count = low;
-      most = pivot;
+    auto high = split_off_high(part);
+    if (high.count > 0) {
+      sort_part(high);
     }
   }
   sort_leaf(part.keys, part.result(), part.count);
 }
 
-/** Returns how many partitions in a row a good sort of ``count`` keys takes. */
-inline int partition_budget(size_t count) {
-  return 2 * std::bit_width(count);
-}
-
 /** Sorts keys[0 .. count). Overwrites as much of ``other``. */
 template <typename E>
 [[gnu::noinline]] void quicksort(E* keys, E* other, size_t count) {
-  KeysToSort<E> all{keys, other, count, true};
-  sort_part(all, std::numeric_limits<E>::max(), partition_budget(count));
+  sort_part(all_keys_to_sort(keys, other, count));
+}
+
+/**
+ * As quicksort(), but divides the keys into a few parts and sorts these on up
+ * to ``threads`` threads.
+ */
+template <typename E>
+[[gnu::noinline]] void
+quicksort_on_threads(E* keys, E* other, size_t count, int64_t threads) {
+  constexpr int64_t most_parts = 64;
+  KeysToSort<E> parts[most_parts];
+  parts[0] = all_keys_to_sort(keys, other, count);
+  int64_t used = 1;
+  for (auto wanted = std::min(2 * threads, most_parts); used < wanted;) {
+    auto& largest =
+        *std::max_element(parts, parts + used, [](auto& a, auto& b) {
+          return a.count < b.count;
+        });
+    if (largest.count <= leaf_size<E> || --largest.budget < 0) {
+      break;
+    }
+    auto high = split_off_high(largest);
+    if (high.count > 0) {
+      parts[used++] = high;
+    }
+  }
+  run_parts(used, threads, [&](int64_t p) { sort_part(parts[p]); });
 }
 
 } // namespace

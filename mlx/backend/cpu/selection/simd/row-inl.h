@@ -17,6 +17,9 @@ namespace {
  */
 constexpr size_t max_prefetched_bytes = size_t(128) << 10;
 
+/** The least part of a row that is worth giving to another thread. */
+constexpr int64_t elements_per_part = 1 << 15;
+
 /** Element i is ``data[i * stride]``. */
 template <typename T>
 struct Row {

@@ -39,9 +39,10 @@ class IndexSort {
   static constexpr auto margin = key_margin<double>;
 
  public:
-  IndexSort(size_t size, Ranking ranking)
+  IndexSort(size_t size, Ranking ranking, int64_t threads = 1)
       : size_(size),
         rank_(ranking),
+        threads_(threads),
         index_bits_(std::bit_width(size - 1)),
         words_(network_padded<double>(size) + 2 * margin),
         other_(network_padded<double>(size) + 2 * margin) {}
@@ -51,6 +52,14 @@ class IndexSort {
     return quicksort_is_fast
         ? std::bit_width(size - 1) <= (double_word_bits - 2) / 2
         : size <= network_size;
+  }
+
+  /** Returns whether RadixArgsort takes longer for rows of this size. */
+  static bool is_fastest(size_t size) {
+    // The narrower a rank, the fewer passes a radix sort takes.
+    constexpr auto bytes = sizeof(OrderedKey<T>);
+    bool is_short = bytes == 1 ? size <= 256 : bytes > 2 || size <= 4096;
+    return is_short && supports(size);
   }
 
   /**
@@ -63,7 +72,9 @@ class IndexSort {
       find_range(row);
     }
     auto words = words_.get() + margin;
-    load_words(row, words);
+    split_work(size_, elements_per_part, threads_, [&](auto first, auto last) {
+      load_words(row, first, last, words);
+    });
     sort_words(row, words, other_.get() + margin, size_);
     return words;
   }
@@ -75,10 +86,12 @@ class IndexSort {
   /** Writes the indices of ``count`` words. */
   void copy_indices(const double* words, size_t count, uint32_t* out) const {
     auto mask = index_mask();
-    for (size_t i = 0; i < count; ++i) {
-      auto bits = std::bit_cast<uint64_t>(words[i]);
-      out[i] = static_cast<uint32_t>(bits) & mask;
-    }
+    split_work(count, elements_per_part, threads_, [&](size_t i, size_t last) {
+      for (; i < last; ++i) {
+        auto bits = std::bit_cast<uint64_t>(words[i]);
+        out[i] = static_cast<uint32_t>(bits) & mask;
+      }
+    });
   }
 
  private:
@@ -101,23 +114,24 @@ class IndexSort {
     dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
   }
 
-  void load_words(const Row<T>& row, double* to) const {
+  // Sets the words of the elements [first, last).
+  void load_words(const Row<T>& row, size_t first, size_t last, double* to)
+      const {
     auto rank = rank_;
     auto least = least_;
     auto index_bits = index_bits_;
     auto dropped_bits = dropped_bits_;
     auto data = row.data;
-    auto count = row.size;
     auto word = [=](size_t i, T element) {
       uint64_t kept = static_cast<R>(rank(element) - least) >> dropped_bits;
       return double_word((kept << index_bits) | i);
     };
     if (row.stride == 1) {
-      for (size_t i = 0; i < count; ++i) {
+      for (auto i = first; i < last; ++i) {
         to[i] = word(i, data[i]);
       }
     } else {
-      for (size_t i = 0; i < count; ++i) {
+      for (auto i = first; i < last; ++i) {
         to[i] = word(i, data[static_cast<int64_t>(i) * row.stride]);
       }
     }
@@ -125,10 +139,12 @@ class IndexSort {
 
   void sort_words(const Row<T>& row, double* words, double* other, size_t count)
       const {
-    if constexpr (quicksort_is_fast) {
-      quicksort(words, other, count);
-    } else {
+    if constexpr (!quicksort_is_fast) {
       network_sort(words, count);
+    } else if (threads_ > 1) {
+      quicksort_on_threads(words, other, count, threads_);
+    } else {
+      quicksort(words, other, count);
     }
     if (dropped_bits_ > 0) {
       sort_ties(row, words, other, count);
@@ -182,6 +198,7 @@ class IndexSort {
 
   size_t size_;
   RankOf<T> rank_;
+  int64_t threads_;
   int index_bits_;
   int dropped_bits_{0};
   R least_{0};

@@ -24,6 +24,7 @@
 #include "mlx/backend/cpu/selection/simd/lanes_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/ordered_rows-inl.h"
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
+#include "mlx/backend/cpu/selection/simd/radix_argsort-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
@@ -89,11 +90,8 @@ class SortRows {
           ? partition_by_k_best<Ranking::ascending>(count, at_front)
           : partition_by_k_best<Ranking::descending>(count, at_front);
     }
-    if constexpr (quicksort_is_fast) {
-      partition_by_quickselect(kth);
-    } else {
-      partition_by_split(kth);
-    }
+    quickselect_is_fast(size_) ? partition_by_quickselect(kth)
+                               : partition_by_split(kth);
   }
 
  private:
@@ -149,25 +147,16 @@ class SortRows {
   // ---- sort ----------------------------------------------------------------
 
   void argsort() {
-    if (IndexSort<T>::supports(size_)) {
+    if (IndexSort<T>::is_fastest(size_)) {
       return argsort_by_words();
     }
-    RankOf<T> rank(ranking_);
-    Buffer<RankAndIndex<R>> elements(2 * size_);
-    each_with_writer([&](const Row<T>& row, auto&& write) {
-      auto to = elements.get();
-      for (size_t i = 0; i < size_; ++i) {
-        to[i] = {rank(row[i]), static_cast<uint32_t>(i)};
-      }
-      auto sorted = sort_many(to, to + size_, size_);
-      for (size_t i = 0; i < size_; ++i) {
-        write(i, sorted[i].index);
-      }
-    });
+    RadixArgsort<T> indices(size_, ranking_, job_.threads_per_row);
+    each_with_writer(
+        [&](const Row<T>& row, auto&& write) { indices.sort(row, write); });
   }
 
   void argsort_by_words() {
-    IndexSort<T> indices(size_, ranking_);
+    IndexSort<T> indices(size_, ranking_, job_.threads_per_row);
     each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
       auto words = indices.sort(row);
       if (out.indices && out.stride == 1) {
@@ -203,7 +192,7 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_, ranking_);
+      ValueSort<T> values(size_, ranking_, job_.threads_per_row);
       auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
         values.sort(row, out.values, out.stride);
       };
@@ -223,7 +212,7 @@ class SortRows {
   template <Ranking ranking>
   void partition_by_k_best(size_t count, bool at_front) {
     auto ties = at_front ? Ties::first : Ties::last;
-    KBestOfRow<T, ranking> k_best(size_, count, ties);
+    KBestOfRow<T, ranking> k_best(size_, count, ties, job_.threads_per_row);
     each_with_writer([&](const Row<T>& row, auto&& write) {
       auto chosen = k_best.find(row).indices;
       auto place = at_front ? 0 : size_ - count;

@@ -64,9 +64,10 @@ class ValueSort {
 
  public:
   /** ``ranking`` is ascending or descending. */
-  ValueSort(size_t size, Ranking ranking)
+  ValueSort(size_t size, Ranking ranking, int64_t threads)
       : size_(size),
         ranking_(ranking),
+        threads_(threads),
         flip_(ranking == Ranking::descending ? ~Key(0) : Key(0)),
         keys_(padded()),
         other_(padded()) {}
@@ -78,7 +79,7 @@ class ValueSort {
         return sort_by_counting(row, ranking_, out, stride);
       }
     }
-    bool negative_zero = load_sort_keys(row, flip_, keys());
+    bool negative_zero = load_keys(row);
     auto sorted = sort_keys(keys(), other(), size_);
     write_all(row, sorted, negative_zero, out, stride);
   }
@@ -100,10 +101,24 @@ class ValueSort {
     return other_.get() + margin;
   }
 
+  // Returns whether an element is -0.
+  bool load_keys(const Row<T>& row) {
+    std::atomic<bool> negative_zero{false};
+    split_work(size_, elements_per_part, threads_, [&](auto first, auto last) {
+      Row<T> part{
+          row.data + first * row.stride, row.stride, size_t(last - first)};
+      if (load_sort_keys(part, flip_, keys() + first)) {
+        negative_zero = true;
+      }
+    });
+    return negative_zero;
+  }
+
   // Returns the array that holds the sorted keys.
-  static Key* sort_keys(Key* keys, Key* other, size_t count) {
+  Key* sort_keys(Key* keys, Key* other, size_t count) const {
     if constexpr (quicksort_is_fast) {
-      quicksort(keys, other, count);
+      threads_ > 1 ? quicksort_on_threads(keys, other, count, threads_)
+                   : quicksort(keys, other, count);
     } else if (count <= network_size) {
       network_sort(keys, count);
     } else {
@@ -145,7 +160,10 @@ class ValueSort {
         out += nans_first ? static_cast<int64_t>(nans) * stride : 0;
       }
     }
-    store_elements(keys, flip_, count, out, stride);
+    split_work(count, elements_per_part, threads_, [&](auto first, auto last) {
+      store_elements(
+          keys + first, flip_, last - first, out + first * stride, stride);
+    });
     if (negative_zero) {
       auto [first, last] =
           part_between(keys, count, negative_zero_key<T>, zero_key<T>);
@@ -173,6 +191,7 @@ class ValueSort {
 
   size_t size_;
   Ranking ranking_;
+  int64_t threads_;
   // Complements the sort keys if the sort is descending.
   Key flip_;
   Buffer<Key> keys_;

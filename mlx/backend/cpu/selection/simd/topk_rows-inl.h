@@ -144,7 +144,7 @@ class TopKRows {
           ? run_all_but_few<Ranking::descending>()
           : run_all_but_few<Ranking::ascending>();
     }
-    if constexpr (quicksort_is_fast) {
+    if (quickselect_is_fast(size_)) {
       RowPartition<T> partition(size_, k_ - 1, ranking_);
       return each_unordered([&](const auto& row, const auto& out) {
         partition.divide(row);
@@ -172,8 +172,9 @@ class TopKRows {
         ? Ranking::ascending
         : Ranking::descending;
     auto dropped = size_ - k_;
-    KBestOfRow<T, reverse> worst(size_, dropped + 1, Ties::last);
-    KBestOfRow<T, ranking> best(size_, 1, Ties::first);
+    KBestOfRow<T, reverse> worst(
+        size_, dropped + 1, Ties::last, job_.threads_per_row);
+    KBestOfRow<T, ranking> best(size_, 1, Ties::first, job_.threads_per_row);
     each_unordered([&](const auto& row, const auto& out) {
       auto indices = worst.find(row).indices;
       auto place = indices + worst.worst_position();
