@@ -198,8 +198,9 @@ KeysToSort<E> split_off_high(KeysToSort<E>& part) {
   return high;
 }
 
+/** Sorts a part, which is then unspecified. */
 template <typename E>
-void sort_part(KeysToSort<E> part) {
+void sort_part(KeysToSort<E>& part) {
   while (part.count > leaf_size<E>) {
     if (--part.budget < 0) {
       return sort_by_radix(part);
@@ -215,7 +216,8 @@ void sort_part(KeysToSort<E> part) {
 /** Sorts keys[0 .. count). Overwrites as much of ``other``. */
 template <typename E>
 [[gnu::noinline]] void quicksort(E* keys, E* other, size_t count) {
-  sort_part(all_keys_to_sort(keys, other, count));
+  auto all = all_keys_to_sort(keys, other, count);
+  sort_part(all);
 }
 
 /**
