@@ -52,28 +52,29 @@ V choose(M mask, V a, V b) {
   return mask ? a : b;
 }
 
-/**
- * Loads ``count`` integers of 8 or 16 bits and extends them to 32 bits. GCC 12
- * converts small vectors element by element, so there are intrinsics for AVX2.
- */
-template <typename L, size_t count, typename T>
-auto load_widened(const T* from) {
-#if defined(SELECTION_AVX2)
-  auto memory = reinterpret_cast<const __m128i*>(from);
-  if constexpr (std::is_same_v<L, uint8_t>) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(memory));
-  } else if constexpr (std::is_same_v<L, int8_t>) {
-    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(memory));
-  } else if constexpr (std::is_same_v<L, uint16_t>) {
-    return _mm256_cvtepu16_epi32(_mm_loadu_si128(memory));
-  } else {
-    return _mm256_cvtepi16_epi32(_mm_loadu_si128(memory));
-  }
-#else
+/** Loads integers of 8 or 16 bits and extends them to 32 bits. */
+template <typename L, typename T>
+Vector<int32_t> load_widened(const T* from) {
+  constexpr auto count = lanes<int32_t>;
   typename VectorOfCount<L, count>::type loaded;
   std::memcpy(&loaded, from, sizeof(loaded));
-  return __builtin_convertvector(loaded, Vector<int32_t>);
+  if constexpr (std::is_unsigned_v<L>) {
+    return (Vector<int32_t>)widen_bits(loaded);
+  }
+  // The intrinsics are here for the reason that widen_bits() gives.
+#if defined(SELECTION_AVX512)
+  if constexpr (sizeof(L) == 1) {
+    return (Vector<int32_t>)_mm512_maskz_cvtepi8_epi32(0xffff, (__m128i)loaded);
+  }
+#elif defined(SELECTION_AVX2)
+  if constexpr (sizeof(L) == 1) {
+    auto lower = _mm_cvtsi64_si128(std::bit_cast<int64_t>(loaded));
+    return (Vector<int32_t>)_mm256_cvtepi8_epi32(lower);
+  } else {
+    return (Vector<int32_t>)_mm256_cvtepi16_epi32((__m128i)loaded);
+  }
 #endif
+  return __builtin_convertvector(loaded, Vector<int32_t>);
 }
 
 /**
@@ -104,7 +105,7 @@ struct ExactScore {
       std::memcpy(&v, from, sizeof(v));
       return v;
     } else {
-      return (V)load_widened<Loaded, width>(from);
+      return (V)load_widened<Loaded>(from);
     }
   }
 

@@ -222,7 +222,8 @@ template <typename E>
 
 /**
  * As quicksort(), but divides the keys into a few parts and sorts these on up
- * to ``threads`` threads.
+ * to ``threads`` threads. Each part is sorted in memory of its own, since a
+ * sort rewrites some keys of its neighbours.
  */
 template <typename E>
 [[gnu::noinline]] void
@@ -244,7 +245,18 @@ quicksort_on_threads(E* keys, E* other, size_t count, int64_t threads) {
       parts[used++] = high;
     }
   }
-  run_parts(used, threads, [&](int64_t p) { sort_part(parts[p]); });
+  run_parts(used, threads, [&](int64_t p) {
+    constexpr auto margin = key_margin<E>;
+    auto part = parts[p];
+    auto size = round_up(part.count, lanes<E>) + 2 * margin;
+    Buffer<E> own(2 * size);
+    auto copy = own.get() + margin;
+    std::copy_n(part.keys, part.count, copy);
+    KeysToSort<E> copied{
+        copy, copy + size, part.count, true, part.most, part.budget};
+    sort_part(copied);
+    std::copy_n(copy, part.count, part.result());
+  });
 }
 
 } // namespace

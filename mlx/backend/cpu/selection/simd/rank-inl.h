@@ -98,6 +98,28 @@ class IndexLanes {
 };
 
 /**
+ * Extends the bits of elements of 1, 2 or 4 bytes by zeros to 32 bits. GCC 12
+ * converts small vectors element by element, so there are intrinsics.
+ */
+template <typename Bits>
+[[gnu::always_inline]] inline Vector<uint32_t> widen_bits(Bits bits) {
+#if defined(SELECTION_AVX512)
+  // With a mask, since GCC 12 warns of an uninitialised variable without one.
+  if constexpr (sizeof(bits) == 16) {
+    return (Vector<uint32_t>)_mm512_maskz_cvtepu8_epi32(0xffff, (__m128i)bits);
+  }
+#elif defined(SELECTION_AVX2)
+  if constexpr (sizeof(bits) == 8) {
+    auto lower = _mm_cvtsi64_si128(std::bit_cast<int64_t>(bits));
+    return (Vector<uint32_t>)_mm256_cvtepu8_epi32(lower);
+  } else if constexpr (sizeof(bits) == 16) {
+    return (Vector<uint32_t>)_mm256_cvtepu16_epi32((__m128i)bits);
+  }
+#endif
+  return __builtin_convertvector(bits, Vector<uint32_t>);
+}
+
+/**
  * Returns the bits of contiguous elements, of at most 4 bytes each, one vector
  * after the other. Beyond the end of the elements there are zeros.
  */
@@ -116,7 +138,7 @@ class ElementLanes {
       std::memcpy(&bits, from_, left * sizeof(T));
     }
     from_ += std::min(left, width);
-    return __builtin_convertvector(bits, Vector<uint32_t>);
+    return widen_bits(bits);
   }
 
  private:
@@ -134,7 +156,7 @@ template <typename T>
     RankOf<T> rank) {
   constexpr int spare_bits = 32 - 8 * sizeof(T);
   constexpr uint32_t key_mask = std::numeric_limits<OrderedKey<T>>::max();
-  auto bits = __builtin_convertvector(elements, Vector<uint32_t>);
+  auto bits = widen_bits(elements);
   if constexpr (is_floating<T>) {
     auto sign = (Vector<uint32_t>)((Vector<int32_t>)(bits << spare_bits) >> 31);
     bits = (((bits & (key_mask >> 1)) ^ sign) - sign) + infinity_bits<T>();
