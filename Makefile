@@ -172,8 +172,9 @@ route: $(VENV)/.installed
 
 # With one thread for each instruction set of the processor, then with all threads.
 bench: $(VENV)/.installed $(VENV)/.bench
-	for cpu in $$($(BIN)/python -c \
-	    "from mlx import _selection; print(*_selection.kernels())"); do \
+	all=$$($(BIN)/python -c "import mlx.core as mx; \
+	    print(*mx.selection_info()['instruction_sets'])") || exit 1; \
+	for cpu in $$all; do \
 	  MLX_TOPK_CPU=$$cpu $(BIN)/python benchmarks/run.py --out docs/data \
 	    --threads 1 || exit 1; done
 	[ $$(nproc) = 1 ] || $(BIN)/python benchmarks/run.py --out docs/data \

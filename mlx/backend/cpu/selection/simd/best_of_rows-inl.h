@@ -28,8 +28,11 @@ struct BestInLanes {
       index = choose(stays, index, at);
     } else {
       auto better = S::better(other, score);
-      score = choose(better, other, score);
       index = choose(better, at, index);
+      // The next score does not wait for the comparison. SSE2 has no maximum of
+      // 32-bit integers.
+      score = vector_bytes > 16 ? max_of(other, score)
+                                : choose(better, other, score);
     }
   }
 };
