@@ -103,6 +103,9 @@ class ValueSort {
 
   // Returns whether an element is -0.
   bool load_keys(const Row<T>& row) {
+    if (threads_ == 1) {
+      return load_sort_keys(row, flip_, keys());
+    }
     std::atomic<bool> negative_zero{false};
     split_work(size_, elements_per_part, threads_, [&](auto first, auto last) {
       Row<T> part{
@@ -160,16 +163,23 @@ class ValueSort {
         out += nans_first ? static_cast<int64_t>(nans) * stride : 0;
       }
     }
-    split_work(count, elements_per_part, threads_, [&](auto first, auto last) {
-      store_elements(
-          keys + first, flip_, last - first, out + first * stride, stride);
-    });
+    store_all(keys, count, out, stride);
     if (negative_zero) {
       auto [first, last] =
           part_between(keys, count, negative_zero_key<T>, zero_key<T>);
       size_t zeros = last - first;
       write_those(row, is_zero_key<T>, zeros, first - keys, stride, out);
     }
+  }
+
+  void store_all(const Key* keys, size_t count, T* out, int64_t stride) const {
+    if (threads_ == 1) {
+      return store_elements(keys, flip_, count, out, stride);
+    }
+    split_work(count, elements_per_part, threads_, [&](auto first, auto last) {
+      store_elements(
+          keys + first, flip_, last - first, out + first * stride, stride);
+    });
   }
 
   // Writes, from ``place`` on, the ``count`` elements of the row whose sort
