@@ -55,11 +55,6 @@ std::optional<size_t> position_to_partition(
   return {};
 }
 
-/** Returns whether to do one row after the other, each on several threads. */
-bool splits_each_row(const RowPlan& rows, int64_t threads) {
-  return rows.rows < threads && rows.axis_size > 2 * elements_per_part;
-}
-
 } // namespace
 
 void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
@@ -95,11 +90,12 @@ void StableSort::eval_cpu(const std::vector<array>& inputs, array& out) {
     cpu::SortJob job{
         &rows, mode, 1, kth, output, dtype, in.get<void>(), out.get<void>()};
     auto& kernels = cpu::selection_kernels();
-    auto threads = selection::threads();
-    if (splits_each_row(rows, threads)) {
-      job.threads_per_row = threads;
+    // Several rows go to a thread each, since not every sort and partition of
+    // one row can be divided.
+    if (rows.rows == 1 && rows.axis_size > 2 * elements_per_part) {
+      job.threads_per_row = selection::threads();
       cpu::BusyThread busy;
-      return kernels.sort(job, 0, rows.rows);
+      return kernels.sort(job, 0, 1);
     }
     cpu::split_rows(rows, elements_per_part, [&](auto first, auto last) {
       kernels.sort(job, first, last);
