@@ -130,14 +130,18 @@ template <typename E>
 
 /**
  * Returns whether KBestOfRow finds ``count`` elements in less time than it
- * takes to divide all ``size`` elements of the row.
+ * takes to divide all ``size`` elements of the row. KBestOfRow writes the other
+ * elements of a row as runs. To copy a run takes less time than to copy single
+ * elements, so it pays for more elements if values are written.
  */
-inline bool is_small_side(size_t count, size_t size) {
+inline bool is_small_side(size_t count, size_t size, SortOutput output) {
   if (quickselect_is_fast(size)) {
     return count * TopKTuning::quickselect_elements_per_k <= size;
   }
-  return count <= TopKTuning::ordered_k ||
-      count * TopKTuning::bounded_elements_per_k <= size;
+  bool values = output == SortOutput::values;
+  size_t elements_per_k =
+      front_lanes_is_fast ? (values ? 16 : 28) : (values ? 12 : 16);
+  return count <= TopKTuning::ordered_k || count * elements_per_k <= size;
 }
 
 /** Divides the indices of rows of ``size`` elements at the position ``kth``. */

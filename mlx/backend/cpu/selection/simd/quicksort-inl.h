@@ -55,6 +55,12 @@ constexpr size_t key_margin = block_size<E>;
  */
 enum class PivotSide { low, high };
 
+/**
+ * What happens to keys beside those of a partition. To read and rewrite them is
+ * faster, but another thread could write them meanwhile.
+ */
+enum class Outside { rewritten, kept };
+
 template <PivotSide side, typename E>
 [[gnu::always_inline]] inline uint64_t high_lanes(
     Vector<E> keys,
@@ -63,12 +69,27 @@ template <PivotSide side, typename E>
                                 : mask_bits(keys >= pivot);
 }
 
+/** Writes those of a vector's lanes for which ``wanted`` is true. */
+template <Outside outside, typename E, typename Mask>
+[[gnu::always_inline]] inline void
+store_wanted(E* to, Vector<E> keys, Mask wanted) {
+  if constexpr (outside == Outside::rewritten) {
+    store(to, wanted ? keys : load(to));
+  } else {
+    for (size_t l = 0; l < lanes<E>; ++l) {
+      if (wanted[l] != 0) {
+        to[l] = keys[l];
+      }
+    }
+  }
+}
+
 /**
  * Partitions keys[0 .. count). Leaves the low keys in ``keys``, from 0 on, and
  * moves the high ones to other[low count .. count). Returns the number of low
  * keys. ``count`` is at least one vector.
  */
-template <PivotSide side, typename E>
+template <PivotSide side, typename E, Outside outside = Outside::rewritten>
 size_t partition_keys(E* keys, E* other, size_t count, E pivot) {
   constexpr auto width = lanes<E>;
   auto low = keys;
@@ -100,9 +121,9 @@ size_t partition_keys(E* keys, E* other, size_t count, E pivot) {
   size_t highs = std::popcount(mask & ~unneeded);
   auto lane = lane_numbers<E>();
   auto is_low = lane < static_cast<E>(rest - highs);
-  store(low, is_low ? sorted : load(low));
+  store_wanted<outside, E>(low, sorted, is_low);
   auto is_high = lane >= static_cast<E>(width - highs);
-  store(high - width, is_high ? sorted : load(high - width));
+  store_wanted<outside, E>(high - width, sorted, is_high);
   return low - keys + rest - highs;
 }
 
@@ -218,45 +239,6 @@ template <typename E>
 [[gnu::noinline]] void quicksort(E* keys, E* other, size_t count) {
   auto all = all_keys_to_sort(keys, other, count);
   sort_part(all);
-}
-
-/**
- * As quicksort(), but divides the keys into a few parts and sorts these on up
- * to ``threads`` threads. Each part is sorted in memory of its own, since a
- * sort rewrites some keys of its neighbours.
- */
-template <typename E>
-[[gnu::noinline]] void
-quicksort_on_threads(E* keys, E* other, size_t count, int64_t threads) {
-  constexpr int64_t most_parts = 64;
-  KeysToSort<E> parts[most_parts];
-  parts[0] = all_keys_to_sort(keys, other, count);
-  int64_t used = 1;
-  for (auto wanted = std::min(2 * threads, most_parts); used < wanted;) {
-    auto& largest =
-        *std::max_element(parts, parts + used, [](auto& a, auto& b) {
-          return a.count < b.count;
-        });
-    if (largest.count <= leaf_size<E> || --largest.budget < 0) {
-      break;
-    }
-    auto high = split_off_high(largest);
-    if (high.count > 0) {
-      parts[used++] = high;
-    }
-  }
-  run_parts(used, threads, [&](int64_t p) {
-    constexpr auto margin = key_margin<E>;
-    auto part = parts[p];
-    auto size = round_up(part.count, lanes<E>) + 2 * margin;
-    Buffer<E> own(2 * size);
-    auto copy = own.get() + margin;
-    std::copy_n(part.keys, part.count, copy);
-    KeysToSort<E> copied{
-        copy, copy + size, part.count, true, part.most, part.budget};
-    sort_part(copied);
-    std::copy_n(copy, part.count, part.result());
-  });
 }
 
 } // namespace

@@ -13,21 +13,21 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 namespace {
 
 /**
- * Calls use(first, last) for the ranges of [0, size) between the ``count``
+ * Calls use(i, end) for the ranges of [first, last) between the ``count``
  * indices in ``chosen``, which are ascending. Ranges may be empty.
  */
 template <typename Use>
 void for_each_gap(
+    size_t first,
+    size_t last,
     const uint32_t* chosen,
     size_t count,
-    size_t size,
     Use&& use) {
-  size_t next = 0;
   for (size_t c = 0; c < count; ++c) {
-    use(next, static_cast<size_t>(chosen[c]));
-    next = chosen[c] + 1;
+    use(first, static_cast<size_t>(chosen[c]));
+    first = chosen[c] + 1;
   }
-  use(next, size);
+  use(first, last);
 }
 
 /** The greatest size of rows for OthersWriter. */
@@ -111,13 +111,23 @@ class IndexWriter {
         return write_others_branchless(chosen, count, out_ + place);
       }
     }
-    for_each_gap(chosen, count, size_, [&](size_t first, size_t last) {
+    write_others_between(0, size_, chosen, count, place);
+  }
+
+  /** As write_others(), but only the indices in [first, last). */
+  void write_others_between(
+      size_t first,
+      size_t last,
+      const uint32_t* chosen,
+      size_t count,
+      size_t place) const {
+    for_each_gap(first, last, chosen, count, [&](size_t i, size_t end) {
       if (stride_ == 1) {
-        std::iota(out_ + place, out_ + place + (last - first), first);
-        place += last - first;
+        std::iota(out_ + place, out_ + place + (end - i), i);
+        place += end - i;
       } else {
-        for (; first < last; ++first) {
-          (*this)(place++, first);
+        for (; i < end; ++i) {
+          (*this)(place++, i);
         }
       }
     });
@@ -204,15 +214,24 @@ class ValueWriter {
 
   /** As in IndexWriter, but writes the values at those indices. */
   void write_others(const uint32_t* chosen, size_t count, size_t place) const {
+    write_others_between(0, row_.size, chosen, count, place);
+  }
+
+  void write_others_between(
+      size_t first,
+      size_t last,
+      const uint32_t* chosen,
+      size_t count,
+      size_t place) const {
     auto self = *this;
-    for_each_gap(chosen, count, row_.size, [&](size_t first, size_t last) {
+    for_each_gap(first, last, chosen, count, [&](size_t i, size_t end) {
       if (self.stride_ == 1 && self.row_.stride == 1) {
         auto from = self.row_.data;
-        std::copy(from + first, from + last, self.out_ + place);
-        place += last - first;
+        std::copy(from + i, from + end, self.out_ + place);
+        place += end - i;
       } else {
-        for (; first < last; ++first) {
-          self(place++, first);
+        for (; i < end; ++i) {
+          self(place++, i);
         }
       }
     });

@@ -11,8 +11,8 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/row-inl.h"
+#include "mlx/backend/cpu/selection/simd/threaded_quicksort-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -75,8 +75,7 @@ class IndexSort {
     split_work(size_, elements_per_part, threads_, [&](auto first, auto last) {
       load_words(row, first, last, words);
     });
-    sort_words(row, words, other_.get() + margin, size_);
-    return words;
+    return sort_words(row, words, other_.get() + margin, size_);
   }
 
   uint32_t index_in(double word) const {
@@ -137,18 +136,22 @@ class IndexSort {
     }
   }
 
-  void sort_words(const Row<T>& row, double* words, double* other, size_t count)
-      const {
-    if constexpr (!quicksort_is_fast) {
-      network_sort(words, count);
-    } else if (threads_ > 1) {
-      quicksort_on_threads(words, other, count, threads_);
+  // Returns the array that holds the sorted words: ``words`` or ``other``.
+  double* sort_words(
+      const Row<T>& row,
+      double* words,
+      double* other,
+      size_t count) const {
+    auto sorted = words;
+    if constexpr (quicksort_is_fast) {
+      sorted = quicksort_on_threads(words, other, count, threads_);
     } else {
-      quicksort(words, other, count);
+      network_sort(words, count);
     }
     if (dropped_bits_ > 0) {
-      sort_ties(row, words, other, count);
+      sort_ties(row, sorted, sorted == words ? other : words, count);
     }
+    return sorted;
   }
 
   // Sorts each run of elements that tie in the bits that words have of their

@@ -32,6 +32,7 @@
 #include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_values-inl.h"
+#include "mlx/backend/cpu/selection/simd/split_partition-inl.h"
 #include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -84,7 +85,7 @@ class SortRows {
     auto kth = *job_.kth;
     auto before = kth + 1;
     auto from = size_ - kth;
-    if (is_small_side(std::min(before, from), size_)) {
+    if (is_small_side(std::min(before, from), size_, job_.output)) {
       // The last elements are the best in the opposite ranking.
       bool at_front = before <= from;
       bool ascending = ranking_ == Ranking::ascending;
@@ -93,8 +94,10 @@ class SortRows {
           ? partition_by_k_best<Ranking::ascending>(count, at_front)
           : partition_by_k_best<Ranking::descending>(count, at_front);
     }
-    quickselect_is_fast(size_) ? partition_by_quickselect(kth)
-                               : partition_by_split(kth);
+    // A split can be divided among threads.
+    job_.threads_per_row == 1 && quickselect_is_fast(size_)
+        ? partition_by_quickselect(kth)
+        : partition_by_split(kth);
   }
 
  private:
@@ -220,7 +223,7 @@ class SortRows {
       auto chosen = k_best.find(row).indices;
       auto place = at_front ? 0 : size_ - count;
       auto place_of_others = at_front ? count : 0;
-      write.write_others(chosen, count, place_of_others);
+      write_others(chosen, count, place_of_others, write);
       if (k_best.orders(count)) {
         for (size_t c = 0; c < count; ++c) {
           write(place++, k_best.in_order()[c]);
@@ -236,6 +239,26 @@ class SortRows {
       }
       write(kth, index_at_kth);
     });
+  }
+
+  // Writes all elements of a row except those in ``chosen``.
+  template <typename Write>
+  void write_others(
+      const uint32_t* chosen,
+      size_t count,
+      size_t place,
+      Write& write) const {
+    if (job_.threads_per_row == 1) {
+      return write.write_others(chosen, count, place);
+    }
+    split_work(
+        size_, elements_per_part, job_.threads_per_row, [&](auto i, auto end) {
+          auto first = std::lower_bound(chosen, chosen + count, size_t(i));
+          auto last = std::lower_bound(first, chosen + count, size_t(end));
+          auto before = first - chosen;
+          write.write_others_between(
+              i, end, first, last - first, place + i - before);
+        });
   }
 
   static constexpr bool partitions_in_lanes =
@@ -322,41 +345,10 @@ class SortRows {
     });
   }
 
-  // Splits the ranks of the whole row at ``kth``. Then writes the elements that
-  // belong before ``kth``, the element at ``kth``, and the elements that belong
-  // after it.
   void partition_by_split(size_t kth) {
-    RankOf<T> rank(ranking_);
-    CandidateBuffer<R> all(size_), scratch(size_);
-    each_with_writer([&](const Row<T>& row, auto&& write) {
-      auto ranks = all.candidates().ranks;
-      load_ranks(row, rank, 0, size_, ranks);
-      auto found = split<R>(ranks, size_, kth + 1, scratch.candidates());
-      // A stable sort has ``ties`` elements with the rank found.rank before
-      // ``kth``. It has the next element with that rank, whose index is
-      // cut - 1, at ``kth``.
-      auto ties = kth - found.better;
-      auto cut = end_of_equal(ranks, found.rank, ties + 1);
-      auto equal = found.rank;
-      size_t place = 0;
-      // Writes those of the elements [first, last) whose rank is in ``range``.
-      auto write_range = [&](size_t first, size_t last, Range<R> range) {
-        auto kept = scratch.candidates();
-        auto count =
-            filter<R>(ranks + first, nullptr, first, last - first, range, kept);
-        write.write_all(kept.indices, count, place);
-        place += count;
-      };
-      write_range(0, cut - 1, up_to<R>(equal));
-      if (equal > 0) {
-        write_range(cut, size_, up_to<R>(equal - 1));
-      }
-      write(place++, cut - 1);
-      if (equal < worst<R>) {
-        write_range(0, cut, from<R>(equal + 1));
-      }
-      write_range(cut, size_, from<R>(equal));
-    });
+    SplitPartition<T> split(size_, kth, ranking_, job_.threads_per_row);
+    each_with_writer(
+        [&](const Row<T>& row, auto&& write) { split.partition(row, write); });
   }
 
   const SortJob& job_;

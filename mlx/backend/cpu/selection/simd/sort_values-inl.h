@@ -8,8 +8,8 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/quicksort-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_key-inl.h"
+#include "mlx/backend/cpu/selection/simd/threaded_quicksort-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
@@ -120,8 +120,7 @@ class ValueSort {
   // Returns the array that holds the sorted keys.
   Key* sort_keys(Key* keys, Key* other, size_t count) const {
     if constexpr (quicksort_is_fast) {
-      threads_ > 1 ? quicksort_on_threads(keys, other, count, threads_)
-                   : quicksort(keys, other, count);
+      return quicksort_on_threads(keys, other, count, threads_);
     } else if (count <= network_size) {
       network_sort(keys, count);
     } else {

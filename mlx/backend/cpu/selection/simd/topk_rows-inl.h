@@ -114,7 +114,11 @@ class TopKRows {
       planned = short_row;
     }
     if (planned == short_row || planned == bounded) {
-      bool many = k_ * TopKTuning::bounded_elements_per_k > size_;
+      // Candidates of 8 bytes take longer to choose from.
+      size_t elements_per_k = planned == bounded && sizeof(T) > 4
+          ? 14
+          : TopKTuning::bounded_elements_per_k;
+      bool many = k_ * elements_per_k > size_;
       if (many && (sorts_whole_row() || quicksort_is_fast)) {
         return select;
       }
@@ -161,7 +165,10 @@ class TopKRows {
   // rows with many ties are divided faster.
   bool drops_few() const {
     return !job_.sorted && size_ > TopKTuning::short_row_size && k_ < size_ &&
-        is_small_side(size_ - k_ + 1, size_);
+        is_small_side(
+            size_ - k_ + 1,
+            size_,
+            job_.indices ? SortOutput::indices : SortOutput::values);
   }
 
   // Finds the elements that are not chosen, and the worst one that is: together
