@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
 // Partitions a row at a position by splitting the ranks of all its elements.
-// Takes linear time. Memory: two arrays of ranks and two of indices.
+// Takes linear time. Memory: two arrays of ranks and one of indices.
 //
 // With several threads the row is divided into shares of adjacent elements. The
 // threads count how many elements of each share belong before the position, so
@@ -72,7 +72,7 @@ class SplitPartition {
   }
 
   R* ranks() const {
-    return ranks_.candidates().ranks;
+    return ranks_.get();
   }
 
   // ---- the element at kth --------------------------------------------------
@@ -206,7 +206,7 @@ class SplitPartition {
   RankOf<T> rank_;
   int64_t threads_;
   size_t shares_;
-  CandidateBuffer<R> ranks_;
+  Buffer<R> ranks_;
   CandidateBuffer<R> scratch_;
   Buffer<Counts> counts_;
 };
