@@ -1,6 +1,6 @@
 """Times selection on an NVIDIA GPU, in this build, in stock MLX and in torch.
 
-    python benchmarks/gpu.py [--json FILE] [--seconds 0.2]
+    python benchmarks/gpu.py [--json FILE] [--seconds 0.2] [--cub]
     python benchmarks/gpu.py --kernels [--json FILE]
     python benchmarks/gpu.py --table FILE    prints a table of docs/cuda.md
 
@@ -13,6 +13,9 @@ This build's results are compared with the CPU's before anything is timed.
 
 ``routing.route`` is timed in the same way, and so is the chain of ops that it replaces.
 
+With ``--cub`` the batched top-k of CUB is timed too, for rows that it can do. It leaves
+open the order of the elements, and which of equal ones it chooses (benchmarks/cub.py).
+
 With ``--kernels`` the times are those of the kernels alone, which torch's profiler
 measures: for each call, the sum of the medians of its kernels. They leave out all work
 of the CPU.
@@ -24,6 +27,7 @@ import json
 import pathlib
 import statistics
 
+import cub
 import mlx.core as mx
 import numpy as np
 import route
@@ -148,7 +152,7 @@ def table(record):
     lines = [perf.head_of_table(names)]
     for result in record["results"]:
         shape = [result[name] for name in ("rows", "n", "k", "dtype")]
-        times = [result["microseconds"][name] for name in names]
+        times = [result["microseconds"].get(name, float("nan")) for name in names]
         lines.append(perf.row_of_table(shape, times))
     return "\n".join(lines)
 
@@ -157,6 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", help="a JSON file to print as a table; no timing")
     parser.add_argument("--kernels", action="store_true", help="time kernels alone")
+    parser.add_argument("--cub", action="store_true", help="time CUB too")
     parser.add_argument("--json", help="the file to write the times to")
     parser.add_argument("--seconds", type=float, default=0.2, help="for each number")
     arguments = parser.parse_args()
@@ -174,6 +179,8 @@ def main():
     if arguments.kernels:
         shapes = [*shapes, *MORE_SHAPES]
         names = list(KERNELS_OF)
+    cub_times = cub.times_of(shapes) if arguments.cub else {}
+    names += ["CUB"] if arguments.cub else []
     print("Microseconds per call. Columns:", "; ".join(names))
     results = []
     for rows, n, k, dtype in shapes:
@@ -181,6 +188,8 @@ def main():
             times = measure_kernels(rows, n, k, dtype)
         else:
             times = measure(rows, n, k, dtype, arguments.seconds)
+        if (rows, n, k, dtype) in cub_times:
+            times["CUB"] = cub_times[rows, n, k, dtype]
         columns = " ".join(f"{times.get(name, float('nan')):9.1f}" for name in names)
         print(f"({rows}, {n}) k={k} {dtype}".ljust(32), columns, flush=True)
         results.append(

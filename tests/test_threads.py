@@ -26,6 +26,8 @@ def everything(a, k, axis):
         mx.topk(a, k, axis, largest=False, sorted=True),
         mx.argpartition(a, k, axis),
         mx.partition(a, -k, axis),
+        mx.argpartition(a, a.shape[axis] // 2, axis),
+        mx.partition(a, a.shape[axis] // 3, axis, descending=True),
         mx.argsort(a, axis),
         mx.sort(a, axis),
         mx.sort(a, axis, descending=True),
@@ -39,7 +41,7 @@ def everything(a, k, axis):
 
 
 # Many rows and few long rows, both divided among threads, and rows along axis 0. Each
-# way to sort a long row has a type here.
+# way to sort or to partition a long row has a type here.
 @pytest.mark.parametrize(
     "shape, k, axis, dtype",
     [

@@ -85,6 +85,22 @@ int wrong_rows(
   return wrong;
 }
 
+/**
+ * Returns whether the elements before, at or after the position ``kth`` differ
+ * from those of a stable sort. There is one row.
+ */
+bool is_wrong_partition(
+    const Rows& in,
+    std::vector<uint32_t> indices,
+    int kth) {
+  auto order = in.order;
+  for (auto all : {&indices, &order}) {
+    std::sort(all->begin(), all->begin() + kth);
+    std::sort(all->begin() + kth + 1, all->end());
+  }
+  return indices != order;
+}
+
 // The rows of one job are divided among threads.
 void test_streams_that_divide_their_rows_get_right_results() {
   constexpr int rows = 60, size = 300, k = 20;
@@ -151,8 +167,9 @@ void test_streams_that_divide_a_long_row_get_right_results() {
 }
 
 // A sort of one long row is divided among threads: floats by quicksort, bytes
-// by radix.
-void test_streams_that_divide_the_sort_of_a_row_get_right_results() {
+// by radix. So is a partition, by a split or, with ``kth`` near an end, by
+// finding the few elements on one side.
+void test_streams_that_divide_a_sort_or_partition_get_right_results() {
   constexpr int size = 1 << 17;
   std::vector<int> wrong(streams, 0);
   on_streams([&](int stream) {
@@ -178,6 +195,17 @@ void test_streams_that_divide_the_sort_of_a_row_get_right_results() {
       job.in = bytes.data();
       kernels->sort(job, 0, 1);
       wrong[stream] += wrong_rows(of_bytes, indices, 1, size, size);
+      for (int kth : {100, size / 2, size - 100}) {
+        job.kth = kth;
+        job.dtype = uint8;
+        job.in = bytes.data();
+        kernels->sort(job, 0, 1);
+        wrong[stream] += is_wrong_partition(of_bytes, indices, kth);
+        job.dtype = float32;
+        job.in = in.values.data();
+        kernels->sort(job, 0, 1);
+        wrong[stream] += is_wrong_partition(in, indices, kth);
+      }
     }
   });
   CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
@@ -234,7 +262,7 @@ void test_an_exception_of_a_part_reaches_the_caller() {
 void run_thread_pool_tests() {
   test_streams_that_divide_their_rows_get_right_results();
   test_streams_that_divide_a_long_row_get_right_results();
-  test_streams_that_divide_the_sort_of_a_row_get_right_results();
+  test_streams_that_divide_a_sort_or_partition_get_right_results();
   test_every_part_runs_once_while_the_number_of_threads_changes();
   test_an_exception_of_a_part_reaches_the_caller();
 }

@@ -42,7 +42,7 @@ class ThreadedQuicksort {
       divide(begin, share_begin(share + 1) - begin, 0, parts_, share);
       begin_of(share, parts_) = share_begin(share + 1);
     });
-    run_parts(parts_, threads_, [&](int64_t part) { sort_part_of_all(part); });
+    run_parts(parts_, threads_, [&](int64_t part) { gather_and_sort(part); });
   }
 
  private:
@@ -72,7 +72,7 @@ class ThreadedQuicksort {
   }
 
   // Brings ``count`` keys from ``begin`` on into the order of their parts,
-  // which are [part, part + parts), and sets begin_of() each of these.
+  // which are [part, part + parts), and sets begin_of() for each of them.
   void
   divide(size_t begin, size_t count, size_t part, size_t parts, size_t share) {
     if (parts == 1) {
@@ -102,7 +102,7 @@ class ThreadedQuicksort {
 
   // Sorts the keys of a part in memory of its own, since a sort rewrites keys
   // of its neighbours.
-  void sort_part_of_all(size_t part) {
+  void gather_and_sort(size_t part) {
     size_t place = 0;
     size_t size = 0;
     for (size_t share = 0; share < parts_; ++share) {
