@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -119,12 +120,24 @@ struct SharedWork {
   // Takes parts and calls them until all are taken. The function ``*part``
   // belongs to the caller of run_parts and may be destroyed once every part is
   // done. So a thread uses ``*part`` only after it has taken a part.
-  void work() {
-    for (auto i = next++; i < parts; i = next++) {
+  //
+  // A helper is busy only while it has a part, and no more once the caller can
+  // see that its last part is done. Otherwise the caller's next call of
+  // run_parts could count it, and ask for no helper.
+  void work(bool is_helper) {
+    std::optional<BusyThread> busy;
+    for (auto i = next++; i < parts;) {
+      if (is_helper && !busy) {
+        busy.emplace();
+      }
       try {
         (*part)(i);
       } catch (...) {
         std::call_once(failed, [&] { error = std::current_exception(); });
+      }
+      i = next++;
+      if (i >= parts) {
+        busy.reset();
       }
       if (++done == parts) {
         done.notify_all();
@@ -152,16 +165,15 @@ void run_parts(
   shared->parts = parts;
   try {
     pool().start(helpers, [shared] {
-      BusyThread busy;
       // As in the calling thread: kernels turn these modes off.
       ExactDenormals exact;
-      shared->work();
+      shared->work(true);
     });
   } catch (...) {
     // Queueing ran out of memory. Helpers that are already queued use ``part``,
     // so finish the work here before returning.
   }
-  shared->work();
+  shared->work(false);
   for (auto done = shared->done.load(); done < parts;
        done = shared->done.load()) {
     shared->done.wait(done);
