@@ -51,7 +51,8 @@ struct Rows {
     sort(rows, size);
   }
 
-  explicit Rows(const std::vector<uint8_t>& row)
+  template <typename T>
+  explicit Rows(const std::vector<T>& row)
       : values(row.begin(), row.end()), order(row.size()) {
     sort(1, static_cast<int>(row.size()));
   }
@@ -176,6 +177,11 @@ void test_streams_that_divide_a_sort_or_partition_get_right_results() {
     Rows in(1, size, stream);
     std::vector<uint8_t> bytes(in.values.begin(), in.values.end());
     Rows of_bytes(bytes);
+    // Each thread finds all keys of its share in one part, up to the borders.
+    std::vector<float> row(size);
+    std::iota(row.begin(), row.end(), 0.0f);
+    std::swap(row[0], row[1]);
+    Rows nearly_sorted(row);
     std::vector<uint32_t> indices(size);
     auto plan = plan_rows({size}, {1}, 0, size);
     for (auto kernels : cpu::available_selection_kernels()) {
@@ -195,6 +201,10 @@ void test_streams_that_divide_a_sort_or_partition_get_right_results() {
       job.in = bytes.data();
       kernels->sort(job, 0, 1);
       wrong[stream] += wrong_rows(of_bytes, indices, 1, size, size);
+      job.dtype = float32;
+      job.in = nearly_sorted.values.data();
+      kernels->sort(job, 0, 1);
+      wrong[stream] += wrong_rows(nearly_sorted, indices, 1, size, size);
       for (int kth : {100, size / 2, size - 100}) {
         job.kth = kth;
         job.dtype = uint8;
