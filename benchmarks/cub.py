@@ -1,16 +1,17 @@
 """Times the batched top-k of CUB, NVIDIA's library of GPU algorithms.
 
 Needs CUDA's compiler with CUB 3.3: on PATH, or from PyPI by
-``pip install nvidia-cuda-nvcc nvidia-cuda-cccl``.
+``pip install nvidia-cuda-nvcc==13.5.37 nvidia-cuda-cccl==13.3.5.0.6``.
 """
 
 import concurrent.futures
-import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+
+from machine_code import package_file
 
 SOURCE = pathlib.Path(__file__).with_name("cub_topk.cu")
 ELEMENTS = {"float32": "float", "bfloat16": "__nv_bfloat16"}
@@ -19,14 +20,8 @@ TOO_LONG = "DeviceBatchedTopK currently supports only segments small enough"
 
 
 def find_compiler():
-    """Returns the path of nvcc, or None."""
-    if found := shutil.which("nvcc"):
-        return found
-    package = importlib.util.find_spec("nvidia")
-    for folder in package.submodule_search_locations if package else ():
-        for path in sorted(pathlib.Path(folder).glob("cu*/bin/nvcc")):
-            return str(path)
-    return None
+    """Returns the path of nvcc."""
+    return shutil.which("nvcc") or package_file("nvidia-cuda-nvcc", "nvcc")
 
 
 def compile_shape(compiler, shape, program, arch="native"):
@@ -44,8 +39,6 @@ def compile_shape(compiler, shape, program, arch="native"):
 def times_of(shapes):
     """Returns microseconds per call for those of ``shapes`` that CUB can do."""
     compiler = find_compiler()
-    if compiler is None:
-        raise SystemExit("nvcc was not found: see benchmarks/cub.py.")
     with tempfile.TemporaryDirectory() as folder:
         programs = [os.path.join(folder, str(i)) for i in range(len(shapes))]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

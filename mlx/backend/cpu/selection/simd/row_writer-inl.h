@@ -13,21 +13,24 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 namespace {
 
 /**
- * Calls use(i, end) for the ranges of [first, last) between the ``count``
- * indices in ``chosen``, which are ascending. Ranges may be empty.
+ * Writes, from ``place`` on, the elements [first, last) of a row except the
+ * ``count`` ones whose indices ``chosen`` has in ascending order. ``writer`` is
+ * an IndexWriter or a ValueWriter.
  */
-template <typename Use>
-void for_each_gap(
+template <typename Writer>
+void write_others_between(
+    const Writer& writer,
     size_t first,
     size_t last,
     const uint32_t* chosen,
     size_t count,
-    Use&& use) {
+    size_t place) {
   for (size_t c = 0; c < count; ++c) {
-    use(first, static_cast<size_t>(chosen[c]));
+    writer.write_run(first, chosen[c], place);
+    place += chosen[c] - first;
     first = chosen[c] + 1;
   }
-  use(first, last);
+  writer.write_run(first, last, place);
 }
 
 /** The greatest size of rows for OthersWriter. */
@@ -111,26 +114,18 @@ class IndexWriter {
         return write_others_branchless(chosen, count, out_ + place);
       }
     }
-    write_others_between(0, size_, chosen, count, place);
+    write_others_between(*this, 0, size_, chosen, count, place);
   }
 
-  /** As write_others(), but only the indices in [first, last). */
-  void write_others_between(
-      size_t first,
-      size_t last,
-      const uint32_t* chosen,
-      size_t count,
-      size_t place) const {
-    for_each_gap(first, last, chosen, count, [&](size_t i, size_t end) {
-      if (stride_ == 1) {
-        std::iota(out_ + place, out_ + place + (end - i), i);
-        place += end - i;
-      } else {
-        for (; i < end; ++i) {
-          (*this)(place++, i);
-        }
-      }
-    });
+  /** Writes the indices [first, last), which may be none, from ``place`` on. */
+  void write_run(size_t first, size_t last, size_t place) const {
+    if (stride_ == 1) {
+      std::iota(out_ + place, out_ + place + (last - first), first);
+      return;
+    }
+    for (; first < last; ++first) {
+      (*this)(place++, first);
+    }
   }
 
   /**
@@ -214,27 +209,20 @@ class ValueWriter {
 
   /** As in IndexWriter, but writes the values at those indices. */
   void write_others(const uint32_t* chosen, size_t count, size_t place) const {
-    write_others_between(0, row_.size, chosen, count, place);
+    write_others_between(*this, 0, row_.size, chosen, count, place);
   }
 
-  void write_others_between(
-      size_t first,
-      size_t last,
-      const uint32_t* chosen,
-      size_t count,
-      size_t place) const {
+  /** As in IndexWriter, but writes the values at those indices. */
+  void write_run(size_t first, size_t last, size_t place) const {
+    if (stride_ == 1 && row_.stride == 1) {
+      auto from = row_.data;
+      std::copy(from + first, from + last, out_ + place);
+      return;
+    }
     auto self = *this;
-    for_each_gap(first, last, chosen, count, [&](size_t i, size_t end) {
-      if (self.stride_ == 1 && self.row_.stride == 1) {
-        auto from = self.row_.data;
-        std::copy(from + i, from + end, self.out_ + place);
-        place += end - i;
-      } else {
-        for (; i < end; ++i) {
-          self(place++, i);
-        }
-      }
-    });
+    for (; first < last; ++first) {
+      self(place++, first);
+    }
   }
 
  private:

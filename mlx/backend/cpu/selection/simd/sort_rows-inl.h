@@ -256,8 +256,8 @@ class SortRows {
           auto first = std::lower_bound(chosen, chosen + count, size_t(i));
           auto last = std::lower_bound(first, chosen + count, size_t(end));
           auto before = first - chosen;
-          write.write_others_between(
-              i, end, first, last - first, place + i - before);
+          write_others_between(
+              write, i, end, first, last - first, place + i - before);
         });
   }
 

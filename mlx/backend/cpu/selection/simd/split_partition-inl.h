@@ -42,29 +42,48 @@ class SplitPartition {
    */
   template <typename Write>
   void partition(const Row<T>& row, Write&& write) {
-    each_share([&](size_t share) {
-      auto first = begin(share);
-      auto count = begin(share + 1) - first;
+    each_share([&](size_t, size_t first, size_t count) {
       load_ranks(row, rank_, first, count, ranks() + first);
     });
     auto found = find_split();
-    count_shares(found);
+    if (shares_ == 1) {
+      counts(0) = {found.better, found.equal};
+    } else {
+      count_shares({found.rank, 0});
+    }
     auto at_kth = find_kth(found);
     write(kth_, static_cast<uint32_t>(at_kth));
-    each_share(
-        [&](size_t share) { write_share(share, found.rank, at_kth, write); });
+    each_share([&](size_t share, size_t first, size_t count) {
+      write_share(share, first, first + count, found.rank, at_kth, write);
+    });
   }
 
  private:
-  // How many elements of a share have ranks below and equal to that of ``kth``.
+  // How many ranks of a share are below a range, and how many are in it.
   struct Counts {
-    size_t better;
-    size_t equal;
+    size_t below;
+    size_t inside;
   };
 
+  Counts& counts(size_t share) const {
+    return counts_.get()[share];
+  }
+
+  // Calls use(share, first, count) for each share and its elements.
   template <typename Use>
   void each_share(Use&& use) const {
-    run_parts(shares_, threads_, [&](int64_t share) { use(size_t(share)); });
+    run_parts(shares_, threads_, [&](int64_t share) {
+      auto first = begin(share);
+      use(static_cast<size_t>(share), first, begin(share + 1) - first);
+    });
+  }
+
+  // Sets counts() of all shares.
+  void count_shares(Range<R> range) const {
+    each_share([&](size_t share, size_t first, size_t count) {
+      auto [below, up_to] = count_range(ranks() + first, count, range);
+      counts(share) = {below, up_to - below};
+    });
   }
 
   size_t begin(size_t share) const {
@@ -90,37 +109,30 @@ class SplitPartition {
   // Looks for the split among the ranks in ``range``. Returns nothing if it is
   // not there, or if too many ranks are.
   std::optional<Split<R>> split_range(Range<R> range) {
-    each_share([&](size_t share) {
-      auto first = begin(share);
-      auto [below, up_to] =
-          count_range(ranks() + first, begin(share + 1) - first, range);
-      counts_.get()[share] = {below, up_to - below};
-    });
+    count_shares(range);
     Counts all{0, 0};
     for (size_t share = 0; share < shares_; ++share) {
-      all.better += counts_.get()[share].better;
-      all.equal += counts_.get()[share].equal;
+      all.below += counts(share).below;
+      all.inside += counts(share).inside;
     }
-    if (kth_ < all.better || kth_ >= all.better + all.equal ||
-        all.equal > size_ / 2) {
+    if (kth_ < all.below || kth_ >= all.below + all.inside ||
+        all.inside > size_ / 2) {
       return {};
     }
     gather(range);
     auto kept = scratch_.candidates();
-    auto found = split<R>(kept.ranks, all.equal, kth_ + 1 - all.better, kept);
-    found.better += all.better;
+    auto found = split<R>(kept.ranks, all.inside, kth_ + 1 - all.below, kept);
+    found.better += all.below;
     return found;
   }
 
-  // Copies the ranks in ``range``, of which counts_ says how many each share
+  // Copies the ranks in ``range``, of which counts() says how many each share
   // has, to scratch_.
   void gather(Range<R> range) {
-    each_share([&](size_t share) {
-      auto first = begin(share);
-      auto count = begin(share + 1) - first;
+    each_share([&](size_t share, size_t first, size_t count) {
       size_t place = 0;
       for (size_t s = 0; s < share; ++s) {
-        place += counts_.get()[s].equal;
+        place += counts(s).inside;
       }
       CandidateBuffer<R> own(count);
       auto kept = own.candidates();
@@ -130,50 +142,37 @@ class SplitPartition {
     });
   }
 
-  // Sets counts_ for the split that was found.
-  void count_shares(const Split<R>& found) {
-    if (shares_ == 1) {
-      counts_.get()[0] = {found.better, found.equal};
-      return;
-    }
-    each_share([&](size_t share) {
-      auto first = begin(share);
-      auto [better, up_to] = count_range<R>(
-          ranks() + first, begin(share + 1) - first, {found.rank, 0});
-      counts_.get()[share] = {better, up_to - better};
-    });
-  }
-
-  // Returns the index of the element at ``kth``. Removes from counts_ all
+  // Returns the index of the element at ``kth``. Removes from counts() all
   // elements equal to it that do not belong before it.
   size_t find_kth(const Split<R>& found) {
     auto ties = kth_ - found.better;
-    size_t index = 0;
-    bool is_found = false;
+    auto index = size_;
     for (size_t share = 0; share < shares_; ++share) {
-      auto& equal = counts_.get()[share].equal;
-      if (!is_found && ties < equal) {
+      auto& equal = counts(share).inside;
+      if (index == size_ && ties < equal) {
         auto first = begin(share);
         index = first + end_of_equal(ranks() + first, found.rank, ties + 1) - 1;
-        is_found = true;
-        equal = ties;
-      } else if (is_found) {
-        equal = 0;
       }
-      ties -= is_found ? 0 : equal;
+      equal = std::min(equal, ties);
+      ties -= equal;
     }
     return index;
   }
 
   // ---- the result ----------------------------------------------------------
 
+  // Writes the elements [first, last), which are those of ``share``.
   template <typename Write>
-  void write_share(size_t share, R equal, size_t at_kth, Write&& write) const {
-    auto first = begin(share);
-    auto last = begin(share + 1);
+  void write_share(
+      size_t share,
+      size_t first,
+      size_t last,
+      R equal,
+      size_t at_kth,
+      Write&& write) const {
     size_t before = 0;
     for (size_t s = 0; s < share; ++s) {
-      before += counts_.get()[s].better + counts_.get()[s].equal;
+      before += counts(s).below + counts(s).inside;
     }
     auto after = kth_ + 1 + first - before - (at_kth < first);
     CandidateBuffer<R> own(shares_ == 1 ? 0 : last - first);

@@ -15,6 +15,27 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
+/** Memory for ``count`` keys, and for as many others, to sort them in. */
+template <typename E>
+class SortMemory {
+ public:
+  explicit SortMemory(size_t count)
+      : padded_(round_up(count, lanes<E>) + 2 * key_margin<E>),
+        memory_(2 * padded_) {}
+
+  E* keys() const {
+    return memory_.get() + key_margin<E>;
+  }
+
+  E* other() const {
+    return keys() + padded_;
+  }
+
+ private:
+  size_t padded_;
+  Buffer<E> memory_;
+};
+
 template <typename E>
 class ThreadedQuicksort {
   static constexpr size_t most_parts = 64;
@@ -58,13 +79,12 @@ class ThreadedQuicksort {
   // Sets pivots_ to the greatest key of each part.
   void pick_pivots() {
     auto size = sample_of_part * parts_;
-    auto padded = round_up(size, lanes<E>) + 2 * key_margin<E>;
-    Buffer<E> memory(2 * padded);
-    auto sample = memory.get() + key_margin<E>;
+    SortMemory<E> memory(size);
+    auto sample = memory.keys();
     for (size_t i = 0; i < size; ++i) {
       sample[i] = keys_[i * count_ / size];
     }
-    quicksort(sample, sample + padded, size);
+    quicksort(sample, memory.other(), size);
     for (size_t p = 0; p + 1 < parts_; ++p) {
       pivots_.get()[p] = sample[(p + 1) * sample_of_part - 1];
     }
@@ -109,15 +129,14 @@ class ThreadedQuicksort {
       place += begin_of(share, part) - share_begin(share);
       size += begin_of(share, part + 1) - begin_of(share, part);
     }
-    auto padded = round_up(size, lanes<E>) + 2 * key_margin<E>;
-    Buffer<E> memory(2 * padded);
-    auto own = memory.get() + key_margin<E>;
+    SortMemory<E> memory(size);
+    auto own = memory.keys();
     auto to = own;
     for (size_t share = 0; share < parts_; ++share) {
       auto first = keys_ + begin_of(share, part);
       to = std::copy(first, keys_ + begin_of(share, part + 1), to);
     }
-    auto all = all_keys_to_sort(own, own + padded, size);
+    auto all = all_keys_to_sort(own, memory.other(), size);
     all.most = pivots_.get()[part];
     sort_part(all);
     std::copy_n(own, size, other_ + place);
