@@ -266,40 +266,19 @@ class BestOfRow {
   }
 
  private:
+  static V better_of(V a, V b) {
+    return choose(S::better(b, a), b, a);
+  }
+
   static uint32_t first_best(const BestInLanes<S> (&best)[2]) {
     auto greatest = best[0].score;
     auto better = S::better(best[1].score, greatest);
-    greatest = reduce_best(choose(better, best[1].score, greatest));
+    greatest = choose(better, best[1].score, greatest);
+    greatest = fold_lanes(greatest, better_of);
     auto none = broadcast(worst<Index>);
     auto a = (I)S::better(greatest, best[0].score) ? none : best[0].index;
     auto b = (I)S::better(greatest, best[1].score) ? none : best[1].index;
-    return static_cast<uint32_t>(reduce_min(min_of(a, b))[0]);
-  }
-
-  template <size_t step = width / 2>
-  static V reduce_best(V v) {
-    if constexpr (step > 0) {
-      auto other = exchange<step>(v);
-      return reduce_best<step / 2>(choose(S::better(other, v), other, v));
-    } else {
-      return v;
-    }
-  }
-
-  template <size_t step = width / 2>
-  static I reduce_min(I v) {
-    if constexpr (step > 0) {
-      return reduce_min<step / 2>(min_of(v, exchange<step>(v)));
-    } else {
-      return v;
-    }
-  }
-
-  // Returns a vector whose lane l is lane l ^ step.
-  template <size_t step, typename X>
-  static X exchange(X v) {
-    constexpr auto from = [](size_t l) constexpr { return l ^ step; };
-    return shuffle<std::decay_t<decltype(v[0])>>(v, v, from);
+    return static_cast<uint32_t>(fold_lanes(min_of(a, b), min_of<I>)[0]);
   }
 };
 

@@ -179,7 +179,7 @@ class OrderStatisticsRows {
     bool many = count() > max_selections;
     bool is_short = size_ <= TopKTuning::sorted_selection_size;
     if (IndexSort<T>::supports(size_) && (is_short || many)) {
-      return sort_words(row, offset);
+      return sort_row(row, offset);
     }
     RankOf<T> rank(ranking_);
     auto order = order_of(row, rank);
@@ -285,14 +285,12 @@ class OrderStatisticsRows {
     return index;
   }
 
-  void sort_words(const Row<T>& row, int64_t offset) {
+  void sort_row(const Row<T>& row, int64_t offset) {
     if (!sort_) {
       sort_.emplace(size_, ranking_);
     }
-    auto words = sort_->sort(row);
-    write_all(row, offset, [&](size_t place) {
-      return sort_->index_in(words[place]);
-    });
+    auto sorted = sort_->sort(row);
+    write_all(row, offset, [&](size_t place) { return sorted[place]; });
   }
 
   void sort_candidates(const Row<T>& row, int64_t offset) {

@@ -119,6 +119,34 @@ template <typename Bits>
   return __builtin_convertvector(bits, Vector<uint32_t>);
 }
 
+/** The inverse of widen_bits: drops the upper bits. */
+template <typename T>
+[[gnu::always_inline]] inline ElementBits<T> narrow_bits(
+    Vector<uint32_t> bits) {
+#if defined(SELECTION_AVX512)
+  if constexpr (sizeof(T) == 1) {
+    return (ElementBits<T>)_mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)bits);
+  } else if constexpr (sizeof(T) == 2) {
+    return (ElementBits<T>)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits);
+  }
+#elif defined(SELECTION_AVX2)
+  if constexpr (sizeof(T) < 4) {
+    // The instructions below saturate.
+    constexpr uint32_t kept = std::numeric_limits<OrderedKey<T>>::max();
+    auto all = (__m256i)(bits & kept);
+    auto pairs = _mm_packus_epi32(
+        _mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    if constexpr (sizeof(T) == 2) {
+      return (ElementBits<T>)pairs;
+    } else {
+      auto bytes = _mm_packus_epi16(pairs, pairs);
+      return std::bit_cast<ElementBits<T>>(_mm_cvtsi128_si64(bytes));
+    }
+  }
+#endif
+  return __builtin_convertvector(bits, ElementBits<T>);
+}
+
 /**
  * Returns the bits of contiguous elements, of at most 4 bytes each, one vector
  * after the other. Beyond the end of the elements there are zeros.

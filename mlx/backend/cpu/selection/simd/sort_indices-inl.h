@@ -1,56 +1,27 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts the indices of a row by its elements. Sorts words: a word has the bits
-// of a rank, or its upper bits, above those of an index. No two words of a row
-// are equal, so the sort need not be stable. Memory: two arrays of words.
-//
-// A word is stored as a positive double. Those compare as their bits do, and
-// a minimum of doubles takes one instruction on every x86-64 processor, which
-// one of 64-bit integers does not. An offset keeps the doubles normal, because
-// some processor modes take subnormal doubles for 0.
+// Sorts the indices of a row by its elements: by words of 32 bits if these are
+// likely to tell the order, in registers if they fit, otherwise by words of 64.
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/row-inl.h"
-#include "mlx/backend/cpu/selection/simd/threaded_quicksort-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_in_registers-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** How many bits a rank and an index may have together. */
-constexpr int double_word_bits = 62;
-
-/** The bits of the least normal double. */
-constexpr uint64_t double_word_offset = uint64_t(1) << 52;
-
-inline double double_word(uint64_t bits) {
-  return std::bit_cast<double>(bits + double_word_offset);
-}
-
-inline uint64_t bits_of_double_word(double word) {
-  return std::bit_cast<uint64_t>(word) - double_word_offset;
-}
-
 /** Sorts the indices of rows of ``size`` elements. */
 template <typename T>
 class IndexSort {
-  using R = Rank<T>;
-  static constexpr auto margin = key_margin<double>;
-
  public:
   IndexSort(size_t size, Ranking ranking, int64_t threads = 1)
-      : size_(size),
-        rank_(ranking),
-        threads_(threads),
-        index_bits_(std::bit_width(size - 1)),
-        words_(network_padded<double>(size) + 2 * margin),
-        other_(network_padded<double>(size) + 2 * margin) {}
+      : size_(size), ranking_(ranking), threads_(threads) {}
 
   /** Returns whether rows of this size are sorted fast. */
   static bool supports(size_t size) {
     return quicksort_is_fast
-        ? std::bit_width(size - 1) <= (double_word_bits - 2) / 2
+        ? std::bit_width(size - 1) <= (SortWord<double>::width - 2) / 2
         : size <= network_size;
   }
 
@@ -58,155 +29,101 @@ class IndexSort {
   static bool is_fastest(size_t size) {
     // The narrower a rank, the fewer passes a radix sort takes.
     constexpr auto bytes = sizeof(OrderedKey<T>);
-    bool is_short = bytes == 1 ? size <= 256 : bytes > 2 || size <= 4096;
+    bool is_short = bytes == 1 ? size <= (quicksort_is_fast ? 512 : 256)
+                               : bytes > 2 || size <= max_narrow_size;
     return is_short && supports(size);
   }
 
   /**
-   * Sorts the indices of a row, that of the best element first. Returns the
-   * sorted words, which are valid until the next call: index_in() returns the
-   * index of a word.
+   * Sorts as sort() does, but in registers. Returns false if this cannot be
+   * done.
    */
-  const double* sort(const Row<T>& row) {
-    if constexpr (sizeof(R) == 8) {
-      find_range(row);
+  bool sort_in_registers(const Row<T>& row, uint32_t* indices) {
+    if (size_ > max_narrow_size || !register_failure_.is_over()) {
+      return false;
     }
-    auto words = words_.get() + margin;
-    split_work(size_, elements_per_part, threads_, [&](auto first, auto last) {
-      load_words(row, first, last, words);
-    });
-    return sort_words(row, words, other_.get() + margin, size_);
-  }
-
-  uint32_t index_in(double word) const {
-    return static_cast<uint32_t>(std::bit_cast<uint64_t>(word)) & index_mask();
-  }
-
-  /** Writes the indices of ``count`` words. */
-  void copy_indices(const double* words, size_t count, uint32_t* out) const {
-    auto mask = index_mask();
-    split_work(count, elements_per_part, threads_, [&](size_t i, size_t last) {
-      for (; i < last; ++i) {
-        auto bits = std::bit_cast<uint64_t>(words[i]);
-        out[i] = static_cast<uint32_t>(bits) & mask;
-      }
-    });
-  }
-
- private:
-  uint32_t index_mask() const {
-    return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
-  }
-
-  // Sets how many of the lower bits of ranks do not fit into words.
-  void find_range(const Row<T>& row) {
-    auto rank = rank_;
-    R least = worst<R>;
-    R greatest = 0;
-    for (size_t i = 0; i < row.size; ++i) {
-      R r = rank(row[i]);
-      least = std::min(least, r);
-      greatest = std::max(greatest, r);
-    }
-    least_ = least;
-    auto rank_bits = static_cast<int>(std::bit_width(greatest - least));
-    dropped_bits_ = std::max(0, rank_bits + index_bits_ - double_word_bits);
-  }
-
-  // Sets the words of the elements [first, last).
-  void load_words(const Row<T>& row, size_t first, size_t last, double* to)
-      const {
-    auto rank = rank_;
-    auto least = least_;
-    auto index_bits = index_bits_;
-    auto dropped_bits = dropped_bits_;
-    auto data = row.data;
-    auto word = [=](size_t i, T element) {
-      uint64_t kept = static_cast<R>(rank(element) - least) >> dropped_bits;
-      return double_word((kept << index_bits) | i);
-    };
-    if (row.stride == 1) {
-      for (auto i = first; i < last; ++i) {
-        to[i] = word(i, data[i]);
-      }
-    } else {
-      for (auto i = first; i < last; ++i) {
-        to[i] = word(i, data[static_cast<int64_t>(i) * row.stride]);
-      }
-    }
-  }
-
-  // Returns the array that holds the sorted words: ``words`` or ``other``.
-  double* sort_words(
-      const Row<T>& row,
-      double* words,
-      double* other,
-      size_t count) const {
-    auto sorted = words;
-    if constexpr (quicksort_is_fast) {
-      sorted = quicksort_on_threads(words, other, count, threads_);
-    } else {
-      network_sort(words, count);
-    }
-    if (dropped_bits_ > 0) {
-      sort_ties(row, sorted, sorted == words ? other : words, count);
+    bool sorted = sort_row_in_registers(row, RankOf<T>(ranking_), indices);
+    if (!sorted) {
+      register_failure_.note();
     }
     return sorted;
   }
 
-  // Sorts each run of elements that tie in the bits that words have of their
-  // ranks, by the bits that were dropped.
-  void sort_ties(const Row<T>& row, double* words, double* other, size_t count)
-      const {
-    auto rank_bits_of = [&](size_t place) {
-      return bits_of_double_word(words[place]) >> index_bits_;
-    };
-    for (size_t first = 0; first < count;) {
-      auto last = first + 1;
-      while (last < count && rank_bits_of(last) == rank_bits_of(first)) {
-        ++last;
-      }
-      if (last - first > 1) {
-        sort_tie(row, words + first, other, last - first);
-      }
-      first = last;
+  /**
+   * Writes the indices of a row, that of the best element first, to
+   * ``indices``, or if that is null to memory that is valid until the next
+   * call. Returns where they are.
+   */
+  const uint32_t* sort(const Row<T>& row, uint32_t* indices = nullptr) {
+    if (!indices) {
+      indices_.reserve(size_);
+      indices = indices_.get();
     }
+    if (sort_in_registers(row, indices)) {
+      return indices;
+    }
+    if (size_ <= max_narrow_size && narrow_failure_.is_over()) {
+      if (sort_by(narrow_, row, indices)) {
+        return indices;
+      }
+      narrow_failure_.note();
+    }
+    sort_by(wide_, row, indices);
+    return indices;
   }
 
-  void sort_tie(const Row<T>& row, double* words, double* other, size_t count)
-      const {
-    auto rank = rank_;
-    auto dropped = (R(1) << dropped_bits_) - 1;
-    bool sorted = true;
-    double before = 0;
-    for (size_t i = 0; i < count; ++i) {
-      auto index = index_in(words[i]);
-      uint64_t bits = (rank(row[index]) - least_) & dropped;
-      auto word = double_word((bits << index_bits_) | index);
-      sorted &= before < word;
-      words[i] = before = word;
+ private:
+  // The longest row whose elements have 32-bit words, by their size. Words have
+  // all bits of ranks of one or two bytes. Of others they lose as many as an
+  // index has: the longer the row, the more elements tie in the bits that are
+  // left. SSE2 has no minimum of 32-bit integers, so it sorts 64-bit words.
+#if defined(__x86_64__) && !defined(SELECTION_AVX2) && \
+    !defined(SELECTION_AVX512)
+  static constexpr size_t max_narrow_size = 0;
+#else
+  static constexpr size_t max_narrow_size = sizeof(OrderedKey<T>) <= 2
+      ? size_t(1) << 16
+      : sizeof(OrderedKey<T>) == 4 ? 4096
+                                   : 1024;
+#endif
+
+  // After a failure it is not tried again for some rows, since the rows of an
+  // array are often alike.
+  class RecentFailure {
+   public:
+    /** Returns whether enough rows have passed. Counts one more. */
+    bool is_over() {
+      rows_left_ -= rows_left_ > 0;
+      return rows_left_ == 0;
     }
-    if (sorted) {
-      return;
+
+    void note() {
+      rows_left_ = 16;
     }
-    if constexpr (quicksort_is_fast) {
-      quicksort(words, other, count);
-    } else {
-      // A network needs room for padding after the words.
-      std::copy(words, words + count, other);
-      network_sort(other, count);
-      std::copy(other, other + count, words);
+
+   private:
+    int rows_left_{0};
+  };
+
+  template <typename W>
+  bool sort_by(
+      std::optional<WordSort<T, W>>& sort,
+      const Row<T>& row,
+      uint32_t* indices) {
+    if (!sort) {
+      sort.emplace(size_, ranking_, threads_);
     }
+    return sort->sort(row, indices);
   }
 
   size_t size_;
-  RankOf<T> rank_;
+  Ranking ranking_;
   int64_t threads_;
-  int index_bits_;
-  int dropped_bits_{0};
-  R least_{0};
-  Buffer<double> words_;
-  Buffer<double> other_;
+  RecentFailure register_failure_;
+  RecentFailure narrow_failure_;
+  Buffer<uint32_t> indices_;
+  std::optional<WordSort<T, int32_t>> narrow_;
+  std::optional<WordSort<T, double>> wide_;
 };
 
 } // namespace

@@ -28,6 +28,12 @@ S flip_negative(S bits) {
   return bits ^ ((bits >> sign_bit) & std::numeric_limits<S>::max());
 }
 
+/** As above, for bits of a ``T``, whose sign has been extended. */
+template <typename T>
+Vector<int32_t> flip_negative_lanes(Vector<int32_t> bits) {
+  return bits ^ ((bits >> 31) & std::numeric_limits<SignedBits<T>>::max());
+}
+
 /**
  * The key of 0. Elements of one and two bytes have keys that are not negative,
  * whose upper bytes are all the same, so that a radix sort can skip these.
@@ -84,6 +90,36 @@ bool is_nan_key(SortKey<T> key) {
   return key > infinity_key<T> || key < negative_infinity_key<T>;
 }
 
+/** Returns the sort keys of a vector of elements of up to 4 bytes each. */
+template <typename T>
+Vector<int32_t> sort_key_vector(ElementBits<T> elements) {
+  constexpr int spare_bits = 32 - 8 * sizeof(T);
+  auto bits = widen_bits(elements);
+  if constexpr (is_floating<T>) {
+    auto extended = (Vector<int32_t>)(bits << spare_bits) >> spare_bits;
+    return flip_negative_lanes<T>(extended) + zero_key<T>;
+  } else if constexpr (sizeof(T) == 4 && std::is_unsigned_v<T>) {
+    return (Vector<int32_t>)(bits ^ (uint32_t(1) << 31));
+  } else if constexpr (std::is_unsigned_v<T> || sizeof(T) == 4) {
+    return (Vector<int32_t>)bits;
+  } else {
+    return (Vector<int32_t>)(bits ^ zero_key<T>);
+  }
+}
+
+/** The inverse of sort_key_vector(). */
+template <typename T>
+ElementBits<T> elements_of_sort_keys(Vector<int32_t> keys) {
+  if constexpr (is_floating<T>) {
+    auto bits = flip_negative_lanes<T>(keys - zero_key<T>);
+    return narrow_bits<T>((Vector<uint32_t>)bits);
+  } else if constexpr (sizeof(T) == 4 && std::is_unsigned_v<T>) {
+    return narrow_bits<T>((Vector<uint32_t>)keys ^ (uint32_t(1) << 31));
+  } else {
+    return narrow_bits<T>((Vector<uint32_t>)(keys ^ zero_key<T>));
+  }
+}
+
 /**
  * Writes the sort keys of a row, each XORed with ``flip``. Returns whether one
  * of its elements is -0.
@@ -92,19 +128,22 @@ template <typename T>
 bool load_sort_keys(const Row<T>& row, SortKey<T> flip, SortKey<T>* keys) {
   auto data = row.data;
   auto count = row.size;
+  if constexpr (sizeof(T) <= 4) {
+    if (row.stride == 1 && count >= lanes<int32_t>) {
+      Vector<int32_t> any{};
+      for_each_vector(count, [&](size_t i) {
+        auto key = sort_key_vector<T>(load_bits<T>(data + i));
+        any |= key == negative_zero_key<T>;
+        store(keys + i, key ^ flip);
+      });
+      return is_floating<T> && any_of(any);
+    }
+  }
   SortKey<T> any = 0;
-  if (row.stride == 1) {
-    for (size_t i = 0; i < count; ++i) {
-      auto key = sort_key(data[i]);
-      any |= -SortKey<T>(key == negative_zero_key<T>);
-      keys[i] = key ^ flip;
-    }
-  } else {
-    for (size_t i = 0; i < count; ++i) {
-      auto key = sort_key(data[static_cast<int64_t>(i) * row.stride]);
-      any |= -SortKey<T>(key == negative_zero_key<T>);
-      keys[i] = key ^ flip;
-    }
+  for (size_t i = 0; i < count; ++i) {
+    auto key = sort_key(row[i]);
+    any |= -SortKey<T>(key == negative_zero_key<T>);
+    keys[i] = key ^ flip;
   }
   return is_floating<T> && any != 0;
 }
@@ -117,15 +156,18 @@ void store_elements(
     size_t count,
     T* out,
     int64_t stride) {
-  if (stride == 1) {
-    for (size_t i = 0; i < count; ++i) {
-      out[i] = element_of_sort_key<T>(keys[i] ^ flip);
+  if constexpr (sizeof(T) <= 4) {
+    if (stride == 1 && count >= lanes<int32_t>) {
+      for_each_vector(count, [&](size_t i) {
+        auto elements = elements_of_sort_keys<T>(load(keys + i) ^ flip);
+        std::memcpy(out + i, &elements, sizeof(elements));
+      });
+      return;
     }
-  } else {
-    for (size_t i = 0; i < count; ++i) {
-      out[static_cast<int64_t>(i) * stride] =
-          element_of_sort_key<T>(keys[i] ^ flip);
-    }
+  }
+  for (size_t i = 0; i < count; ++i) {
+    out[static_cast<int64_t>(i) * stride] =
+        element_of_sort_key<T>(keys[i] ^ flip);
   }
 }
 

@@ -118,7 +118,12 @@ template <typename E>
       lane_numbers<E>() < broadcast(static_cast<E>(count - (rows - 1) * width));
   store(last, used ? load(last) : broadcast(std::numeric_limits<E>::max()));
   for (size_t row = 0; row < rows; row += block_rows) {
-    sort_full_block<E, 8>(keys + row * width);
+    auto block = keys + row * width;
+    auto left = rows - row;
+    left > 4       ? sort_full_block<E, 8>(block)
+        : left > 2 ? sort_full_block<E, 4>(block)
+        : left > 1 ? sort_full_block<E, 2>(block)
+                   : sort_full_block<E, 1>(block);
   }
   merge_blocks(keys, rows);
   for (size_t i = 0; i + 1 < rows; ++i) {

@@ -124,12 +124,20 @@ class SortRows {
   // ``use`` for them.
   template <typename Use>
   void each_unordered(Use&& use) {
-    RankOf<T> rank(ranking_);
     each([&](const Row<T>& row, const RowOutput<T>& out) {
-      auto order = order_of(row, rank);
-      order == RowOrder::neither ? use(row, out)
-                                 : copy_in_order(row, rank, order, size_, out);
+      if (!copy_if_in_order(row, out)) {
+        use(row, out);
+      }
     });
+  }
+
+  bool copy_if_in_order(const Row<T>& row, const RowOutput<T>& out) const {
+    RankOf<T> rank(ranking_);
+    auto order = order_of(row, rank);
+    if (order != RowOrder::neither) {
+      copy_in_order(row, rank, order, size_, out);
+    }
+    return order != RowOrder::neither;
   }
 
   // Calls use(row, write). write(place, index) writes ``index``, or the element
@@ -163,16 +171,20 @@ class SortRows {
 
   void argsort_by_words() {
     IndexSort<T> indices(size_, ranking_, job_.threads_per_row);
-    each_unordered([&](const Row<T>& row, const RowOutput<T>& out) {
-      auto words = indices.sort(row);
-      if (out.indices && out.stride == 1) {
-        indices.copy_indices(words, size_, out.indices);
+    each([&](const Row<T>& row, const RowOutput<T>& out) {
+      bool contiguous = out.indices && out.stride == 1;
+      // To sort in registers takes hardly longer than to look for an order.
+      if ((contiguous && indices.sort_in_registers(row, out.indices)) ||
+          copy_if_in_order(row, out)) {
         return;
       }
+      if (contiguous) {
+        indices.sort(row, out.indices);
+        return;
+      }
+      auto sorted = indices.sort(row);
       with_writer(row, out, [&](const Row<T>&, auto&& write) {
-        for (size_t i = 0; i < size_; ++i) {
-          write(i, indices.index_in(words[i]));
-        }
+        write.write_all(sorted, size_, 0);
       });
     });
   }
@@ -305,11 +317,9 @@ class SortRows {
       size_t count,
       const RowOutput<T>& out) {
     RankOf<T> rank(ranking_);
-    if (rank(row[size_ - 1]) == rank(row[chosen[0]])) {
-      auto order = order_of(row, rank);
-      if (order != RowOrder::neither) {
-        return copy_in_order(row, rank, order, size_, out);
-      }
+    bool may_be_in_order = rank(row[size_ - 1]) == rank(row[chosen[0]]);
+    if (may_be_in_order && copy_if_in_order(row, out)) {
+      return;
     }
     if (out.indices) {
       IndexWriter write(out.indices, 1, size_);

@@ -136,10 +136,10 @@ class TopKRows {
     if (sorts_whole_row()) {
       IndexSort<T> indices(size_, ranking_);
       return each_unordered([&](const auto& row, const auto& out) {
-        auto words = indices.sort(row);
+        auto sorted = indices.sort(row);
         auto best_first = job_.sorted ? out : out.reversed(k_);
         for (size_t i = 0; i < k_; ++i) {
-          best_first.write(i, indices.index_in(words[i]), row);
+          best_first.write(i, sorted[i], row);
         }
       });
     }

@@ -119,6 +119,21 @@ V max_of(V a, V b) {
 }
 
 /**
+ * Calls use(i) for vectors of 32-bit lanes that begin at i and cover all
+ * ``count`` elements, some of them twice. ``count`` is at least one vector.
+ */
+template <typename Use>
+[[gnu::always_inline]] inline void for_each_vector(size_t count, Use&& use) {
+  constexpr auto width = lanes<uint32_t>;
+  for (size_t i = 0; i + width <= count; i += width) {
+    use(i);
+  }
+  if (count % width != 0) {
+    use(count - width);
+  }
+}
+
+/**
  * Returns a vector whose lane l is lane from(l) of ``a`` and ``b`` together.
  * The lanes of ``b`` are numbered after those of ``a``.
  */
@@ -136,6 +151,19 @@ V shuffle(V a, V b, From from, std::index_sequence<l...>) {
 template <typename T, typename From>
 Vector<T> shuffle(Vector<T> a, Vector<T> b, From from) {
   return shuffle(a, b, from, std::make_index_sequence<lanes<T>>());
+}
+
+/** Combines all lanes of a vector by ``op``. Each lane of the result is that.
+ */
+template <typename V, typename Op, size_t step = sizeof(V) / sizeof(V{}[0]) / 2>
+[[gnu::always_inline]] inline V fold_lanes(V v, Op op) {
+  if constexpr (step > 0) {
+    using E = std::decay_t<decltype(v[0])>;
+    auto other = shuffle<E>(v, v, [](size_t l) constexpr { return l ^ step; });
+    return fold_lanes<V, Op, step / 2>(op(v, other), op);
+  } else {
+    return v;
+  }
 }
 
 /**
