@@ -77,6 +77,41 @@ def test_descending_sorts_of_every_size(kind, dtype, engine):
             assert_sorted(row, -1, values, mx.argsort(row, descending=True))
 
 
+def close_values(dtype, n, share, rng):
+    """Returns n elements; ``share`` of them differ from another one in few low bits."""
+    values = np.ascontiguousarray(values_of(dtype, (n,), "spread", rng))
+    raw = values.view(f"u{values.itemsize}")
+    copies = rng.random(n) < share
+    raw[copies] = rng.choice(raw, copies.sum()) ^ rng.integers(
+        0, 8, copies.sum()
+    ).astype(raw.dtype)
+    return values
+
+
+@kernels
+@pytest.mark.parametrize(
+    "dtype",
+    [mx.float32, mx.int32, mx.uint32, mx.float64, mx.int64, mx.uint64],
+    ids=dtype_name,
+)
+def test_elements_that_differ_in_their_lowest_bits_alone(dtype, engine):
+    """Sorts first compare the upper bits of ranks. Rows with many and with few elements
+    that tie in these bits alternate, since a sort remembers which kind came before."""
+    for n in [16, 17, 33, 64, 65, 100, 129, 160, 257, 513, 1024, 1025, 4096, 4097]:
+        rng = np.random.default_rng(n)
+        shares = [0, 0.05, 1, 0.05, *[0] * 17, 0.1]
+        a = mx_array(
+            np.stack([close_values(dtype, n, share, rng) for share in shares]), dtype
+        )
+        for descending in (False, True):
+            wanted = orders(a, -1, descending)
+            got = mx.argsort(a, descending=descending)
+            np.testing.assert_array_equal(np.array(got), wanted)
+            values = mx.sort(a, descending=descending)
+            fetched = mx.take_along_axis(a, mx.array(wanted), -1)
+            np.testing.assert_array_equal(bits(values), bits(fetched))
+
+
 @kernels
 @dtypes
 @pytest.mark.parametrize("n", [5, 40, 100, 700, 5000])
