@@ -30,7 +30,7 @@ Selected<E> quickselect(E* keys, E* other, size_t count, size_t k) {
   size_t less = 0;
   auto most = std::numeric_limits<E>::max();
   for (auto budget = partition_budget(count);
-       count > block_size<E> && budget > 0;
+       count > pivot_rows * lanes<E> && budget > 0;
        --budget) {
     auto pivot = pick_pivot(keys, count);
     if (pivot == most) {

@@ -127,7 +127,10 @@ size_t partition_keys(E* keys, E* other, size_t count, E pivot) {
   return low - keys + rest - highs;
 }
 
-/** Returns a key that is about the median of at least 8 vectors of keys. */
+/** pick_pivot() takes its sample from at least this many vectors. */
+constexpr size_t pivot_rows = 8;
+
+/** Returns a key that is about the median of ``count`` keys. */
 template <typename E>
 E pick_pivot(const E* keys, size_t count) {
   constexpr auto width = lanes<E>;
@@ -142,14 +145,14 @@ E pick_pivot(const E* keys, size_t count) {
     merge_runs<E, 1, 1>(v + 1);
     return v[1][width / 2 - 1];
   }
-  Vector<E> v[block_rows];
-  auto step = (count - width) / (block_rows - 1);
+  Vector<E> v[pivot_rows];
+  auto step = (count - width) / (pivot_rows - 1);
 #pragma GCC unroll 8
-  for (size_t i = 0; i < block_rows; ++i) {
+  for (size_t i = 0; i < pivot_rows; ++i) {
     v[i] = load(keys + i * step);
   }
-  sort_vectors_of_keys<E, block_rows>(v);
-  return v[block_rows / 2 - 1][width - 1];
+  sort_vectors_of_keys<E, pivot_rows>(v);
+  return v[pivot_rows / 2 - 1][width - 1];
 }
 
 // ---- sort ------------------------------------------------------------------

@@ -134,13 +134,11 @@ bool sort_row_in_registers(
   auto count = row.size;
   if constexpr (sizeof(T) <= 4) {
     if (row.stride == 1 && count >= width && count <= 8 * width) {
-      return count > 4 * width
-          ? RegisterSort<T, 8>::sort(row.data, count, rank, indices)
-          : count > 2 * width
-          ? RegisterSort<T, 4>::sort(row.data, count, rank, indices)
-          : count > width
-          ? RegisterSort<T, 2>::sort(row.data, count, rank, indices)
-          : RegisterSort<T, 1>::sort(row.data, count, rank, indices);
+      auto sort = count > 4 * width ? RegisterSort<T, 8>::sort
+          : count > 2 * width       ? RegisterSort<T, 4>::sort
+          : count > width           ? RegisterSort<T, 2>::sort
+                                    : RegisterSort<T, 1>::sort;
+      return sort(row.data, count, rank, indices);
     }
   }
   return false;

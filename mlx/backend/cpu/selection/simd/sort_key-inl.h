@@ -14,6 +14,8 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
+/** The type of a sort key. Short rows of 2-byte elements have int16_t instead.
+ */
 template <typename T>
 using SortKey = std::conditional_t<sizeof(T) <= 4, int32_t, int64_t>;
 
@@ -29,94 +31,102 @@ S flip_negative(S bits) {
 }
 
 /** As above, for bits of a ``T``, whose sign has been extended. */
-template <typename T>
-Vector<int32_t> flip_negative_lanes(Vector<int32_t> bits) {
-  return bits ^ ((bits >> 31) & std::numeric_limits<SignedBits<T>>::max());
+template <typename T, typename K>
+Vector<K> flip_negative_lanes(Vector<K> bits) {
+  constexpr int sign_bit = 8 * sizeof(K) - 1;
+  constexpr K others = std::numeric_limits<SignedBits<T>>::max();
+  return bits ^ ((bits >> sign_bit) & others);
 }
 
 /**
- * The key of 0. Elements of one and two bytes have keys that are not negative,
- * whose upper bytes are all the same, so that a radix sort can skip these.
+ * The key of 0. Keys that are wider than their elements are not negative, and
+ * their upper bytes are all the same, so that a radix sort can skip these.
  */
-template <typename T>
-constexpr SortKey<T> zero_key = sizeof(T) < 4 && !std::is_unsigned_v<T>
-    ? -SortKey<T>(std::numeric_limits<SignedBits<T>>::min())
+template <typename T, typename K>
+constexpr K zero_key = sizeof(T) < sizeof(K) && !std::is_unsigned_v<T>
+    ? -K(std::numeric_limits<SignedBits<T>>::min())
     : 0;
 
 /** Has no branches, so loops are vectorised. */
-template <typename T>
-SortKey<T> sort_key(T value) {
+template <typename T, typename K>
+K sort_key(T value) {
   if constexpr (is_floating<T>) {
-    return flip_negative(std::bit_cast<SignedBits<T>>(value)) + zero_key<T>;
-  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
-    return static_cast<SortKey<T>>(ordered_key(value)) ^
-        std::numeric_limits<SortKey<T>>::min();
+    return flip_negative(std::bit_cast<SignedBits<T>>(value)) + zero_key<T, K>;
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(K)) {
+    return static_cast<K>(ordered_key(value)) ^ std::numeric_limits<K>::min();
   } else {
-    return value + zero_key<T>;
+    return value + zero_key<T, K>;
   }
 }
 
-template <typename T>
-T element_of_sort_key(SortKey<T> key) {
+template <typename T, typename K>
+T element_of_sort_key(K key) {
   if constexpr (is_floating<T>) {
-    auto bits = flip_negative(static_cast<SignedBits<T>>(key - zero_key<T>));
+    auto bits = flip_negative(static_cast<SignedBits<T>>(key - zero_key<T, K>));
     return std::bit_cast<T>(bits);
-  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) >= 4) {
-    return static_cast<T>(key ^ std::numeric_limits<SortKey<T>>::min());
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(K)) {
+    return static_cast<T>(key ^ std::numeric_limits<K>::min());
   } else {
-    return static_cast<T>(key - zero_key<T>);
+    return static_cast<T>(key - zero_key<T, K>);
   }
 }
 
-template <typename T>
-constexpr SortKey<T> negative_zero_key = zero_key<T> - 1;
+template <typename T, typename K>
+constexpr K negative_zero_key = zero_key<T, K> - 1;
 
-template <typename T>
-constexpr SortKey<T> infinity_key =
-    zero_key<T> + static_cast<SortKey<T>>(infinity_bits<T>());
+template <typename T, typename K>
+constexpr K infinity_key = zero_key<T, K> + static_cast<K>(infinity_bits<T>());
 
-template <typename T>
-constexpr SortKey<T> negative_infinity_key =
-    zero_key<T> - 1 - static_cast<SortKey<T>>(infinity_bits<T>());
+template <typename T, typename K>
+constexpr K negative_infinity_key =
+    zero_key<T, K> - 1 - static_cast<K>(infinity_bits<T>());
 
 /** Whether the elements with this key tie with 0. */
-template <typename T>
-bool is_zero_key(SortKey<T> key) {
-  return key == zero_key<T> || (is_floating<T> && key == negative_zero_key<T>);
+template <typename T, typename K>
+bool is_zero_key(K key) {
+  return key == zero_key<T, K> ||
+      (is_floating<T> && key == negative_zero_key<T, K>);
 }
 
-template <typename T>
-bool is_nan_key(SortKey<T> key) {
-  return key > infinity_key<T> || key < negative_infinity_key<T>;
+template <typename T, typename K>
+bool is_nan_key(K key) {
+  return key > infinity_key<T, K> || key < negative_infinity_key<T, K>;
 }
 
-/** Returns the sort keys of a vector of elements of up to 4 bytes each. */
-template <typename T>
-Vector<int32_t> sort_key_vector(ElementBits<T> elements) {
-  constexpr int spare_bits = 32 - 8 * sizeof(T);
-  auto bits = widen_bits(elements);
-  if constexpr (is_floating<T>) {
-    auto extended = (Vector<int32_t>)(bits << spare_bits) >> spare_bits;
-    return flip_negative_lanes<T>(extended) + zero_key<T>;
-  } else if constexpr (sizeof(T) == 4 && std::is_unsigned_v<T>) {
-    return (Vector<int32_t>)(bits ^ (uint32_t(1) << 31));
-  } else if constexpr (std::is_unsigned_v<T> || sizeof(T) == 4) {
-    return (Vector<int32_t>)bits;
+/** Returns the sort keys of a vector of contiguous elements. */
+template <typename T, typename K>
+Vector<K> load_sort_key_lanes(const T* from) {
+  Vector<K> bits;
+  if constexpr (sizeof(T) == sizeof(K)) {
+    std::memcpy(&bits, from, sizeof(bits));
   } else {
-    return (Vector<int32_t>)(bits ^ zero_key<T>);
+    constexpr int spare_bits = 8 * (sizeof(K) - sizeof(T));
+    bits = (Vector<K>)widen_bits(load_bits<T>(from));
+    bits = std::is_unsigned_v<T> ? bits : (bits << spare_bits) >> spare_bits;
+  }
+  if constexpr (is_floating<T>) {
+    return flip_negative_lanes<T, K>(bits) + zero_key<T, K>;
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(K)) {
+    return bits ^ std::numeric_limits<K>::min();
+  } else {
+    return bits + zero_key<T, K>;
   }
 }
 
-/** The inverse of sort_key_vector(). */
-template <typename T>
-ElementBits<T> elements_of_sort_keys(Vector<int32_t> keys) {
+/** The inverse of load_sort_key_lanes(). */
+template <typename T, typename K>
+void store_sort_key_lanes(T* to, Vector<K> keys) {
+  auto bits = keys - zero_key<T, K>;
   if constexpr (is_floating<T>) {
-    auto bits = flip_negative_lanes<T>(keys - zero_key<T>);
-    return narrow_bits<T>((Vector<uint32_t>)bits);
-  } else if constexpr (sizeof(T) == 4 && std::is_unsigned_v<T>) {
-    return narrow_bits<T>((Vector<uint32_t>)keys ^ (uint32_t(1) << 31));
+    bits = flip_negative_lanes<T, K>(bits);
+  } else if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(K)) {
+    bits ^= std::numeric_limits<K>::min();
+  }
+  if constexpr (sizeof(T) == sizeof(K)) {
+    std::memcpy(to, &bits, sizeof(bits));
   } else {
-    return narrow_bits<T>((Vector<uint32_t>)(keys ^ zero_key<T>));
+    auto elements = narrow_bits<T>((Vector<uint32_t>)bits);
+    std::memcpy(to, &elements, sizeof(elements));
   }
 }
 
@@ -124,50 +134,45 @@ ElementBits<T> elements_of_sort_keys(Vector<int32_t> keys) {
  * Writes the sort keys of a row, each XORed with ``flip``. Returns whether one
  * of its elements is -0.
  */
-template <typename T>
-bool load_sort_keys(const Row<T>& row, SortKey<T> flip, SortKey<T>* keys) {
+template <typename T, typename K>
+bool load_sort_keys(const Row<T>& row, K flip, K* keys) {
   auto data = row.data;
   auto count = row.size;
-  if constexpr (sizeof(T) <= 4) {
-    if (row.stride == 1 && count >= lanes<int32_t>) {
-      Vector<int32_t> any{};
-      for_each_vector(count, [&](size_t i) {
-        auto key = sort_key_vector<T>(load_bits<T>(data + i));
-        any |= key == negative_zero_key<T>;
-        store(keys + i, key ^ flip);
-      });
-      return is_floating<T> && any_of(any);
-    }
+  if (row.stride == 1 && count >= lanes<K>) {
+    Vector<K> any{};
+    for_each_vector<K>(count, [&](size_t i) {
+      auto key = load_sort_key_lanes<T, K>(data + i);
+      any |= key == negative_zero_key<T, K>;
+      store(keys + i, key ^ flip);
+    });
+    return is_floating<T> && any_of(any);
   }
-  SortKey<T> any = 0;
+  K any = 0;
   for (size_t i = 0; i < count; ++i) {
-    auto key = sort_key(row[i]);
-    any |= -SortKey<T>(key == negative_zero_key<T>);
+    auto key = sort_key<T, K>(row[i]);
+    any |= -K(key == negative_zero_key<T, K>);
     keys[i] = key ^ flip;
   }
   return is_floating<T> && any != 0;
 }
 
 /** Writes the elements with the keys keys[i] ^ flip, ``stride`` apart. */
-template <typename T>
+template <typename T, typename K>
 void store_elements(
-    const SortKey<T>* keys,
-    SortKey<T> flip,
+    const K* keys,
+    K flip,
     size_t count,
     T* out,
     int64_t stride) {
-  if constexpr (sizeof(T) <= 4) {
-    if (stride == 1 && count >= lanes<int32_t>) {
-      for_each_vector(count, [&](size_t i) {
-        auto elements = elements_of_sort_keys<T>(load(keys + i) ^ flip);
-        std::memcpy(out + i, &elements, sizeof(elements));
-      });
-      return;
-    }
+  if (stride == 1 && count >= lanes<K>) {
+    for_each_vector<K>(count, [&](size_t i) {
+      store_sort_key_lanes<T, K>(out + i, load(keys + i) ^ flip);
+    });
+    return;
   }
   for (size_t i = 0; i < count; ++i) {
     out[static_cast<int64_t>(i) * stride] =
-        element_of_sort_key<T>(keys[i] ^ flip);
+        element_of_sort_key<T, K>(keys[i] ^ flip);
   }
 }
 

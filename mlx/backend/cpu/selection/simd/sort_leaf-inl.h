@@ -31,7 +31,7 @@ template <typename E, int rows>
 
 template <typename E, int rows>
 [[gnu::always_inline]] inline void load_rows(const E* from, Vector<E>* v) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
     v[i] = load(from + i * lanes<E>);
   }
@@ -39,7 +39,7 @@ template <typename E, int rows>
 
 template <typename E, int rows>
 [[gnu::always_inline]] inline void store_rows(E* to, const Vector<E>* v) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
     store(to + i * lanes<E>, v[i]);
   }
@@ -77,7 +77,9 @@ void merge_blocks(E* keys, size_t rows) {
       auto end = std::min(first + 2 * run, rows);
       merge_down_to_blocks(keys, first, run, end, block_rows);
       for (auto a = first; a < end; a += block_rows) {
-        if (end - a > 4) {
+        if (end - a > 8) {
+          merge_block<E, block_rows>(at(a));
+        } else if (end - a > 4) {
           merge_block<E, 8>(at(a));
         } else if (end - a > 2) {
           merge_block<E, 4>(at(a));
@@ -93,7 +95,7 @@ void merge_blocks(E* keys, size_t rows) {
 
 /** How many keys sort_leaf() sorts at most. */
 template <typename E>
-constexpr size_t leaf_size = 4 * block_size<E>;
+constexpr size_t leaf_size = 32 * lanes<E>;
 
 /**
  * Sorts up to leaf_size keys from ``from`` to ``to``, which may be the same.
@@ -106,30 +108,32 @@ template <typename E>
     return sort_block(from, to, count);
   }
   alignas(64) E keys[leaf_size<E>];
-  auto rows = (count + width - 1) / width;
+  auto last_row = (count - 1) / width;
+  auto rows = last_row + 1;
   for (size_t i = 0; i < rows; ++i) {
     store(keys + i * width, load(from + i * width));
   }
   for (size_t i = rows; i < round_up(rows, block_rows); ++i) {
     store(keys + i * width, broadcast(std::numeric_limits<E>::max()));
   }
-  auto last = keys + (rows - 1) * width;
+  auto last = keys + last_row * width;
   auto used =
-      lane_numbers<E>() < broadcast(static_cast<E>(count - (rows - 1) * width));
+      lane_numbers<E>() < broadcast(static_cast<E>(count - last_row * width));
   store(last, used ? load(last) : broadcast(std::numeric_limits<E>::max()));
   for (size_t row = 0; row < rows; row += block_rows) {
     auto block = keys + row * width;
     auto left = rows - row;
-    left > 4       ? sort_full_block<E, 8>(block)
+    left > 8       ? sort_full_block<E, block_rows>(block)
+        : left > 4 ? sort_full_block<E, 8>(block)
         : left > 2 ? sort_full_block<E, 4>(block)
         : left > 1 ? sort_full_block<E, 2>(block)
                    : sort_full_block<E, 1>(block);
   }
   merge_blocks(keys, rows);
-  for (size_t i = 0; i + 1 < rows; ++i) {
+  for (size_t i = 0; i < last_row; ++i) {
     store(to + i * width, load(keys + i * width));
   }
-  to += (rows - 1) * width;
+  to += last_row * width;
   store(to, used ? load(last) : load(to));
 }
 

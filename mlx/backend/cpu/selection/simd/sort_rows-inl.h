@@ -210,14 +210,24 @@ class SortRows {
     if constexpr (std::is_same_v<T, complex64_t>) {
       argsort();
     } else {
-      ValueSort<T> values(size_, ranking_, job_.threads_per_row);
-      auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
-        values.sort(row, out.values, out.stride);
-      };
-      // To sort one block takes no longer than to look whether it is in order.
-      size_ <= block_size<SortKey<T>> ? each(sort_row)
-                                      : each_unordered(sort_row);
+      if constexpr (quicksort_is_fast && sizeof(T) == 2) {
+        // A quicksort has no keys of 16 bits, but its leaves have.
+        if (size_ <= leaf_size<int16_t>) {
+          return sort_by<int16_t>();
+        }
+      }
+      sort_by<SortKey<T>>();
     }
+  }
+
+  template <typename Key>
+  void sort_by() {
+    ValueSort<T, Key> values(size_, ranking_, job_.threads_per_row);
+    auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
+      values.sort(row, out.values, out.stride);
+    };
+    // To sort one block takes no longer than to look whether it is in order.
+    size_ <= block_size<Key> ? each(sort_row) : each_unordered(sort_row);
   }
 
   // ---- partition -----------------------------------------------------------

@@ -56,10 +56,9 @@ void sort_by_counting(
   }
 }
 
-/** Sorts the values of rows of ``size`` elements. */
-template <typename T>
+/** Sorts the values of rows of ``size`` elements, by keys of type Key. */
+template <typename T, typename Key = SortKey<T>>
 class ValueSort {
-  using Key = SortKey<T>;
   static constexpr auto margin = key_margin<Key>;
 
  public:
@@ -119,7 +118,9 @@ class ValueSort {
 
   // Returns the array that holds the sorted keys.
   Key* sort_keys(Key* keys, Key* other, size_t count) const {
-    if constexpr (quicksort_is_fast) {
+    if constexpr (sizeof(Key) == 2) {
+      sort_leaf(keys, keys, count);
+    } else if constexpr (quicksort_is_fast) {
       return quicksort_on_threads(keys, other, count, threads_);
     } else if (count <= network_size) {
       network_sort(keys, count);
@@ -150,24 +151,24 @@ class ValueSort {
       int64_t stride) {
     auto count = size_;
     if constexpr (is_floating<T>) {
-      if (is_nan_key<T>(keys[0] ^ flip_) ||
-          is_nan_key<T>(keys[size_ - 1] ^ flip_)) {
+      if (is_nan_key<T, Key>(keys[0] ^ flip_) ||
+          is_nan_key<T, Key>(keys[size_ - 1] ^ flip_)) {
         auto [first, last] = part_between(
-            keys, size_, negative_infinity_key<T>, infinity_key<T>);
+            keys, size_, negative_infinity_key<T, Key>, infinity_key<T, Key>);
         count = std::copy(first, last, keys) - keys;
         auto nans = size_ - count;
         bool nans_first = ranking_ == Ranking::descending;
         write_those(
-            row, is_nan_key<T>, nans, nans_first ? 0 : count, stride, out);
+            row, is_nan_key<T, Key>, nans, nans_first ? 0 : count, stride, out);
         out += nans_first ? static_cast<int64_t>(nans) * stride : 0;
       }
     }
     store_all(keys, count, out, stride);
     if (negative_zero) {
-      auto [first, last] =
-          part_between(keys, count, negative_zero_key<T>, zero_key<T>);
+      auto [first, last] = part_between(
+          keys, count, negative_zero_key<T, Key>, zero_key<T, Key>);
       size_t zeros = last - first;
-      write_those(row, is_zero_key<T>, zeros, first - keys, stride, out);
+      write_those(row, is_zero_key<T, Key>, zeros, first - keys, stride, out);
     }
   }
 
@@ -194,7 +195,7 @@ class ValueSort {
     // A place is written again until it has an element that passes.
     for (size_t i = 0, end = place + count; place < end; ++i) {
       out[static_cast<int64_t>(place) * stride] = row[i];
-      place += test(sort_key(row[i]));
+      place += test(sort_key<T, Key>(row[i]));
     }
   }
 

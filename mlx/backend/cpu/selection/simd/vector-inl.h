@@ -119,17 +119,16 @@ V max_of(V a, V b) {
 }
 
 /**
- * Calls use(i) for vectors of 32-bit lanes that begin at i and cover all
- * ``count`` elements, some of them twice. ``count`` is at least one vector.
+ * Calls use(i) for vectors of type E that begin at i and cover all ``count``
+ * elements, some of them twice. ``count`` is at least one vector.
  */
-template <typename Use>
+template <typename E, typename Use>
 [[gnu::always_inline]] inline void for_each_vector(size_t count, Use&& use) {
-  constexpr auto width = lanes<uint32_t>;
-  for (size_t i = 0; i + width <= count; i += width) {
+  for (size_t i = 0; i + lanes<E> <= count; i += lanes<E>) {
     use(i);
   }
-  if (count % width != 0) {
-    use(count - width);
+  if (count % lanes<E> != 0) {
+    use(count - lanes<E>);
   }
 }
 
