@@ -1,58 +1,54 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts the indices of a row that fits into registers. It sorts the 32-bit
-// words of sort_words-inl.h, which never leave the registers.
+// Sorts the indices, or the values, of a row that fits into registers, where
+// all keys stay from the first to the last step.
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/sort_block-inl.h"
+#include "mlx/backend/cpu/selection/simd/register_row-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_key-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_words-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** Sorts the indices of contiguous rows whose elements fill ``rows`` vectors.
- */
+/** Sorts the indices of a row by the 32-bit words of sort_words-inl.h. */
 template <typename T, int rows>
-class RegisterSort {
+class RegisterIndexSort {
   using Word = SortWord<int32_t>;
+  using Registers = RegisterRow<int32_t, rows>;
   static constexpr size_t width = lanes<int32_t>;
   static constexpr int index_bits = std::bit_width(rows * width - 1);
   static constexpr uint32_t index_mask = (uint32_t(1) << index_bits) - 1;
-  static constexpr int32_t padding = std::numeric_limits<int32_t>::max();
 
  public:
   /**
-   * Sorts ``count`` elements, which are at least one vector and more than half
-   * of ``rows`` vectors. Writes their indices, that of the best element first.
+   * Writes the indices of ``count`` elements, that of the best one first.
    * Returns false if words have too few bits of the ranks to tell the order.
    */
   [[gnu::noinline]] static bool
-  sort(const T* data, size_t count, RankOf<T> rank, uint32_t* indices) {
+  sort(const T* data, size_t count, const RankOf<T>& rank, uint32_t* indices) {
+    Registers row(count);
     Vector<uint32_t> ranks[rows];
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
-      ranks[i] = rank_vector<T>(load_bits<T>(data + begin_of(i, count)), rank);
+      ranks[i] = rank_vector<T>(load_bits<T>(data + row.begin_of(i)), rank);
     }
     Vector<int32_t> words[rows];
-    make_words(ranks, count, words);
+    make_words(row, ranks, words);
     sort_vectors_of_keys<int32_t, rows>(words);
-    store_indices(words, count, indices);
-    return sizeof(T) <= 2 || !has_ties(words);
+    bool ties = sizeof(T) > 2 && has_ties(words);
+    row.write_all(indices, [&](size_t i, uint32_t* to) {
+      store(to, (Vector<uint32_t>)words[i] & index_mask);
+    });
+    return !ties;
   }
 
  private:
-  // Where the elements of a vector begin. The last vector overlaps the one
-  // before rather than reach beyond the row.
-  static size_t begin_of(size_t i, size_t count) {
-    return std::min(i * width, count - width);
-  }
-
-  // Puts padding where the last vectors have no elements of their own.
   [[gnu::always_inline]] static inline void make_words(
+      const Registers& row,
       const Vector<uint32_t>* ranks,
-      size_t count,
       Vector<int32_t>* words) {
     uint32_t least = 0;
     int dropped_bits = sizeof(T) > 2 ? index_bits : 0;
@@ -72,16 +68,12 @@ class RegisterSort {
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
-      auto index =
-          lane_numbers<uint32_t>() + static_cast<uint32_t>(begin_of(i, count));
+      auto first = static_cast<uint32_t>(row.begin_of(i));
       auto kept = (ranks[i] - least) >> dropped_bits;
-      auto bits = ((kept << index_bits) | index) ^ Word::sign_bit;
-      words[i] = (Vector<int32_t>)bits;
-      if (i >= rows / 2) {
-        auto own = index >= static_cast<uint32_t>(i * width);
-        words[i] = own ? words[i] : broadcast(padding);
-      }
+      auto bits = (kept << index_bits) | (lane_numbers<uint32_t>() + first);
+      words[i] = (Vector<int32_t>)(bits ^ Word::sign_bit);
     }
+    row.pad(words);
   }
 
   // Returns whether two words differ in the bits of the index only. Padding is
@@ -100,46 +92,65 @@ class RegisterSort {
     }
     return any_of(ties);
   }
-
-  [[gnu::always_inline]] static inline void
-  store_indices(const Vector<int32_t>* words, size_t count, uint32_t* to) {
-    alignas(64) uint32_t last[2 * width];
-#pragma GCC unroll 8
-    for (size_t i = 0; i < rows; ++i) {
-      if (i < rows / 2 || (i + 1) * width <= count) {
-        store(to + i * width, indices_in(words[i]));
-      } else if (i * width < count) {
-        store(last, indices_in(words[i > 0 ? i - 1 : 0]));
-        store(last + width, indices_in(words[i]));
-        store(to + count - width, load(last + (count - i * width)));
-      }
-    }
-  }
-
-  static Vector<uint32_t> indices_in(Vector<int32_t> words) {
-    return (Vector<uint32_t>)words & index_mask;
-  }
 };
 
 /**
- * Sorts the indices of a contiguous row in registers. Returns false if this
- * cannot be done.
+ * Sorts the values of a row. Returns false, and writes nothing, if it has a NaN
+ * or -0: sort keys do not have the order of those.
  */
-template <typename T>
-bool sort_row_in_registers(
-    const Row<T>& row,
-    RankOf<T> rank,
-    uint32_t* indices) {
-  constexpr auto width = lanes<int32_t>;
-  auto count = row.size;
-  if constexpr (sizeof(T) <= 4) {
-    if (row.stride == 1 && count >= width && count <= 8 * width) {
-      auto sort = count > 4 * width ? RegisterSort<T, 8>::sort
-          : count > 2 * width       ? RegisterSort<T, 4>::sort
-          : count > width           ? RegisterSort<T, 2>::sort
-                                    : RegisterSort<T, 1>::sort;
-      return sort(row.data, count, rank, indices);
+template <typename T, typename K, int rows>
+[[gnu::noinline]] bool
+sort_values_of(const T* data, size_t count, K flip, T* out) {
+  RegisterRow<K, rows> row(count);
+  Vector<K> keys[rows];
+  Vector<K> unordered{};
+#pragma GCC unroll 8
+  for (size_t i = 0; i < rows; ++i) {
+    auto key = load_sort_key_lanes<T, K>(data + row.begin_of(i));
+    if constexpr (is_floating<T>) {
+      unordered |= (key > infinity_key<T, K>) |
+          (key < negative_infinity_key<T, K>) |
+          (key == negative_zero_key<T, K>);
     }
+    keys[i] = key ^ flip;
+  }
+  if (is_floating<T> && any_of(unordered)) {
+    return false;
+  }
+  row.pad(keys);
+  sort_vectors_of_keys<K, rows>(keys);
+  row.write_all(out, [&](size_t i, T* to) {
+    store_sort_key_lanes<T, K>(to, keys[i] ^ flip);
+  });
+  return true;
+}
+
+/** Sorts indices in registers. Returns false if this cannot be done. */
+template <typename T>
+bool sort_indices_in_registers(
+    const Row<T>& row,
+    const RankOf<T>& rank,
+    uint32_t* indices) {
+  if constexpr (sizeof(T) <= 4) {
+    return row.stride == 1 &&
+        with_register_rows<int32_t>(row.size, [&](auto rows) {
+             using Sort = RegisterIndexSort<T, rows>;
+             return Sort::sort(row.data, row.size, rank, indices);
+           });
+  }
+  return false;
+}
+
+/**
+ * Sorts values in registers, by sort keys that are XORed with ``flip``. Returns
+ * false if this cannot be done.
+ */
+template <typename T, typename K>
+bool sort_values_in_registers(const Row<T>& row, K flip, T* out) {
+  if constexpr (quicksort_is_fast && sizeof(T) == sizeof(K)) {
+    return row.stride == 1 && with_register_rows<K>(row.size, [&](auto rows) {
+             return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
+           });
   }
   return false;
 }

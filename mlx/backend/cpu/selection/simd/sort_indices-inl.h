@@ -16,7 +16,7 @@ template <typename T>
 class IndexSort {
  public:
   IndexSort(size_t size, Ranking ranking, int64_t threads = 1)
-      : size_(size), ranking_(ranking), threads_(threads) {}
+      : size_(size), ranking_(ranking), rank_(ranking), threads_(threads) {}
 
   /** Returns whether rows of this size are sorted fast. */
   static bool supports(size_t size) {
@@ -42,7 +42,7 @@ class IndexSort {
     if (size_ > max_narrow_size || !register_failure_.is_over()) {
       return false;
     }
-    bool sorted = sort_row_in_registers(row, RankOf<T>(ranking_), indices);
+    bool sorted = sort_indices_in_registers(row, rank_, indices);
     if (!sorted) {
       register_failure_.note();
     }
@@ -118,6 +118,7 @@ class IndexSort {
 
   size_t size_;
   Ranking ranking_;
+  RankOf<T> rank_;
   int64_t threads_;
   RecentFailure register_failure_;
   RecentFailure narrow_failure_;

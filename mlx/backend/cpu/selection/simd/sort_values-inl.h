@@ -8,7 +8,7 @@
 
 #pragma once
 
-#include "mlx/backend/cpu/selection/simd/sort_key-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_in_registers-inl.h"
 #include "mlx/backend/cpu/selection/simd/threaded_quicksort-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -77,6 +77,9 @@ class ValueSort {
       if constexpr (sizeof(T) == 1) {
         return sort_by_counting(row, ranking_, out, stride);
       }
+    }
+    if (stride == 1 && sort_values_in_registers(row, flip_, out)) {
+      return;
     }
     bool negative_zero = load_keys(row);
     auto sorted = sort_keys(keys(), other(), size_);
