@@ -5,6 +5,8 @@ version in python/mlx/_version.py. None of them is in this repository.
 
 Environment variables that change the build:
     MLX_TOPK_BUILD_TYPE: CMake's build type, Release if it is not set.
+    MLX_TOPK_FEW_TYPES: ON compiles the CPU's kernels for two types only. Such a wheel
+        is for tests of building, not for use.
     MLX_TOPK_WERROR: ON makes the C++ compiler's warnings errors.
     MLX_TOPK_PYTHON: an interpreter of the version of Python to build for, which is
         that of the package ``mlx``. By default it is the one that runs setup.py.
@@ -152,6 +154,7 @@ class Build(build_ext):
             "CMAKE_BUILD_TYPE": os.environ.get("MLX_TOPK_BUILD_TYPE", "Release"),
             # Given each time, because the Makefile sets it to ON in the same folder.
             "MLX_TOPK_TESTS": "OFF",
+            "MLX_TOPK_FEW_TYPES": os.environ.get("MLX_TOPK_FEW_TYPES", "OFF"),
             "MLX_TOPK_STOCK_VERSION": version["STOCK_VERSION"],
             "MLX_TOPK_WERROR": os.environ.get("MLX_TOPK_WERROR", "OFF"),
         } | target.cmake_options(build)
