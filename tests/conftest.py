@@ -49,6 +49,10 @@ ONE_PROCESS = {
     "test_wheel.py",
 }
 
+# These files have the longest single tests. They come first, because a process that
+# begins such a test last leaves the other processes without work.
+LONGEST = {"test_aarch64.py", "test_selftest.py", "test_wheelhouse.py"}
+
 NO_GPU = "there is no GPU here: mx.is_available(mx.gpu) is False"
 NO_EMULATOR = "the emulator of Metal runs on Linux only"
 
@@ -74,6 +78,10 @@ def pytest_xdist_make_scheduler(config, log):
             return file if file.split("/")[-1] in ONE_PROCESS else nodeid
 
     return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_itemcollected(item):
