@@ -65,7 +65,7 @@ def test_a_wheel_that_pip_builds_from_it_has_the_same_files(sdist, tmp_path):
     """pip installs all that the build needs, as for a user who installs the sdist."""
     command = [sys.executable, "-m", "pip", "wheel", "-q", sdist, "-w", tmp_path]
     # CMake has no flags for this type, so nothing is optimized. With kernels for two
-    # types only, a build takes a tenth of the time. The files have the same names.
+    # types only, a build takes a fraction of the time. The files have the same names.
     plain = {**os.environ, "MLX_TOPK_BUILD_TYPE": "None", "MLX_TOPK_FEW_TYPES": "ON"}
     run(*command, "--no-deps", env=plain, timeout=1500)
     (built,) = tmp_path.glob("mlx-*.whl")

@@ -256,7 +256,7 @@ def build(folder, umask, **variables):
     choice = [f"PLATFORMS={NATIVE[MACHINE]}", f"PYTHONS={python}"]
     environment = {**os.environ, "CCACHE_DISABLE": "1", **variables}
     # CMake has no flags for this type, so nothing is optimized. With kernels for two
-    # types only, a build takes a tenth of the time: the other kernels have the same
+    # types only, a build takes a fraction of the time: the other kernels have the same
     # source. NDEBUG is set as in a release: an assert would name the folder.
     environment |= {"MLX_TOPK_BUILD_TYPE": "None", "CXXFLAGS": "-DNDEBUG"}
     environment |= {"MLX_TOPK_FEW_TYPES": "ON"}
