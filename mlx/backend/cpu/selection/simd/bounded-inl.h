@@ -48,7 +48,8 @@ class BoundedTopK {
   // into blocks of block_vectors_ vectors. Each lane of a slot vector is one
   // slot. The best score in lane l of a block's vectors goes to lane l of one
   // slot vector.
-  static constexpr size_t min_chunk_vectors = 8;
+  // The scores of small chunks take much memory: each chunk has a vector.
+  static constexpr size_t min_chunk_vectors = vector_bytes == 64 ? 16 : 8;
   static constexpr size_t max_chunk_vectors = 64;
   // Elements scanned between two checks of the candidates' capacity.
   static constexpr size_t step = S::group;
@@ -195,24 +196,32 @@ class BoundedTopK {
   void score_chunks(const Row<T>& row, size_t first, size_t last, Lane* slots) {
     T copy[max_chunk_vectors * width];
     size_t slot = 0;
+    auto slot_mask = slot_vectors_ - 1;
     for (auto c = first; c < last; ++c) {
       auto data = row.contiguous(c * chunk_, chunk_, copy);
       auto best = broadcast(S::lowest());
       V nan_seen{};
       for (size_t b = 0; b < chunk_vectors_; b += vectors) {
-        auto best_of_block = broadcast(S::lowest());
+        // If the first score is NaN, so is the best of the block. Then neither
+        // the slots nor the best of the chunk change.
+        auto best_of_block = S::load_scores(data);
+        auto sum = best_of_block;
+        data += width;
 #pragma GCC unroll 8
-        for (size_t i = 0; i < vectors; ++i, data += width) {
+        for (size_t i = 1; i < vectors; ++i, data += width) {
           auto score = S::load_scores(data);
           best_of_block = max_of(score, best_of_block);
           if constexpr (S::native) {
-            S::note_nan(nan_seen, score);
+            S::note_nan(sum, score);
           }
+        }
+        if constexpr (S::native) {
+          S::note_nan(nan_seen, sum);
         }
         auto to = slots + slot * width;
         store(to, max_of(best_of_block, load(to)));
         best = max_of(best_of_block, best);
-        slot = (slot + 1) & (slot_vectors_ - 1);
+        slot = (slot + 1) & slot_mask;
       }
       if constexpr (S::native) {
         best =
@@ -309,36 +318,13 @@ class BoundedTopK {
     return bits;
   }
 
-  // Adds the index first + b for each bit b that is set. Without branches if
-  // there are at most four, which is likely.
   void add(size_t first, uint64_t bits) {
     auto to = kept_.candidates().indices + count_;
-    count_ += std::popcount(bits);
-    for (int i = 0; i < 4; ++i, bits &= bits - 1) {
-      to[i] = first + std::countr_zero(bits);
-    }
-    if (bits != 0) [[unlikely]] {
-      for (to += 4; bits != 0; bits &= bits - 1) {
-        *to++ = first + std::countr_zero(bits);
-      }
-    }
+    count_ += write_indices_of_bits(bits, first, to);
   }
 
-  // As add(), but writes the indices before those that were added earlier.
   void add_backward(size_t first, uint64_t bits) {
-    auto to = candidates().indices;
-    count_ += std::popcount(bits);
-    auto add_highest = [&] {
-      auto b = 63 - std::countl_zero(bits);
-      *--to = static_cast<uint32_t>(first + b);
-      bits &= ~(uint64_t(1) << (b & 63));
-    };
-    for (int i = 0; i < 4; ++i) {
-      add_highest();
-    }
-    while (bits != 0) [[unlikely]] {
-      add_highest();
-    }
+    count_ += write_indices_before(bits, first, candidates().indices);
   }
 
   // Sets the ranks of the candidates that were added since the last call.

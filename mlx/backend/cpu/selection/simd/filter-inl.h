@@ -1,8 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Filters candidates by a range of ranks. Compilers do not vectorise the loop
-// of filter(), so most elements are filtered a vector at a time where an
-// instruction moves the chosen lanes to the front.
+// Filters candidates by a range of ranks, and writes the indices of elements
+// that a mask of bits chooses. Compilers do not vectorise the loop of filter(),
+// so most elements are filtered a vector at a time where an instruction moves
+// the chosen lanes to the front.
 
 #pragma once
 
@@ -116,6 +117,41 @@ size_t filter(
     kept += range.contains(rank);
   }
   return kept;
+}
+
+/**
+ * Writes first + b for each bit b that is set, in ascending order, and returns
+ * how many they are. Has no branches if they are at most four, which is likely.
+ * Always writes four indices.
+ */
+inline size_t write_indices_of_bits(uint64_t bits, size_t first, uint32_t* to) {
+  size_t count = std::popcount(bits);
+  for (int i = 0; i < 4; ++i, bits &= bits - 1) {
+    to[i] = first + std::countr_zero(bits);
+  }
+  if (bits != 0) [[unlikely]] {
+    for (to += 4; bits != 0; bits &= bits - 1) {
+      *to++ = first + std::countr_zero(bits);
+    }
+  }
+  return count;
+}
+
+/** As write_indices_of_bits(), but the last index goes before ``end``. */
+inline size_t write_indices_before(uint64_t bits, size_t first, uint32_t* end) {
+  size_t count = std::popcount(bits);
+  auto write_highest = [&] {
+    auto b = 63 - std::countl_zero(bits);
+    *--end = static_cast<uint32_t>(first + b);
+    bits &= ~(uint64_t(1) << (b & 63));
+  };
+  for (int i = 0; i < 4; ++i) {
+    write_highest();
+  }
+  while (bits != 0) [[unlikely]] {
+    write_highest();
+  }
+  return count;
 }
 
 } // namespace
