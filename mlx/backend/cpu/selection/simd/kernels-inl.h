@@ -31,8 +31,9 @@
 //
 // The headers, from the lowest layer up: vector, buffer; rank, score,
 // exact_score, row, row_order; partition_lanes, filter, sorting_network, split,
-// sort; sort_key, sort_block, sort_leaf and quicksort, and sort_values,
-// sort_indices, partition_row and place_finder, which use them for one row;
+// sort; sort_key, sort_block, sort_leaf, quicksort and threaded_quicksort, and
+// register_row, sort_words, sort_in_registers, sort_values, sort_indices,
+// partition_row and place_finder, which use them for one row;
 // lanes, wide_lanes, short_row, bounded and k_best, which find the k best of a
 // row; best_of_rows; rows, row_output, lanes_output and ordered_rows; topk_rows
 // (with topk_output), sort_rows (with row_writer), arg_reduce_rows and

@@ -7,9 +7,10 @@
 // A row that is in order already is copied. Any other is sorted if it has at
 // most TopKTuning::sorted_partition_size elements. For longer rows:
 //
-// - With AVX2 or AVX-512 a sort is a quicksort, which takes O(n log n). A
-//   partition is a quickselect, which takes O(n) without bad pivots, and O(n
-//   log n) at most, or for long rows a split, which takes linear time.
+// - With AVX2 or AVX-512 a sort is a quicksort, which takes O(n log n), or for
+//   short rows a network in registers. A partition is a quickselect, which
+//   takes O(n) without bad pivots, and O(n log n) at most, or for long rows a
+//   split, which takes linear time.
 // - Without them a sort is a network for up to network_size elements and a
 //   radix sort for more, and a partition is a split.
 // - Long rows of one or two bytes are argsorted by radix.
@@ -17,9 +18,10 @@
 //   near the start of many short rows, lanes-inl.h finds the first elements.
 //
 // Memory for one row of n elements: an argsort takes up to two arrays of words
-// or of ranks and indices, a sort two arrays of sort keys, both twice as much
-// with several threads, and a partition up to four arrays of ranks or indices,
-// or what k_best-inl.h says.
+// of each size, or two of ranks and indices, and an array of indices if its
+// output is not contiguous. A sort takes two arrays of sort keys. Both take
+// twice as much with several threads. A partition takes up to four arrays of
+// ranks or indices, or what k_best-inl.h says.
 
 #pragma once
 
