@@ -14,10 +14,13 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** The type of a sort key. Short rows of 2-byte elements have int16_t instead.
- */
+/** The type of a sort key in rows of any size. */
 template <typename T>
 using SortKey = std::conditional_t<sizeof(T) <= 4, int32_t, int64_t>;
+
+/** The type of a sort key in rows that a leaf of a quicksort sorts. */
+template <typename T>
+using ShortRowKey = std::conditional_t<sizeof(T) == 2, int16_t, SortKey<T>>;
 
 /** The element as a signed integer of its own size. */
 template <typename T>

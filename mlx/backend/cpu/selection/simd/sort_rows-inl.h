@@ -214,8 +214,8 @@ class SortRows {
     } else {
       if constexpr (quicksort_is_fast && sizeof(T) == 2) {
         // A quicksort has no keys of 16 bits, but its leaves have.
-        if (size_ <= leaf_size<int16_t>) {
-          return sort_by<int16_t>();
+        if (size_ <= leaf_size<ShortRowKey<T>>) {
+          return sort_by<ShortRowKey<T>>();
         }
       }
       sort_by<SortKey<T>>();

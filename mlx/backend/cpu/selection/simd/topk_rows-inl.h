@@ -14,6 +14,7 @@
 #include "mlx/backend/cpu/selection/simd/partition_row-inl.h"
 #include "mlx/backend/cpu/selection/simd/row_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_indices-inl.h"
+#include "mlx/backend/cpu/selection/simd/sort_values-inl.h"
 #include "mlx/backend/cpu/selection/simd/topk_output-inl.h"
 #include "mlx/backend/cpu/selection/simd/wide_lanes-inl.h"
 
@@ -134,6 +135,11 @@ class TopKRows {
 
   void run_select() {
     if (sorts_whole_row()) {
+      if constexpr (quicksort_is_fast && !std::is_same_v<T, complex64_t>) {
+        if (!job_.indices) {
+          return sort_values();
+        }
+      }
       IndexSort<T> indices(size_, ranking_);
       return each_unordered([&](const auto& row, const auto& out) {
         auto sorted = indices.sort(row);
@@ -158,6 +164,20 @@ class TopKRows {
     CandidateBuffer<R> all(size_), scratch(size_);
     each_unordered([&](const auto& row, const auto& out) {
       split_row(row, RankOf<T>(ranking_), k_, job_.sorted, all, scratch, out);
+    });
+  }
+
+  // Sorts the values of each row, and writes the first k.
+  void sort_values() {
+    ValueSort<T, ShortRowKey<T>> values(size_, ranking_, 1);
+    T sorted[TopKTuning::sorted_selection_size];
+    each_unordered([&](const auto& row, const auto& out) {
+      values.sort(row, sorted, 1);
+      auto best_first = job_.sorted ? out : out.reversed(k_);
+      for (size_t i = 0; i < k_; ++i) {
+        best_first.values[static_cast<int64_t>(i) * best_first.stride] =
+            sorted[i];
+      }
     });
   }
 
