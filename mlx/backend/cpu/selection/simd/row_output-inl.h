@@ -116,6 +116,17 @@ struct RowOutput {
         stride};
   }
 
+  /** Writes ``count`` values from the first place on, and no indices. */
+  void write_values(const T* from, size_t count) const {
+    if (stride == 1) {
+      std::copy_n(from, count, values);
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      values[static_cast<int64_t>(i) * stride] = from[i];
+    }
+  }
+
   /** Returns the same k places, counted from the last to the first. */
   RowOutput reversed(size_t k) const {
     auto last = at(static_cast<int64_t>(k - 1) * stride);

@@ -147,7 +147,8 @@ bool sort_indices_in_registers(
  */
 template <typename T, typename K>
 bool sort_values_in_registers(const Row<T>& row, K flip, T* out) {
-  if constexpr (quicksort_is_fast && sizeof(T) == sizeof(K)) {
+  if constexpr (
+      quicksort_is_fast && (sizeof(T) == sizeof(K) || sizeof(T) == 1)) {
     return row.stride == 1 && with_register_rows<K>(row.size, [&](auto rows) {
              return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
            });

@@ -130,7 +130,7 @@ class TopKRows {
   // Whether it is the fastest to sort a row and to drop what is not chosen.
   bool sorts_whole_row() const {
     return size_ <= TopKTuning::sorted_selection_size &&
-        k_ <= TopKTuning::ordered_k && IndexSort<T>::supports(size_);
+        IndexSort<T>::supports(size_);
   }
 
   void run_select() {
@@ -169,15 +169,23 @@ class TopKRows {
 
   // Sorts the values of each row, and writes the first k.
   void sort_values() {
-    ValueSort<T, ShortRowKey<T>> values(size_, ranking_, 1);
+    using Key = ShortRowKey<T>;
+    ValueSort<T, Key> values(size_, ranking_, 1);
+    T copy[TopKTuning::sorted_selection_size];
     T sorted[TopKTuning::sorted_selection_size];
+    // In registers elements that tie are copies, so their order is the same if
+    // a row is sorted in the order of the output.
+    bool best_first = job_.sorted;
+    bool descends = best_first == (ranking_ == Ranking::descending);
+    auto flip = descends ? ~Key(0) : Key(0);
+    auto first = sorted + (best_first ? 0 : size_ - k_);
     each_unordered([&](const auto& row, const auto& out) {
-      values.sort(row, sorted, 1);
-      auto best_first = job_.sorted ? out : out.reversed(k_);
-      for (size_t i = 0; i < k_; ++i) {
-        best_first.values[static_cast<int64_t>(i) * best_first.stride] =
-            sorted[i];
+      Row<T> contiguous{row.contiguous(0, size_, copy), 1, size_};
+      if (sort_values_in_registers<T, Key>(contiguous, flip, sorted)) {
+        return out.write_values(first, k_);
       }
+      values.sort(contiguous, sorted, 1);
+      (best_first ? out : out.reversed(k_)).write_values(sorted, k_);
     });
   }
 
