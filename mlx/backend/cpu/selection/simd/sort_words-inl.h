@@ -63,6 +63,8 @@ class WordSort {
   using Word = SortWord<W>;
   using Bits = typename Word::Bits;
   static constexpr auto margin = key_margin<W>;
+  // If more than one of this many elements ties with another, words of 64 bits
+  // are faster than words of 32.
   static constexpr size_t elements_per_tie = 8;
 
  public:
