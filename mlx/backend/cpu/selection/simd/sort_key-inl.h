@@ -119,7 +119,10 @@ Vector<K> load_sort_key_lanes(const T* from) {
 /** The inverse of load_sort_key_lanes(). */
 template <typename T, typename K>
 void store_sort_key_lanes(T* to, Vector<K> keys) {
-  auto bits = keys - zero_key<T, K>;
+  // Unsigned, since keys that are padding would overflow.
+  using Bits = std::make_unsigned_t<K>;
+  auto zero = static_cast<Bits>(zero_key<T, K>);
+  auto bits = (Vector<K>)((Vector<Bits>)keys - zero);
   if constexpr (is_floating<T>) {
     bits = flip_negative_lanes<T, K>(bits);
   } else if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(K)) {
