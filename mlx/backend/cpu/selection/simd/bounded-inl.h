@@ -205,18 +205,20 @@ class BoundedTopK {
         // If the first score is NaN, so is the best of the block. Then neither
         // the slots nor the best of the chunk change.
         auto best_of_block = S::load_scores(data);
-        auto sum = best_of_block;
+        // Each block notes NaN by itself, so that it need not wait for the
+        // block before.
+        auto nan_seen_in_block = best_of_block;
         data += width;
 #pragma GCC unroll 8
         for (size_t i = 1; i < vectors; ++i, data += width) {
           auto score = S::load_scores(data);
           best_of_block = max_of(score, best_of_block);
           if constexpr (S::native) {
-            S::note_nan(sum, score);
+            S::note_nan(nan_seen_in_block, score);
           }
         }
         if constexpr (S::native) {
-          S::note_nan(nan_seen, sum);
+          S::note_nan(nan_seen, nan_seen_in_block);
         }
         auto to = slots + slot * width;
         store(to, max_of(best_of_block, load(to)));

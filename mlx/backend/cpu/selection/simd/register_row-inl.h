@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/row-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_block-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -62,19 +63,16 @@ class RegisterRow {
 };
 
 /**
- * Returns use(rows), where ``rows`` is how many vectors a row of ``count`` keys
- * fills, as a constant. Returns false if a RegisterRow cannot hold the row.
+ * Returns use(rows), where ``rows`` is a constant: how many vectors the keys of
+ * a row fill, rounded up to a power of two. Returns false if a RegisterRow
+ * cannot hold the row.
  */
-template <typename K, typename Use>
-bool with_register_rows(size_t count, Use&& use) {
-  constexpr auto width = lanes<K>;
-  if (count < width || count > 8 * width) {
-    return false;
-  }
-  return count > 4 * width ? use(std::integral_constant<int, 8>())
-      : count > 2 * width  ? use(std::integral_constant<int, 4>())
-      : count > width      ? use(std::integral_constant<int, 2>())
-                           : use(std::integral_constant<int, 1>());
+template <typename K, typename T, typename Use>
+[[gnu::always_inline]] inline bool in_registers(const Row<T>& row, Use&& use) {
+  constexpr int most = 8;
+  auto vectors = (row.size + lanes<K> - 1) / lanes<K>;
+  return row.stride == 1 && row.size >= lanes<K> && vectors <= most &&
+      with_rows<most>(vectors, use);
 }
 
 } // namespace

@@ -212,23 +212,27 @@ template <typename E, int rows>
 }
 
 /**
+ * Returns use(rows), where ``rows`` is a constant: the least power of two that
+ * is at least ``vectors``, or ``most`` if that is less.
+ */
+template <int most = block_rows, typename Use>
+[[gnu::always_inline]] inline auto with_rows(size_t vectors, Use&& use) {
+  return vectors > 8 ? use(std::integral_constant<int, most>())
+      : vectors > 4  ? use(std::integral_constant<int, 8>())
+      : vectors > 2  ? use(std::integral_constant<int, 4>())
+      : vectors > 1  ? use(std::integral_constant<int, 2>())
+                     : use(std::integral_constant<int, 1>());
+}
+
+/**
  * Sorts up to block_size keys from ``from`` to ``to``, which may be the same.
  * Both have room for block_size keys. What follows the result is unchanged.
  */
 template <typename E>
 void sort_block(const E* from, E* to, size_t count) {
-  constexpr auto width = lanes<E>;
-  if (count > 8 * width) {
-    sort_block_of<E, block_rows>(from, to, count);
-  } else if (count > 4 * width) {
-    sort_block_of<E, 8>(from, to, count);
-  } else if (count > 2 * width) {
-    sort_block_of<E, 4>(from, to, count);
-  } else if (count > width) {
-    sort_block_of<E, 2>(from, to, count);
-  } else {
-    sort_block_of<E, 1>(from, to, count);
-  }
+  auto vectors = (count + lanes<E> - 1) / lanes<E>;
+  with_rows(
+      vectors, [&](auto rows) { sort_block_of<E, rows>(from, to, count); });
 }
 
 } // namespace

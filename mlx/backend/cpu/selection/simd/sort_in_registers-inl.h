@@ -132,11 +132,10 @@ bool sort_indices_in_registers(
     const RankOf<T>& rank,
     uint32_t* indices) {
   if constexpr (sizeof(T) <= 4) {
-    return row.stride == 1 &&
-        with_register_rows<int32_t>(row.size, [&](auto rows) {
-             using Sort = RegisterIndexSort<T, rows>;
-             return Sort::sort(row.data, row.size, rank, indices);
-           });
+    return in_registers<int32_t>(row, [&](auto rows) {
+      using Sort = RegisterIndexSort<T, rows>;
+      return Sort::sort(row.data, row.size, rank, indices);
+    });
   }
   return false;
 }
@@ -149,9 +148,9 @@ template <typename T, typename K>
 bool sort_values_in_registers(const Row<T>& row, K flip, T* out) {
   if constexpr (
       quicksort_is_fast && (sizeof(T) == sizeof(K) || sizeof(T) == 1)) {
-    return row.stride == 1 && with_register_rows<K>(row.size, [&](auto rows) {
-             return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
-           });
+    return in_registers<K>(row, [&](auto rows) {
+      return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
+    });
   }
   return false;
 }

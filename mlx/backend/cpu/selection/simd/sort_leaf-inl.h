@@ -77,17 +77,8 @@ void merge_blocks(E* keys, size_t rows) {
       auto end = std::min(first + 2 * run, rows);
       merge_down_to_blocks(keys, first, run, end, block_rows);
       for (auto a = first; a < end; a += block_rows) {
-        if (end - a > 8) {
-          merge_block<E, block_rows>(at(a));
-        } else if (end - a > 4) {
-          merge_block<E, 8>(at(a));
-        } else if (end - a > 2) {
-          merge_block<E, 4>(at(a));
-        } else if (end - a > 1) {
-          merge_block<E, 2>(at(a));
-        } else {
-          merge_block<E, 1>(at(a));
-        }
+        with_rows(
+            end - a, [&](auto vectors) { merge_block<E, vectors>(at(a)); });
       }
     }
   }
@@ -121,13 +112,9 @@ template <typename E>
       lane_numbers<E>() < broadcast(static_cast<E>(count - last_row * width));
   store(last, used ? load(last) : broadcast(std::numeric_limits<E>::max()));
   for (size_t row = 0; row < rows; row += block_rows) {
-    auto block = keys + row * width;
-    auto left = rows - row;
-    left > 8       ? sort_full_block<E, block_rows>(block)
-        : left > 4 ? sort_full_block<E, 8>(block)
-        : left > 2 ? sort_full_block<E, 4>(block)
-        : left > 1 ? sort_full_block<E, 2>(block)
-                   : sort_full_block<E, 1>(block);
+    with_rows(rows - row, [&](auto vectors) {
+      sort_full_block<E, vectors>(keys + row * width);
+    });
   }
   merge_blocks(keys, rows);
   for (size_t i = 0; i < last_row; ++i) {

@@ -90,16 +90,16 @@ class WordSort {
       load_words(row, first, last, words);
     });
     auto sorted = sort_words(words, other, size_);
-    if (may_drop_bits && dropped_bits_ > 0) {
-      if constexpr (sizeof(W) == 8) {
+    if constexpr (sizeof(W) == 4) {
+      copy_indices(sorted, indices);
+      return dropped_bits_ == 0 || move_ties(row, sorted, indices);
+    } else {
+      if (dropped_bits_ > 0) {
         sort_ties(row, sorted, sorted == words ? other : words);
       }
+      copy_indices(sorted, indices);
+      return true;
     }
-    copy_indices(sorted, indices);
-    if constexpr (sizeof(W) == 4) {
-      return dropped_bits_ == 0 || move_ties(row, sorted, indices);
-    }
-    return true;
   }
 
  private:
@@ -118,9 +118,9 @@ class WordSort {
 
   // Sets how many of the lower bits of ranks do not fit into words.
   void find_range(const Row<T>& row) {
+    auto rank = rank_;
     R least = worst<R>;
     R greatest = 0;
-    auto rank = rank_;
     auto add = [&](T element) {
       R r = rank(element);
       least = std::min(least, r);
