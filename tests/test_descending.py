@@ -79,7 +79,7 @@ def test_descending_sorts_of_every_size(kind, dtype, engine):
 
 def close_values(dtype, n, share, rng):
     """Returns n elements; ``share`` of them differ from another one in few low bits."""
-    values = np.ascontiguousarray(values_of(dtype, (n,), "spread", rng))
+    values = values_of(dtype, (n,), "spread", rng).astype(dtype_name(dtype))
     raw = values.view(f"u{values.itemsize}")
     copies = rng.random(n) < share
     raw[copies] = rng.choice(raw, copies.sum()) ^ rng.integers(
