@@ -45,7 +45,12 @@ void transpose_block(
       next[2 * i] = shuffle(rows[i], rows[i + size / 2], low, all);
       next[2 * i + 1] = shuffle(rows[i], rows[i + size / 2], high, all);
     }
-    std::copy(next, next + size, rows);
+    // Not std::copy: compilers make it one long load from memory, which waits
+    // for the stores of all parts.
+#pragma GCC unroll 16
+    for (size_t i = 0; i < size; ++i) {
+      rows[i] = next[i];
+    }
   }
   for (size_t i = 0; i < size; ++i) {
     auto row = static_cast<void*>(to + static_cast<int64_t>(i) * to_pitch);
