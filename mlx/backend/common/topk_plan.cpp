@@ -2,6 +2,8 @@
 
 #include "mlx/backend/common/topk_plan.h"
 
+#include <algorithm>
+
 namespace mlx::core {
 
 bool can_use(
@@ -30,6 +32,16 @@ TopKAlgorithm choose_algorithm(int64_t size, int64_t k, TopKOrder order) {
     }
   }
   return k * TopKTuning::bounded_elements_per_k <= size ? bounded : select;
+}
+
+bool sorts_to_partition(int64_t size, int64_t kth, size_t itemsize) {
+  using Tuning = TopKTuning;
+  // Elements of 8 bytes are not selected in lanes.
+  auto always = itemsize < 8 ? Tuning::sorted_partition_size
+                             : Tuning::sorted_wide_partition_size;
+  auto smaller_side = std::min(kth + 1, size - kth);
+  bool few = smaller_side * Tuning::sorted_middle_elements_per_k < size;
+  return size <= always || (size <= Tuning::sorted_middle_size && !few);
 }
 
 TopKPlan plan_topk(

@@ -44,8 +44,11 @@ struct TopKTuning {
   // Up to this k, unsorted results too are in order, the best last: sorting so
   // few costs nothing.
   static constexpr int64_t ordered_k = 64;
-  // Rows of at most this size are sorted if a partition is asked for.
+  // Which rows sorts_to_partition() chooses.
   static constexpr int64_t sorted_partition_size = 64;
+  static constexpr int64_t sorted_wide_partition_size = 128;
+  static constexpr int64_t sorted_middle_size = 256;
+  static constexpr int64_t sorted_middle_elements_per_k = 8;
   // Rows with at most this many times k elements, and rows of at most
   // short_row_size, are copied if they are in order. In others, finding the k
   // best takes less time than looking.
@@ -54,9 +57,6 @@ struct TopKTuning {
   // ``bounded`` is used if the row has at least this many times k elements,
   // ``select`` if it has fewer.
   static constexpr int64_t bounded_elements_per_k = 8;
-  // Where quicksort is fast, partitions and order statistics use quickselect if
-  // the row has fewer than this many times k elements.
-  static constexpr int64_t quickselect_elements_per_k = 32;
   // Rows of at most this size are sorted to select more than a few elements, if
   // a kernel sorts them fast.
   static constexpr int64_t sorted_selection_size = 128;
@@ -67,6 +67,13 @@ bool can_use(TopKAlgorithm algorithm, int64_t size, int64_t k, TopKOrder order);
 
 /** Returns the algorithm that selects k of ``size`` elements. */
 TopKAlgorithm choose_algorithm(int64_t size, int64_t k, TopKOrder order);
+
+/**
+ * Returns whether a row of ``size`` elements of ``itemsize`` bytes is sorted if
+ * a partition at ``kth`` is asked for. To sort a short row takes less time than
+ * to find more than a few of its elements.
+ */
+bool sorts_to_partition(int64_t size, int64_t kth, size_t itemsize);
 
 struct TopKPlan {
   RowPlan rows;

@@ -210,8 +210,8 @@ class OrderStatisticsRows {
   // ``count`` elements at one end of the row.
   bool is_small_side(size_t count) const {
     auto elements = quickselect_is_fast(size_)
-        ? TopKTuning::quickselect_elements_per_k
-        : TopKTuning::bounded_elements_per_k;
+        ? quickselect_elements_per_k(size_)
+        : size_t(TopKTuning::bounded_elements_per_k);
     return count * elements <= size_;
   }
 

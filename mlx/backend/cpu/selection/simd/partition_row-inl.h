@@ -30,7 +30,7 @@ Selected<E> quickselect(E* keys, E* other, size_t count, size_t k) {
   size_t less = 0;
   auto most = std::numeric_limits<E>::max();
   for (auto budget = partition_budget(count);
-       count > pivot_rows * lanes<E> && budget > 0;
+       count > block_size<E> && budget > 0;
        --budget) {
     auto pivot = pick_pivot(keys, count);
     if (pivot == most) {
@@ -129,6 +129,14 @@ template <typename E>
 }
 
 /**
+ * If a row of ``size`` elements has at least this many times k elements,
+ * KBestOfRow finds the k best in less time than quickselect() does.
+ */
+inline size_t quickselect_elements_per_k(size_t size) {
+  return size <= 512 ? 12 : 24;
+}
+
+/**
  * Returns whether KBestOfRow finds ``count`` elements in less time than it
  * takes to divide all ``size`` elements of the row. KBestOfRow writes the other
  * elements of a row as runs. To copy a run takes less time than to copy single
@@ -136,7 +144,7 @@ template <typename E>
  */
 inline bool is_small_side(size_t count, size_t size, SortOutput output) {
   if (quickselect_is_fast(size)) {
-    return count * TopKTuning::quickselect_elements_per_k <= size;
+    return count * quickselect_elements_per_k(size) <= size;
   }
   bool values = output == SortOutput::values;
   size_t elements_per_k =
@@ -182,9 +190,9 @@ class RowPartition {
     auto end = from + row.size;
     divide_items(
         ElementLanes<T>(from, end), ElementLanes<T>(from + at_kth_ + 1, end));
-    copy_items(low_indices(), kth_, out);
+    write_elements(low_indices(), kth_, out);
     out[kth_] = row.data[at_kth_];
-    copy_items(high_indices(), size_ - kth_ - 1, out + kth_ + 1);
+    write_elements(high_indices(), size_ - kth_ - 1, out + kth_ + 1);
   }
 
   const int32_t* low() const {
@@ -247,15 +255,6 @@ class RowPartition {
     Sides to{low_indices(), high_indices()};
     to = append_items<PivotSide::low>(keys, 0, at_kth_, pivot, before, to);
     append_items<PivotSide::high>(keys, at_kth_ + 1, size_, pivot, after, to);
-  }
-
-  // Writes items that are the bits of elements.
-  static void copy_items(const int32_t* items, size_t count, T* to) {
-    using Bits = OrderedKey<T>;
-    auto bits = reinterpret_cast<Bits*>(to);
-    for (size_t i = 0; i < count; ++i) {
-      bits[i] = static_cast<Bits>(items[i]);
-    }
   }
 
   R rank_of(size_t index) const {

@@ -36,7 +36,7 @@ constexpr bool quicksort_is_fast = false;
 /** Returns whether quickselect is faster than split() for ``count`` keys. */
 inline bool quickselect_is_fast(size_t count) {
 #if defined(SELECTION_AVX512)
-  return count > split_by_network_size && count < 8192;
+  return count < 8192;
 #else
   return quicksort_is_fast && count < size_t(1) << 18;
 #endif

@@ -174,6 +174,15 @@ class ElementLanes {
   const T* end_;
 };
 
+/** Writes the elements whose bits ElementLanes returned. */
+template <typename T, typename Bits>
+void write_elements(const Bits* bits, size_t count, T* to) {
+  auto elements = reinterpret_cast<OrderedKey<T>*>(to);
+  for (size_t i = 0; i < count; ++i) {
+    elements[i] = static_cast<OrderedKey<T>>(bits[i]);
+  }
+}
+
 /**
  * Returns the ranks of a vector of elements of up to 4 bytes each. Does the
  * same as RankOf and ordered_key, on all lanes at once.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mlx/backend/cpu/selection/simd/row_order-inl.h"
+#include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/rows-inl.h"
 
 namespace mlx::core::cpu::SELECTION_NAMESPACE {
@@ -52,15 +53,9 @@ struct RowOutput {
 
   /** Writes ``k`` elements, and their indices if wanted. */
   void write_all(const uint32_t* chosen, size_t k, const Row<T>& row) const {
-    auto from = row.data;
-    auto from_stride = row.stride;
-    auto step = stride;
-    auto to = values;
-    for (size_t i = 0; i < k; ++i, to += step) {
-      *to = from[static_cast<int64_t>(chosen[i]) * from_stride];
-    }
-    for (size_t i = 0; indices && i < k; ++i) {
-      indices[static_cast<int64_t>(i) * stride] = chosen[i];
+    ValueWriter<T>(values, stride, row).write_all(chosen, k, 0);
+    if (indices) {
+      IndexWriter(indices, stride, row.size).write_all(chosen, k, 0);
     }
   }
 

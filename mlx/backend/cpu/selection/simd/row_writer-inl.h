@@ -198,13 +198,20 @@ class ValueWriter {
     }
   }
 
-  /** As in IndexWriter. The elements have 4 bytes and are contiguous. */
+  /** As in IndexWriter. The elements have up to 4 bytes and are contiguous. */
   void write_others_of(const uint32_t* chosen, size_t count, size_t place)
       const {
-    static_assert(sizeof(T) == sizeof(uint32_t));
+    static_assert(sizeof(T) <= sizeof(uint32_t));
     OthersWriter<ElementLanes<T>> others(
         {row_.data, row_.data + row_.size}, row_.size);
-    others.write(chosen, count, reinterpret_cast<uint32_t*>(out_ + place));
+    auto to = out_ + place;
+    if constexpr (sizeof(T) == sizeof(uint32_t)) {
+      others.write(chosen, count, reinterpret_cast<uint32_t*>(to));
+    } else {
+      uint32_t bits[max_others_size];
+      others.write(chosen, count, bits);
+      write_elements(bits, row_.size - count, to);
+    }
   }
 
   /** As in IndexWriter, but writes the values at those indices. */

@@ -52,8 +52,8 @@ R bound_of_slots(const R* ranks, size_t padded, size_t k) {
 
 /**
  * Copies the ranks that are <= ``bound``, with their indices. Returns how many
- * were copied. Takes one step for each copied element. That is faster than
- * filter() if few elements are copied.
+ * were copied. Takes one step for each copied element, which is faster than
+ * filter() where few of them are copied.
  */
 template <typename R>
 size_t
@@ -66,6 +66,13 @@ filter_sparse(const R* ranks, size_t padded, R bound, Candidates<R> kept) {
     for (size_t shift = 0; shift < 64 && i < padded; shift += lanes<R>) {
       bits |= mask_bits(load(ranks + i) <= limit) << shift;
       i += lanes<R>;
+    }
+    if (front_lanes_is_fast && std::popcount(bits) > 16) {
+      // Many tie.
+      Candidates<R> to{kept.ranks + count, kept.indices + count};
+      count += filter<R>(
+          ranks + base, nullptr, base, i - base, up_to(bound), to);
+      continue;
     }
     for (; bits != 0; bits &= bits - 1, ++count) {
       auto at = base + std::countr_zero(bits);

@@ -36,9 +36,9 @@ class RegisterIndexSort {
       ranks[i] = rank_vector<T>(load_bits<T>(data + row.begin_of(i)), rank);
     }
     Vector<int32_t> words[rows];
-    make_words(row, ranks, words);
+    auto differing = make_words(row, ranks, words);
     sort_vectors_of_keys<int32_t, rows>(words);
-    bool ties = sizeof(T) > 2 && has_ties(words);
+    bool ties = sizeof(T) > 2 && has_ties(words) && any_of(differing != 0);
     row.write_all(indices, [&](size_t i, uint32_t* to) {
       store(to, (Vector<uint32_t>)words[i] & index_mask);
     });
@@ -46,7 +46,9 @@ class RegisterIndexSort {
   }
 
  private:
-  [[gnu::always_inline]] static inline void make_words(
+  // Returns a vector that is 0 if the bits of ranks that words do not have are
+  // the same in all ranks.
+  [[gnu::always_inline]] static inline Vector<uint32_t> make_words(
       const Registers& row,
       const Vector<uint32_t>* ranks,
       Vector<int32_t>* words) {
@@ -66,14 +68,18 @@ class RegisterIndexSort {
       auto bits = static_cast<int>(std::bit_width(range)) + index_bits;
       dropped_bits = std::max(0, bits - Word::width);
     }
+    auto sample = broadcast(ranks[0][0]);
+    Vector<uint32_t> differing{};
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
+      differing |= ranks[i] ^ sample;
       auto first = static_cast<uint32_t>(row.begin_of(i));
       auto kept = (ranks[i] - least) >> dropped_bits;
       auto bits = (kept << index_bits) | (lane_numbers<uint32_t>() + first);
       words[i] = (Vector<int32_t>)(bits ^ Word::sign_bit);
     }
     row.pad(words);
+    return differing & ((uint32_t(1) << dropped_bits) - 1);
   }
 
   // Returns whether two words differ in the bits of the index only. Padding is

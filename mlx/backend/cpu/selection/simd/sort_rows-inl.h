@@ -4,8 +4,8 @@
 // order. Among ties, the element with the lower index comes first in both, as
 // in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
-// A row that is in order already is copied. Any other is sorted if it has at
-// most TopKTuning::sorted_partition_size elements. For longer rows:
+// A row that is in order already is copied. Any other is sorted, to partition
+// it too if sorts_to_partition() is true. Otherwise:
 //
 // - With AVX2 or AVX-512 a sort is a quicksort, which takes O(n log n), or for
 //   short rows a network in registers. A partition is a quickselect, which
@@ -75,7 +75,7 @@ class SortRows {
     if (in_lanes) {
       return sort_in_lanes();
     }
-    if (!job_.kth || size_ <= TopKTuning::sorted_partition_size) {
+    if (!job_.kth || sorts_to_partition(size_, *job_.kth, sizeof(T))) {
       return job_.output == SortOutput::indices ? argsort() : sort();
     }
     if constexpr (partitions_in_lanes) {
@@ -294,9 +294,7 @@ class SortRows {
     bool fits = size_ <= TopKTuning::lanes_size &&
         *job_.kth < static_cast<size_t>(TopKTuning::lanes_k);
     bool contiguous = job_.rows->in_axis_stride == 1 && out_stride() == 1;
-    bool writes_lanes =
-        job_.output == SortOutput::indices || sizeof(T) == sizeof(uint32_t);
-    return fits && contiguous && writes_lanes &&
+    return fits && contiguous &&
         4 * (last_ - first_) >= static_cast<int64_t>(3 * RowBlock<T>::count);
   }
 
@@ -337,7 +335,7 @@ class SortRows {
       IndexWriter write(out.indices, 1, size_);
       write.write_all(chosen, count, 0);
       write.write_others_of(chosen, count, count);
-    } else if constexpr (sizeof(T) == sizeof(uint32_t)) {
+    } else {
       ValueWriter<T> write(out.values, 1, row);
       write.write_all(chosen, count, 0);
       write.write_others_of(chosen, count, count);

@@ -92,9 +92,9 @@ class WordSort {
     auto sorted = sort_words(words, other, size_);
     if constexpr (sizeof(W) == 4) {
       copy_indices(sorted, indices);
-      return dropped_bits_ == 0 || move_ties(row, sorted, indices);
+      return !ties_may_differ_ || move_ties(row, sorted, indices);
     } else {
-      if (dropped_bits_ > 0) {
+      if (ties_may_differ_) {
         sort_ties(row, sorted, sorted == words ? other : words);
       }
       copy_indices(sorted, indices);
@@ -116,15 +116,20 @@ class WordSort {
     return static_cast<uint32_t>((uint64_t(1) << index_bits_) - 1);
   }
 
-  // Sets how many of the lower bits of ranks do not fit into words.
+  // Sets how many of the lower bits of ranks do not fit into words, and whether
+  // they are the same in all ranks. They often are: in floats that are small
+  // integers, or that were converted from a narrower type.
   void find_range(const Row<T>& row) {
     auto rank = rank_;
     R least = worst<R>;
     R greatest = 0;
+    R first = rank(row[0]);
+    R differing = 0;
     auto add = [&](T element) {
       R r = rank(element);
       least = std::min(least, r);
       greatest = std::max(greatest, r);
+      differing |= r ^ first;
     };
     if (row.stride == 1) {
       for (size_t i = 0; i < row.size; ++i) {
@@ -138,6 +143,11 @@ class WordSort {
     least_ = least;
     auto rank_bits = static_cast<int>(std::bit_width(greatest - least));
     dropped_bits_ = std::max(0, rank_bits + index_bits_ - Word::width);
+    ties_may_differ_ = (differing & dropped_mask()) != 0;
+  }
+
+  R dropped_mask() const {
+    return (R(1) << dropped_bits_) - 1;
   }
 
   // Sets the words of the elements [first, last).
@@ -255,7 +265,7 @@ class WordSort {
 
   void sort_tie(const Row<T>& row, W* words, W* other, size_t count) const {
     auto rank = rank_;
-    auto dropped = (R(1) << dropped_bits_) - 1;
+    auto dropped = dropped_mask();
     bool sorted = true;
     W before = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -283,6 +293,8 @@ class WordSort {
   int64_t threads_;
   int index_bits_;
   int dropped_bits_{0};
+  // Whether elements with equal words, but for the index, may be unequal.
+  bool ties_may_differ_{false};
   R least_{0};
   Buffer<W> words_;
   Buffer<W> other_;

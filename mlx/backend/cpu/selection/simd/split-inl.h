@@ -250,6 +250,24 @@ Split<R> split(const R* ranks, size_t count, size_t k, Candidates<R> scratch) {
 }
 
 /**
+ * Does the same as split(), for ranks that were kept because they are at most
+ * some bound, and that are many because many tie at the bound. The k-th best is
+ * then probably the greatest of them.
+ */
+template <typename R>
+Split<R> split_up_to_bound(
+    const R* ranks,
+    size_t count,
+    size_t k,
+    Candidates<R> scratch) {
+  auto [least, width] = range_of(ranks, count);
+  R greatest = least + width;
+  auto better = greatest == 0 ? 0 : count_up_to<R>(ranks, count, greatest - 1);
+  return better < k ? Split<R>{greatest, better, count - better}
+                    : split(ranks, count, k, scratch);
+}
+
+/**
  * Returns the length of the shortest prefix of ``ranks`` that contains
  * ``wanted`` ranks equal to ``rank``.
  */

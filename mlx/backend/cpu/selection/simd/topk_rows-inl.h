@@ -189,10 +189,9 @@ class TopKRows {
     });
   }
 
-  // Whether it is the fastest to find the elements that are not chosen. Short
-  // rows with many ties are divided faster.
+  // Whether it is the fastest to find the elements that are not chosen.
   bool drops_few() const {
-    return !job_.sorted && size_ > TopKTuning::short_row_size && k_ < size_ &&
+    return !job_.sorted && k_ < size_ &&
         is_small_side(
             size_ - k_ + 1,
             size_,
