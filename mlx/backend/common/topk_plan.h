@@ -48,7 +48,7 @@ struct TopKTuning {
   static constexpr int64_t sorted_partition_size = 64;
   static constexpr int64_t sorted_wide_partition_size = 128;
   static constexpr int64_t sorted_middle_size = 256;
-  static constexpr int64_t sorted_middle_elements_per_k = 8;
+  static constexpr int64_t sorted_middle_elements_per_k = 9;
   // Rows with at most this many times k elements, and rows of at most
   // short_row_size, are copied if they are in order. In others, finding the k
   // best takes less time than looking.

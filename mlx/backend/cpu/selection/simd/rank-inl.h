@@ -184,24 +184,49 @@ void write_elements(const Bits* bits, size_t count, T* to) {
 }
 
 /**
- * Returns the ranks of a vector of elements of up to 4 bytes each. Does the
- * same as RankOf and ordered_key, on all lanes at once.
+ * Returns the ranks of elements whose bits, extended by zeros, are in lanes of
+ * 4 or 8 bytes. Does the same as RankOf and ordered_key, on all lanes at once.
+ * T is not complex.
  */
 template <typename T>
-[[gnu::always_inline]] inline Vector<uint32_t> rank_vector(
-    ElementBits<T> elements,
+[[gnu::always_inline]] inline Vector<Rank<T>> rank_lanes(
+    Vector<Rank<T>> bits,
     RankOf<T> rank) {
-  constexpr int spare_bits = 32 - 8 * sizeof(T);
-  constexpr uint32_t key_mask = std::numeric_limits<OrderedKey<T>>::max();
-  auto bits = widen_bits(elements);
+  using R = Rank<T>;
+  constexpr int spare_bits = 8 * (sizeof(R) - sizeof(T));
+  constexpr R key_mask = std::numeric_limits<OrderedKey<T>>::max();
   if constexpr (is_floating<T>) {
-    auto sign = (Vector<uint32_t>)((Vector<int32_t>)(bits << spare_bits) >> 31);
+    using Signed = Vector<std::make_signed_t<R>>;
+    auto sign =
+        (Vector<R>)((Signed)(bits << spare_bits) >> (8 * sizeof(R) - 1));
     bits = (((bits & (key_mask >> 1)) ^ sign) - sign) + infinity_bits<T>();
-    bits = min_of(bits & key_mask, broadcast<uint32_t>(nan_key<T>()));
+    bits = min_of(bits & key_mask, broadcast<R>(nan_key<T>()));
   } else if constexpr (std::is_signed_v<T>) {
     bits ^= key_mask / 2 + 1;
   }
   return ((bits ^ rank.flip) - rank.offset) & key_mask;
+}
+
+/** Returns the ranks of a vector of elements of up to 4 bytes each. */
+template <typename T>
+[[gnu::always_inline]] inline Vector<uint32_t> rank_vector(
+    ElementBits<T> elements,
+    RankOf<T> rank) {
+  return rank_lanes<T>(widen_bits(elements), rank);
+}
+
+/** Loads elements and returns their ranks, as many as a vector has. */
+template <typename T>
+[[gnu::always_inline]] inline Vector<Rank<T>> load_rank_lanes(
+    const T* from,
+    RankOf<T> rank) {
+  if constexpr (sizeof(T) == 8) {
+    Vector<uint64_t> bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return rank_lanes<T>(bits, rank);
+  } else {
+    return rank_vector<T>(load_bits<T>(from), rank);
+  }
 }
 
 /**

@@ -64,12 +64,11 @@ class RegisterRow {
 
 /**
  * Returns use(rows), where ``rows`` is a constant: how many vectors the keys of
- * a row fill, rounded up to a power of two. Returns false if a RegisterRow
- * cannot hold the row.
+ * a row fill, rounded up to a power of two. Returns false if these are more
+ * than ``most``, or if a RegisterRow cannot hold the row.
  */
-template <typename K, typename T, typename Use>
+template <typename K, int most = 8, typename T, typename Use>
 [[gnu::always_inline]] inline bool in_registers(const Row<T>& row, Use&& use) {
-  constexpr int most = 8;
   auto vectors = (row.size + lanes<K> - 1) / lanes<K>;
   return row.stride == 1 && row.size >= lanes<K> && vectors <= most &&
       with_rows<most>(vectors, use);

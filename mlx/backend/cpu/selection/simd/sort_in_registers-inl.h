@@ -13,14 +13,23 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** Sorts the indices of a row by the 32-bit words of sort_words-inl.h. */
+/** Sorts the indices of a row by the words of sort_words-inl.h. */
 template <typename T, int rows>
 class RegisterIndexSort {
-  using Word = SortWord<int32_t>;
-  using Registers = RegisterRow<int32_t, rows>;
-  static constexpr size_t width = lanes<int32_t>;
+ public:
+  // Ranks of 8 bytes would lose too many bits in words of 32.
+  using W = std::conditional_t<sizeof(T) == 8, double, int32_t>;
+
+ private:
+  using R = Rank<T>;
+  using Word = SortWord<W>;
+  using Bits = typename Word::Bits;
+  using Registers = RegisterRow<W, rows>;
+  static constexpr size_t width = lanes<W>;
   static constexpr int index_bits = std::bit_width(rows * width - 1);
-  static constexpr uint32_t index_mask = (uint32_t(1) << index_bits) - 1;
+  static constexpr Bits index_mask = (Bits(1) << index_bits) - 1;
+  static constexpr bool may_drop_bits =
+      8 * sizeof(T) + index_bits > size_t(Word::width);
 
  public:
   /**
@@ -30,31 +39,46 @@ class RegisterIndexSort {
   [[gnu::noinline]] static bool
   sort(const T* data, size_t count, const RankOf<T>& rank, uint32_t* indices) {
     Registers row(count);
-    Vector<uint32_t> ranks[rows];
+    Vector<R> ranks[rows];
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
-      ranks[i] = rank_vector<T>(load_bits<T>(data + row.begin_of(i)), rank);
+      ranks[i] = load_rank_lanes<T>(data + row.begin_of(i), rank);
     }
-    Vector<int32_t> words[rows];
+    Vector<W> words[rows];
     auto differing = make_words(row, ranks, words);
-    sort_vectors_of_keys<int32_t, rows>(words);
-    bool ties = sizeof(T) > 2 && has_ties(words) && any_of(differing != 0);
+    sort_vectors_of_keys<W, rows>(words);
+    bool ties = may_drop_bits && has_ties(words) && any_of(differing != 0);
     row.write_all(indices, [&](size_t i, uint32_t* to) {
-      store(to, (Vector<uint32_t>)words[i] & index_mask);
+      store_index_lanes<R>(to, (Vector<R>)words[i] & index_mask);
     });
-    return !ties;
+    return !ties || is_in_order(data, count, rank, indices);
   }
 
  private:
+  // Returns whether ``indices`` are in the order of all bits of the ranks, as
+  // they are if the elements that tie are equal.
+  static bool is_in_order(
+      const T* data,
+      size_t count,
+      RankOf<T> rank,
+      const uint32_t* indices) {
+    R wrong = 0;
+    for (size_t i = 1; i < count; ++i) {
+      wrong |= rank(data[indices[i]]) < rank(data[indices[i - 1]]);
+    }
+    return wrong == 0;
+  }
+
   // Returns a vector that is 0 if the bits of ranks that words do not have are
   // the same in all ranks.
-  [[gnu::always_inline]] static inline Vector<uint32_t> make_words(
+  [[gnu::always_inline]] static inline Vector<R> make_words(
       const Registers& row,
-      const Vector<uint32_t>* ranks,
-      Vector<int32_t>* words) {
-    uint32_t least = 0;
-    int dropped_bits = sizeof(T) > 2 ? index_bits : 0;
-    if constexpr (std::is_integral_v<T> && sizeof(T) > 2) {
+      const Vector<R>* ranks,
+      Vector<W>* words) {
+    R least = 0;
+    int dropped_bits =
+        may_drop_bits ? 8 * sizeof(T) + index_bits - Word::width : 0;
+    if constexpr (std::is_integral_v<T> && may_drop_bits) {
       // Integers are often small, and then no bits are dropped.
       auto low = ranks[0];
       auto high = ranks[0];
@@ -63,37 +87,35 @@ class RegisterIndexSort {
         low = min_of(low, ranks[i]);
         high = max_of(high, ranks[i]);
       }
-      least = fold_lanes(low, min_of<Vector<uint32_t>>)[0];
-      auto range = fold_lanes(high, max_of<Vector<uint32_t>>)[0] - least;
+      least = fold_lanes(low, min_of<Vector<R>>)[0];
+      auto range = fold_lanes(high, max_of<Vector<R>>)[0] - least;
       auto bits = static_cast<int>(std::bit_width(range)) + index_bits;
       dropped_bits = std::max(0, bits - Word::width);
     }
     auto sample = broadcast(ranks[0][0]);
-    Vector<uint32_t> differing{};
+    Vector<R> differing{};
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; ++i) {
       differing |= ranks[i] ^ sample;
-      auto first = static_cast<uint32_t>(row.begin_of(i));
+      auto first = static_cast<R>(row.begin_of(i));
       auto kept = (ranks[i] - least) >> dropped_bits;
-      auto bits = (kept << index_bits) | (lane_numbers<uint32_t>() + first);
-      words[i] = (Vector<int32_t>)(bits ^ Word::sign_bit);
+      auto bits = (kept << index_bits) | (lane_numbers<R>() + first);
+      words[i] = Word::of_bits(bits);
     }
     row.pad(words);
-    return differing & ((uint32_t(1) << dropped_bits) - 1);
+    return differing & ((R(1) << dropped_bits) - 1);
   }
 
   // Returns whether two words differ in the bits of the index only. Padding is
   // equal to padding, and does not count.
-  [[gnu::always_inline]] static inline bool has_ties(
-      const Vector<int32_t>* words) {
-    Vector<int32_t> ties{};
+  [[gnu::always_inline]] static inline bool has_ties(const Vector<W>* words) {
+    auto ties = Vector<R>{} != 0;
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
       constexpr auto after = [](size_t l) constexpr { return l + 1; };
       auto word = words[i];
       auto end = i + 1 < rows ? words[i + 1] : broadcast(word[width - 1]);
-      auto differ =
-          (Vector<uint32_t>)(shuffle<int32_t>(word, end, after) ^ word);
+      auto differ = (Vector<R>)shuffle<W>(word, end, after) ^ (Vector<R>)word;
       ties |= differ - 1 < index_mask;
     }
     return any_of(ties);
@@ -131,14 +153,24 @@ sort_values_of(const T* data, size_t count, K flip, T* out) {
   return true;
 }
 
+/**
+ * How many elements sort_indices_in_registers() sorts at most. For more words
+ * of 64 bits it is not the fastest way.
+ */
+template <typename W>
+constexpr size_t most_indices_in_registers =
+    sizeof(W) == 8 ? std::min<size_t>(32, 8 * lanes<W>) : 8 * lanes<W>;
+
 /** Sorts indices in registers. Returns false if this cannot be done. */
 template <typename T>
 bool sort_indices_in_registers(
     const Row<T>& row,
     const RankOf<T>& rank,
     uint32_t* indices) {
-  if constexpr (sizeof(T) <= 4) {
-    return in_registers<int32_t>(row, [&](auto rows) {
+  if constexpr (!std::is_same_v<T, complex64_t>) {
+    using W = typename RegisterIndexSort<T, 1>::W;
+    constexpr int most = most_indices_in_registers<W> / lanes<W>;
+    return in_registers<W, most>(row, [&](auto rows) {
       using Sort = RegisterIndexSort<T, rows>;
       return Sort::sort(row.data, row.size, rank, indices);
     });

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include "mlx/backend/cpu/selection/simd/row_writer-inl.h"
 #include "mlx/backend/cpu/selection/simd/sort_in_registers-inl.h"
 #include "mlx/backend/cpu/selection/simd/threaded_quicksort-inl.h"
 
@@ -80,6 +81,18 @@ class ValueSort {
     }
     if (stride == 1 && sort_values_in_registers(row, flip_, out)) {
       return;
+    }
+    sort_in_memory(row, out, stride);
+  }
+
+  /** As sort(), after sort_values_in_registers() has failed. */
+  void sort_in_memory(const Row<T>& row, T* out, int64_t stride) {
+    if constexpr (is_floating<T> && sizeof(T) == 2 && quicksort_is_fast) {
+      // The row probably has a NaN or -0. Words have all bits of its ranks.
+      uint32_t indices[most_indices_in_registers<int32_t>];
+      if (sort_indices_in_registers(row, RankOf<T>(ranking_), indices)) {
+        return ValueWriter<T>(out, stride, row).write_all(indices, size_, 0);
+      }
     }
     bool negative_zero = load_keys(row);
     auto sorted = sort_keys(keys(), other(), size_);

@@ -30,6 +30,10 @@ struct SortWord<int32_t> {
     return static_cast<int32_t>(bits ^ sign_bit);
   }
 
+  static Vector<int32_t> of_bits(Vector<Bits> bits) {
+    return (Vector<int32_t>)(bits ^ sign_bit);
+  }
+
   static Bits bits_of(int32_t word) {
     return static_cast<Bits>(word) ^ sign_bit;
   }
@@ -49,6 +53,10 @@ struct SortWord<double> {
 
   static double of_bits(Bits bits) {
     return std::bit_cast<double>(bits + least_normal);
+  }
+
+  static Vector<double> of_bits(Vector<Bits> bits) {
+    return (Vector<double>)(bits + least_normal);
   }
 
   static Bits bits_of(double word) {

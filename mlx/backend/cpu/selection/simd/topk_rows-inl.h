@@ -184,7 +184,7 @@ class TopKRows {
       if (sort_values_in_registers<T, Key>(contiguous, flip, sorted)) {
         return out.write_values(first, k_);
       }
-      values.sort(contiguous, sorted, 1);
+      values.sort_in_memory(contiguous, sorted, 1);
       (best_first ? out : out.reversed(k_)).write_values(sorted, k_);
     });
   }
@@ -209,12 +209,14 @@ class TopKRows {
     KBestOfRow<T, reverse> worst(
         size_, dropped + 1, Ties::last, job_.threads_per_row);
     KBestOfRow<T, ranking> best(size_, 1, Ties::first, job_.threads_per_row);
+    bool is_short = size_ <= TopKTuning::short_row_size;
     each_unordered([&](const auto& row, const auto& out) {
       auto indices = worst.find(row).indices;
       auto place = indices + worst.worst_position();
       auto worst_chosen = *place;
       std::copy(place + 1, indices + dropped + 1, place);
-      auto best_chosen = best.find(row).indices[0];
+      auto best_chosen = is_short ? index_of_best(row, RankOf<T>(ranking))
+                                  : best.find(row).indices[0];
       write_all_but(indices, dropped, worst_chosen, best_chosen, row, out);
     });
   }

@@ -58,6 +58,37 @@ void transpose_block(
   }
 }
 
+/** Lines whose neighbours, and whose elements, are some elements apart. */
+template <typename T>
+struct Lines {
+  T* first;
+  int64_t pitch;
+  int64_t stride;
+};
+
+/**
+ * Copies ``count`` lines of ``size`` elements. Goes along all lines together,
+ * so that the cache keeps what lies between their elements until it is used.
+ */
+template <typename T>
+void copy_lines(
+    Lines<const T> from,
+    Lines<T> to,
+    int64_t count,
+    int64_t size) {
+  constexpr int64_t step = 64;
+  for (int64_t first = 0; first < size; first += step) {
+    auto last = std::min(first + step, size);
+    for (int64_t line = 0; line < count; ++line) {
+      auto in = from.first + line * from.pitch;
+      auto out = to.first + line * to.pitch;
+      for (auto i = first; i < last; ++i) {
+        out[i * to.stride] = in[i * from.stride];
+      }
+    }
+  }
+}
+
 /**
  * Writes the transpose of a matrix: to[c * to_pitch + r] is
  * from[r * from_pitch + c].
@@ -71,49 +102,40 @@ void transpose(
     T* to,
     int64_t to_pitch) {
   constexpr int64_t block = 16 / sizeof(T);
-  if (columns < block) {
-    // Columns are short enough to stay in the cache's lines.
-    constexpr int64_t step = 64;
-    for (int64_t r = 0; r < rows; r += step) {
-      auto end = std::min(r + step, rows);
-      for (int64_t c = 0; c < columns; ++c) {
-        for (auto i = r; i < end; ++i) {
-          to[c * to_pitch + i] = from[i * from_pitch + c];
-        }
-      }
-    }
-    return;
-  }
-  auto part = [&](int64_t r, int64_t c) {
-    if (r + block <= rows && c + block <= columns) {
-      transpose_block(
-          from + r * from_pitch + c,
-          from_pitch,
-          to + c * to_pitch + r,
-          to_pitch);
-      return;
-    }
-    for (auto i = r; i < std::min(r + block, rows); ++i) {
-      for (auto j = c; j < std::min(c + block, columns); ++j) {
-        to[j * to_pitch + i] = from[i * from_pitch + j];
-      }
-    }
+  auto whole_rows = rows - rows % block;
+  auto whole_columns = columns - columns % block;
+  auto copy_block = [&](int64_t r, int64_t c) {
+    transpose_block(
+        from + r * from_pitch + c,
+        from_pitch,
+        to + c * to_pitch + r,
+        to_pitch);
   };
   // The inner loop goes along the shorter side, so that the cache keeps the
   // lines of its blocks until all of their elements have been used.
   if (rows > columns) {
-    for (int64_t r = 0; r < rows; r += block) {
-      for (int64_t c = 0; c < columns; c += block) {
-        part(r, c);
+    for (int64_t r = 0; r < whole_rows; r += block) {
+      for (int64_t c = 0; c < whole_columns; c += block) {
+        copy_block(r, c);
       }
     }
   } else {
-    for (int64_t c = 0; c < columns; c += block) {
-      for (int64_t r = 0; r < rows; r += block) {
-        part(r, c);
+    for (int64_t c = 0; c < whole_columns; c += block) {
+      for (int64_t r = 0; r < whole_rows; r += block) {
+        copy_block(r, c);
       }
     }
   }
+  copy_lines<T>(
+      {from + whole_columns, 1, from_pitch},
+      {to + whole_columns * to_pitch, to_pitch, 1},
+      columns - whole_columns,
+      whole_rows);
+  copy_lines<T>(
+      {from + whole_rows * from_pitch, from_pitch, 1},
+      {to + whole_rows, 1, to_pitch},
+      rows - whole_rows,
+      columns);
 }
 
 } // namespace
