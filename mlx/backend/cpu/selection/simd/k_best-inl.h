@@ -108,7 +108,8 @@ class KBestOfRow {
   // Keeps the k best of many candidates, or of ranks too wide for words.
   void keep_by_split(Candidates<R> all, size_t count) {
     scratch_.reserve(count);
-    auto found = split_up_to_bound<R>(all.ranks, count, k_, scratch_.candidates());
+    auto found =
+        split_up_to_bound<R>(all.ranks, count, k_, scratch_.candidates());
     copy_k_best(all.ranks, all.indices, count, k_, found, ties_, all);
     auto end = all.ranks + k_;
     worst_ = std::find(all.ranks, end, found.rank) - all.ranks;

@@ -177,26 +177,44 @@ RowOrder order_of(const Row<T>& row, RankOf<T> rank) {
 }
 
 /**
- * Calls write(place, index) for the k best elements, best first and in stable
- * order, of a row whose best elements are last.
+ * Calls use(first, last) for each run of several elements that tie, the last
+ * run first. Leaves out runs before the last ``count`` elements.
  */
-template <typename T, typename Write>
-void write_from_last(
+template <typename T, typename Use>
+void for_each_tie_from_last(
     const Row<T>& row,
     RankOf<T> rank,
-    size_t k,
-    Write&& write) {
-  size_t place = 0;
-  for (auto end = row.size; place < k;) {
-    auto first = end - 1;
-    auto tie = rank(row[first]);
-    while (first > 0 && rank(row[first - 1]) == tie) {
-      --first;
+    size_t count,
+    Use&& use) {
+  using R = Rank<T>;
+  constexpr size_t block = 64;
+  R ranks[block + 1] = {};
+  auto stop = row.size - count;
+  // The end of the run whose start is not found yet.
+  auto end = row.size;
+  for (auto last = row.size; last > 0 && end > stop;) {
+    auto first = last - std::min(last, block);
+    auto before = first - (first > 0);
+    load_ranks(row, rank, before, last - before, ranks + (before == first));
+    uint64_t ties = 0;
+    for (size_t i = 0; i < block; i += lanes<R>) {
+      ties |= mask_bits(load(ranks + i) == load(ranks + i + 1)) << i;
     }
-    for (auto i = first; i < end && place < k; ++i) {
-      write(place++, i);
+    auto all = ~uint64_t(0) >> (block - (last - first));
+    auto starts = (~ties & all) | (first == 0);
+    if (starts == all && end == last) {
+      end = first;
+      starts = 0;
     }
-    end = first;
+    while (starts != 0 && end > stop) {
+      auto bit = 63 - std::countl_zero(starts);
+      if (end - (first + bit) > 1) {
+        use(first + bit, end);
+      }
+      end = first + bit;
+      starts ^= uint64_t(1) << bit;
+    }
+    last = first;
   }
 }
 

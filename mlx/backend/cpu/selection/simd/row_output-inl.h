@@ -32,15 +32,6 @@ struct RowOutput {
     }
   }
 
-  /** Writes an element if wanted, and its index if wanted. */
-  void write_wanted(size_t place, uint32_t index, const Row<T>& row) const {
-    if (values) {
-      write(place, index, row);
-    } else {
-      indices[static_cast<int64_t>(place) * stride] = index;
-    }
-  }
-
   /** Exchanges what was written to two places. */
   void exchange(size_t a, size_t b) const {
     auto at_a = static_cast<int64_t>(a) * stride;
@@ -64,42 +55,32 @@ struct RowOutput {
    * the last ones, backwards.
    */
   void write_end(const Row<T>& row, size_t k, bool forwards) const {
-    if (row.stride != 1 || std::abs(stride) != 1) {
-      return write_end_by_place(row, k, forwards);
-    }
-    auto first = forwards ? 0 : row.size - k;
-    auto from = row.data + first;
-    // The place with the lowest address.
-    auto to = stride == 1 ? 0 : -static_cast<int64_t>(k - 1);
-    bool same_order = forwards == (stride == 1);
+    forwards ? write_run(row, 0, k, 0)
+             : write_reversed(row, row.size - k, row.size, 0);
+  }
+
+  /** Writes the elements [first, last) from ``place`` on. */
+  void write_run(const Row<T>& row, size_t first, size_t last, size_t place)
+      const {
     if (values) {
-      same_order ? std::copy(from, from + k, values + to)
-                 : std::reverse_copy(from, from + k, values + to);
+      ValueWriter<T>(values, stride, row).write_run(first, last, place);
     }
-    if (indices && same_order) {
-      std::iota(indices + to, indices + to + k, first);
-    } else if (indices) {
-      for (size_t i = 0; i < k; ++i) {
-        indices[to + i] = first + k - 1 - i;
-      }
+    if (indices) {
+      IndexWriter(indices, stride, row.size).write_run(first, last, place);
     }
   }
 
-  /** As write_end(), for any strides. */
-  void write_end_by_place(const Row<T>& row, size_t k, bool forwards) const {
-    if (values) {
-      auto step = forwards ? row.stride : -row.stride;
-      auto from = row.data + (forwards ? 0 : (row.size - 1) * row.stride);
-      auto to = values;
-      for (size_t i = 0; i < k; ++i, from += step, to += stride) {
-        *to = *from;
-      }
-    }
-    if (indices) {
-      auto to = indices;
-      for (size_t i = 0; i < k; ++i, to += stride) {
-        *to = forwards ? i : row.size - 1 - i;
-      }
+  /** As write_run(), but the last element comes first. */
+  void write_reversed(
+      const Row<T>& row,
+      size_t first,
+      size_t last,
+      size_t place) const {
+    auto count = last - first;
+    if (count > 0) {
+      at(static_cast<int64_t>(place) * stride)
+          .reversed(count)
+          .write_run(row, first, last, 0);
     }
   }
 
@@ -150,12 +131,20 @@ void copy_in_order(
     RowOrder order,
     size_t k,
     const RowOutput<T>& best_first) {
-  if (ties_matter(order, best_first.indices != nullptr)) {
-    return write_from_last(row, rank, k, [&](size_t place, size_t index) {
-      best_first.write_wanted(place, index, row);
-    });
+  if (!ties_matter(order, best_first.indices != nullptr)) {
+    return best_first.write_end(row, k, order == RowOrder::best_first);
   }
-  best_first.write_end(row, k, order == RowOrder::best_first);
+  auto end = row.size;
+  for_each_tie_from_last(row, rank, k, [&](size_t first, size_t last) {
+    best_first.write_reversed(row, last, end, row.size - end);
+    auto place = row.size - last;
+    auto written = std::min(last - first, k - place);
+    best_first.write_run(row, first, first + written, place);
+    end = first;
+  });
+  if (end > row.size - k) {
+    best_first.write_reversed(row, row.size - k, end, row.size - end);
+  }
 }
 
 /**
@@ -220,7 +209,7 @@ class TiledOutput {
 
   // Fewer rows are written to their places directly: too few of them share a
   // cache line.
-  static constexpr int64_t min_rows = 8;
+  static constexpr int64_t min_rows = 4;
 
   RowOutput<T> all_;
   size_t size_;

@@ -123,6 +123,13 @@ class IndexWriter {
       std::iota(out_ + place, out_ + place + (last - first), first);
       return;
     }
+    if (stride_ == -1) {
+      auto lowest = out_ - place - (last - first) + 1;
+      for (auto to = lowest; first < last; ++to) {
+        *to = --last;
+      }
+      return;
+    }
     for (; first < last; ++first) {
       (*this)(place++, first);
     }
@@ -224,6 +231,11 @@ class ValueWriter {
     if (stride_ == 1 && row_.stride == 1) {
       auto from = row_.data;
       std::copy(from + first, from + last, out_ + place);
+      return;
+    }
+    if (stride_ == -1 && row_.stride == 1) {
+      auto lowest = out_ - place - (last - first) + 1;
+      std::reverse_copy(row_.data + first, row_.data + last, lowest);
       return;
     }
     auto self = *this;

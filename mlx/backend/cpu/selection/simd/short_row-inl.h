@@ -70,8 +70,8 @@ filter_sparse(const R* ranks, size_t padded, R bound, Candidates<R> kept) {
     if (front_lanes_is_fast && std::popcount(bits) > 16) {
       // Many tie.
       Candidates<R> to{kept.ranks + count, kept.indices + count};
-      count += filter<R>(
-          ranks + base, nullptr, base, i - base, up_to(bound), to);
+      count +=
+          filter<R>(ranks + base, nullptr, base, i - base, up_to(bound), to);
       continue;
     }
     for (; bits != 0; bits &= bits - 1, ++count) {

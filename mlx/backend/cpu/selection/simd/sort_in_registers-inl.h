@@ -28,8 +28,8 @@ class RegisterIndexSort {
   static constexpr size_t width = lanes<W>;
   static constexpr int index_bits = std::bit_width(rows * width - 1);
   static constexpr Bits index_mask = (Bits(1) << index_bits) - 1;
-  static constexpr bool may_drop_bits =
-      8 * sizeof(T) + index_bits > size_t(Word::width);
+  static constexpr bool may_drop_bits = 8 * sizeof(T) + index_bits >
+      size_t(Word::width);
 
  public:
   /**
@@ -71,10 +71,8 @@ class RegisterIndexSort {
 
   // Returns a vector that is 0 if the bits of ranks that words do not have are
   // the same in all ranks.
-  [[gnu::always_inline]] static inline Vector<R> make_words(
-      const Registers& row,
-      const Vector<R>* ranks,
-      Vector<W>* words) {
+  [[gnu::always_inline]] static inline Vector<R>
+  make_words(const Registers& row, const Vector<R>* ranks, Vector<W>* words) {
     R least = 0;
     int dropped_bits =
         may_drop_bits ? 8 * sizeof(T) + index_bits - Word::width : 0;

@@ -101,7 +101,8 @@ void write_k_best(
   // A few more than k are cheaper to sort than to drop.
   if (count > (in_order ? 2 * k + 64 : k)) {
     CandidateBuffer<R> scratch(count);
-    auto found = split_up_to_bound<R>(all.ranks, count, k, scratch.candidates());
+    auto found =
+        split_up_to_bound<R>(all.ranks, count, k, scratch.candidates());
     copy_k_best(all.ranks, all.indices, count, k, found, Ties::first, all);
     count = k;
   }

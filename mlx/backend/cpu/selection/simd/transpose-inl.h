@@ -71,11 +71,7 @@ struct Lines {
  * so that the cache keeps what lies between their elements until it is used.
  */
 template <typename T>
-void copy_lines(
-    Lines<const T> from,
-    Lines<T> to,
-    int64_t count,
-    int64_t size) {
+void copy_lines(Lines<const T> from, Lines<T> to, int64_t count, int64_t size) {
   constexpr int64_t step = 64;
   for (int64_t first = 0; first < size; first += step) {
     auto last = std::min(first + step, size);
@@ -106,10 +102,7 @@ void transpose(
   auto whole_columns = columns - columns % block;
   auto copy_block = [&](int64_t r, int64_t c) {
     transpose_block(
-        from + r * from_pitch + c,
-        from_pitch,
-        to + c * to_pitch + r,
-        to_pitch);
+        from + r * from_pitch + c, from_pitch, to + c * to_pitch + r, to_pitch);
   };
   // The inner loop goes along the shorter side, so that the cache keeps the
   // lines of its blocks until all of their elements have been used.
