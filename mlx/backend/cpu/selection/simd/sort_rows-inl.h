@@ -4,8 +4,8 @@
 // order. Among ties, the element with the lower index comes first in both, as
 // in a stable sort. NaN counts as greatest. Rows have at least one element.
 //
-// A row that is in order already is copied. Any other is sorted, to partition
-// it too if sorts_to_partition() is true. Otherwise:
+// A row that is in order already is copied. A partition sorts a row if
+// sorts_to_partition() says so. Apart from that:
 //
 // - With AVX2 or AVX-512 a sort is a quicksort, which takes O(n log n), or for
 //   short rows a network in registers. A partition is a quickselect, which
