@@ -184,6 +184,15 @@ template <typename T, typename K>
 bool sort_values_in_registers(const Row<T>& row, K flip, T* out) {
   if constexpr (
       quicksort_is_fast && (sizeof(T) == sizeof(K) || sizeof(T) == 1)) {
+    if constexpr (sizeof(K) == 2) {
+      // A row that does not fill a vector of 16-bit keys may fill one of 32.
+      if (row.size < lanes<K>) {
+        return in_registers<int32_t, 2>(row, [&](auto rows) {
+          return sort_values_of<T, int32_t, rows>(
+              row.data, row.size, flip, out);
+        });
+      }
+    }
     return in_registers<K>(row, [&](auto rows) {
       return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
     });
