@@ -36,7 +36,7 @@ TopKAlgorithm choose_algorithm(int64_t size, int64_t k, TopKOrder order) {
 
 bool sorts_to_partition(int64_t size, int64_t kth, size_t itemsize) {
   using Tuning = TopKTuning;
-  // Elements of 8 bytes are not selected in lanes.
+  // A partition of elements of 8 bytes cannot use lanes, which are faster.
   auto always = itemsize < 8 ? Tuning::sorted_partition_size
                              : Tuning::sorted_wide_partition_size;
   auto smaller_side = std::min(kth + 1, size - kth);

@@ -176,11 +176,11 @@ class ArgReduceRows {
         return run_adjacent<Narrow, Wide>();
       }
       constexpr int64_t short_size = Narrow::width > 32 ? Narrow::width : 32;
-      // A few long adjacent rows are copied in a tile instead.
-      bool few = row_stride == 1 && last_ - first_ < 4 && size >= 64;
-      bool several = !few &&
-          (last_ - first_ >= 4 ||
-           (last_ > first_ + 1 && std::abs(row_stride) < std::abs(stride)));
+      // Two or three long adjacent rows are copied in a tile instead.
+      bool tiled = row_stride == 1 && size >= 64;
+      bool several = last_ - first_ >= 4 ||
+          (last_ > first_ + 1 && !tiled &&
+           std::abs(row_stride) < std::abs(stride));
       if (size < short_size || (stride != 1 && several)) {
         return run_in_lanes<Wide>();
       }

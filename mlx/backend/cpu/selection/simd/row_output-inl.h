@@ -50,15 +50,6 @@ struct RowOutput {
     }
   }
 
-  /**
-   * Writes ``k`` elements from one end of the row: the first ones, forwards, or
-   * the last ones, backwards.
-   */
-  void write_end(const Row<T>& row, size_t k, bool forwards) const {
-    forwards ? write_run(row, 0, k, 0)
-             : write_reversed(row, row.size - k, row.size, 0);
-  }
-
   /** Writes the elements [first, last) from ``place`` on. */
   void write_run(const Row<T>& row, size_t first, size_t last, size_t place)
       const {
@@ -131,17 +122,20 @@ void copy_in_order(
     RowOrder order,
     size_t k,
     const RowOutput<T>& best_first) {
-  if (!ties_matter(order, best_first.indices != nullptr)) {
-    return best_first.write_end(row, k, order == RowOrder::best_first);
+  if (order == RowOrder::best_first) {
+    return best_first.write_run(row, 0, k, 0);
   }
+  // The elements from ``end`` on are written.
   auto end = row.size;
-  for_each_tie_from_last(row, rank, k, [&](size_t first, size_t last) {
-    best_first.write_reversed(row, last, end, row.size - end);
-    auto place = row.size - last;
-    auto written = std::min(last - first, k - place);
-    best_first.write_run(row, first, first + written, place);
-    end = first;
-  });
+  if (ties_matter(order, best_first.indices != nullptr)) {
+    for_each_tie_from_last(row, rank, k, [&](size_t first, size_t last) {
+      best_first.write_reversed(row, last, end, row.size - end);
+      auto place = row.size - last;
+      auto written = std::min(last - first, k - place);
+      best_first.write_run(row, first, first + written, place);
+      end = first;
+    });
+  }
   if (end > row.size - k) {
     best_first.write_reversed(row, row.size - k, end, row.size - end);
   }

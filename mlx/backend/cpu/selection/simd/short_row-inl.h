@@ -68,7 +68,7 @@ filter_sparse(const R* ranks, size_t padded, R bound, Candidates<R> kept) {
       i += lanes<R>;
     }
     if (front_lanes_is_fast && std::popcount(bits) > 16) {
-      // Many tie.
+      // Many tie at the bound.
       Candidates<R> to{kept.ranks + count, kept.indices + count};
       count +=
           filter<R>(ranks + base, nullptr, base, i - base, up_to(bound), to);

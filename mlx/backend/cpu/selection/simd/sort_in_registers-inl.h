@@ -13,14 +13,17 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** Sorts the indices of a row by the words of sort_words-inl.h. */
+/**
+ * The type of the words of sort_words-inl.h that are sorted in registers. Ranks
+ * of 8 bytes would lose too many bits in words of 32.
+ */
+template <typename T>
+using RegisterWord = std::conditional_t<sizeof(T) == 8, double, int32_t>;
+
+/** Sorts the indices of a row by words. */
 template <typename T, int rows>
 class RegisterIndexSort {
- public:
-  // Ranks of 8 bytes would lose too many bits in words of 32.
-  using W = std::conditional_t<sizeof(T) == 8, double, int32_t>;
-
- private:
+  using W = RegisterWord<T>;
   using R = Rank<T>;
   using Word = SortWord<W>;
   using Bits = typename Word::Bits;
@@ -166,7 +169,7 @@ bool sort_indices_in_registers(
     const RankOf<T>& rank,
     uint32_t* indices) {
   if constexpr (!std::is_same_v<T, complex64_t>) {
-    using W = typename RegisterIndexSort<T, 1>::W;
+    using W = RegisterWord<T>;
     constexpr int most = most_indices_in_registers<W> / lanes<W>;
     return in_registers<W, most>(row, [&](auto rows) {
       using Sort = RegisterIndexSort<T, rows>;

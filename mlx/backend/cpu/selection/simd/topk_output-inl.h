@@ -49,24 +49,16 @@ class EndsOfRanks {
   R worst_rank_{0};
 };
 
-/** Returns the index of the first of the best elements of a row. */
+/**
+ * Returns the index of the first of the best elements of a row, which has at
+ * most TopKTuning::short_row_size elements.
+ */
 template <typename T>
 size_t index_of_best(const Row<T>& row, RankOf<T> rank) {
-  using R = Rank<T>;
-  constexpr size_t block = 512;
-  R ranks[block];
-  R best_rank = worst<R>;
-  size_t best = row.size;
-  for (size_t first = 0; first < row.size; first += block) {
-    auto count = std::min(block, row.size - first);
-    load_ranks(row, rank, first, count, ranks);
-    auto low = range_of(ranks, count).low;
-    if (low < best_rank || best == row.size) {
-      best_rank = low;
-      best = first + (std::find(ranks, ranks + count, low) - ranks);
-    }
-  }
-  return best;
+  Rank<T> ranks[TopKTuning::short_row_size];
+  load_ranks(row, rank, 0, row.size, ranks);
+  auto best = range_of(ranks, row.size).low;
+  return std::find(ranks, ranks + row.size, best) - ranks;
 }
 
 /**
