@@ -35,7 +35,10 @@ def arrays(case):
     rng = np.random.default_rng(0)
     values = np.ascontiguousarray(DATA[case.data](rng, (case.rows, case.n)))
     if np.dtype(getattr(np, case.dtype, np.float32)).kind in "iu":
-        values = np.clip(values * 40, -128, 127)
+        if case.data == "uniform":
+            values = values * np.iinfo(case.dtype).max
+        else:
+            values = np.clip(values * 40, -128, 127)
     if case.dtype == "bfloat16":
         a = mx.array(values.astype(np.float32)).astype(mx.bfloat16)
         x = np.array(a.view(mx.uint16))

@@ -2,7 +2,8 @@
 
     python benchmarks/run.py [--sets table,sorts] [--threads 1] [--out FOLDER]
 
-The variable MLX_TOPK_CPU chooses the instruction set of the kernels.
+The variable MLX_TOPK_CPU chooses the instruction set of the kernels. NumPy, torch and
+JAX are told to use the same.
 
 Times are microseconds per call, the median over repeated calls. "single" is one call
 with its evaluation. "batched" is one of 16 calls that are evaluated together, so that
@@ -14,8 +15,10 @@ slows all of them alike.
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
+import sys
 import time
 
 import mlx.core as mx
@@ -29,6 +32,23 @@ from workloads import SETS, sweep
 
 CALLS = {"single": 1, "batched": 16}
 LONG_CALL = 300
+
+# NumPy names the groups of AVX-512 differently in different versions.
+NUMPY_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
+NUMPY_AVX512 += " AVX512_SPR X86_V4"
+# What rivals read when they are imported, to use no more than an instruction set.
+RIVAL_VARIABLES = {
+    "avx2": {
+        "NPY_DISABLE_CPU_FEATURES": NUMPY_AVX512,
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+    "baseline": {
+        "NPY_DISABLE_CPU_FEATURES": f"{NUMPY_AVX512} AVX2 FMA3 X86_V3",
+        "ATEN_CPU_CAPABILITY": "default",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    },
+}
 
 
 def clock(function, calls):
@@ -118,7 +138,15 @@ def as_json(results):
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
+def limit_rivals():
+    """Starts this program again if rivals may use more instructions than the kernels."""
+    wanted = RIVAL_VARIABLES.get(os.environ.get("MLX_TOPK_CPU"), {})
+    if not wanted.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
+
+
 def main():
+    limit_rivals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", default=",".join([*SETS, "sweep"]))
     parser.add_argument("--threads", type=int, default=1)

@@ -37,6 +37,8 @@ DATA = {
     ),
     "ascending": lambda rng, shape: np.broadcast_to(np.arange(shape[1]), shape),
     "descending": lambda rng, shape: np.broadcast_to(-np.arange(shape[1]), shape),
+    # Integers take all values of their type.
+    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
 }
 
 
@@ -111,6 +113,11 @@ SORTS = [
     ]
     for op in ("sort", "argsort")
 ]
+SORT_TYPES = [
+    Case("sort", rows, n, dtype=dtype, data="uniform")
+    for dtype in ("int16", "float16", "int32", "int64", "float64")
+    for rows, n in [(8192, 32), (8192, 100), (1024, 256), (512, 512), (256, 8192)]
+]
 ARGMAX = [
     Case("argmax", rows, n)
     for rows, n in [
@@ -131,6 +138,7 @@ SETS = {
     "types": TYPES,
     "argpartition": PARTITIONS,
     "sorts": SORTS,
+    "sort_types": SORT_TYPES,
     "argmax": ARGMAX,
 }
 
@@ -212,6 +220,9 @@ GOALS = [
     Goal("sort 8 times as fast as stock's", sorts("sort"), "stock", 8),
     Goal("argsort 8 times as fast as stock's", sorts("argsort"), "stock", 8),
     Goal("sort no slower than NumPy's", sorts("sort"), "numpy", 1),
+    Goal(
+        "sort of other types no slower than NumPy's", of("sort_types"), "numpy", 1
+    ),
     Goal("argsort 3 times as fast as NumPy's", sorts("argsort"), "numpy", 3),
     Goal(
         "argpartition 8 times as fast as stock's, rows of 64 or more",

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -77,10 +79,23 @@ std::atomic<int>& threads_setting() {
 // The number of BusyThreads, over all streams.
 std::atomic<int64_t> busy_threads{0};
 
+// How long a thread looks for something to come before it sleeps. To wake it
+// takes some 50 microseconds, and a long row needs all threads several times.
+constexpr std::chrono::microseconds patience{200};
+
+// Waits until ``ready()``, or until patience has run out.
+template <typename Ready>
+void look_for(Ready&& ready) {
+  auto end = std::chrono::steady_clock::now() + patience;
+  while (!ready() && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+}
+
 class Pool {
  public:
-  // Queues ``work`` for ``helpers`` threads, or for fewer if the system refuses
-  // to start as many.
+  // Has ``work`` called by ``helpers`` threads, or by fewer if the system
+  // refuses to start as many.
   void start(int64_t helpers, const std::function<void()>& work) {
     std::lock_guard lock(mutex_);
     try {
@@ -90,15 +105,45 @@ class Pool {
     } catch (const std::system_error&) {
       // The system refused another thread: use those that exist.
     }
-    for (int64_t i = 0; i < std::min(size_, helpers); ++i) {
-      threads_.enqueue(work);
+    works_.insert(works_.end(), std::min(size_, helpers), work);
+    waiting_ = works_.size();
+    for (; awake_ < works_.size(); ++awake_) {
+      threads_.enqueue([this] { help(); });
     }
   }
 
  private:
+  // Does works until none has come for a while.
+  void help() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      if (works_.empty()) {
+        lock.unlock();
+        look_for([this] { return waiting_ > 0; });
+        lock.lock();
+      }
+      --awake_;
+      if (works_.empty()) {
+        return;
+      }
+      auto work = std::move(works_.front());
+      works_.pop_front();
+      waiting_ = works_.size();
+      lock.unlock();
+      work();
+      lock.lock();
+      ++awake_;
+    }
+  }
+
   std::mutex mutex_;
   ThreadPool threads_{0};
   int64_t size_{0};
+  std::deque<std::function<void()>> works_;
+  // The size of ``works_``, to be read without the mutex.
+  std::atomic<size_t> waiting_{0};
+  // How many threads will soon look for a work.
+  size_t awake_{0};
 };
 
 // Never destroyed, since a stream may still use it when the process exits.
@@ -174,6 +219,7 @@ void run_parts(
     // so finish the work here before returning.
   }
   shared->work(false);
+  look_for([&] { return shared->done == parts; });
   for (auto done = shared->done.load(); done < parts;
        done = shared->done.load()) {
     shared->done.wait(done);

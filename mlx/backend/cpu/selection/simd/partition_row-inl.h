@@ -22,7 +22,8 @@ struct Selected {
 };
 
 /**
- * Returns the key that a sort of keys[0 .. count) has at position ``k``.
+ * Returns the key that a sort of keys[0 .. count) has at position ``k``. Sorts
+ * what is left when it is half a block, which takes less time than a partition.
  * Reorders the keys, and overwrites as much of ``other``.
  */
 template <typename E>
@@ -30,7 +31,7 @@ Selected<E> quickselect(E* keys, E* other, size_t count, size_t k) {
   size_t less = 0;
   auto most = std::numeric_limits<E>::max();
   for (auto budget = partition_budget(count);
-       count > block_size<E> && budget > 0;
+       count > block_size<E> / 2 && budget > 0;
        --budget) {
     auto pivot = pick_pivot(keys, count);
     if (pivot == most) {

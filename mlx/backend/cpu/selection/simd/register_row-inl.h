@@ -30,7 +30,7 @@ class RegisterRow {
 
   /** Puts the greatest key where a vector has no elements of its own. */
   [[gnu::always_inline]] inline void pad(Vector<K>* keys) const {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t i = rows / 2; i < rows; ++i) {
       auto index = lane_numbers<K>() + static_cast<K>(begin_of(i));
       auto padding = broadcast(std::numeric_limits<K>::max());
@@ -45,7 +45,7 @@ class RegisterRow {
   template <typename E, typename Write>
   [[gnu::always_inline]] inline void write_all(E* to, Write&& write) const {
     alignas(64) E last[2 * width];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) {
       if (i < rows / 2 || (i + 1) * width <= count_) {
         write(i, to + i * width);

@@ -1,7 +1,9 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts a block of keys, which fills up to 8 or 16 vectors, in registers. Keys
-// are int32_t, int64_t or double (see sort_key-inl.h).
+// Sorts a block of keys, which fills up to 32 vectors. Keys are int16_t,
+// int32_t, int64_t or double (see sort_key-inl.h). Up to 8 vectors, or 16 with
+// AVX-512, stay in registers. Compilers keep some of more vectors on the stack.
+// That takes less time than to merge two blocks.
 //
 // First the columns are sorted: lane l of all vectors is column l. This needs
 // no shuffles. Then neighbouring columns are merged to sorted runs of 2, 4, ...
@@ -17,12 +19,8 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** How many vectors a block has at most: half of the registers there are. */
-#if defined(SELECTION_AVX512)
-constexpr size_t block_rows = 16;
-#else
-constexpr size_t block_rows = 8;
-#endif
+/** How many vectors a block has at most. */
+constexpr size_t block_rows = 32;
 
 /** How many keys a block has at most. */
 template <typename E>
@@ -33,7 +31,7 @@ constexpr size_t block_size = block_rows * lanes<E>;
 /**
  * Sorts each column of ``rows`` vectors. Of all networks for up to 8 elements,
  * these have the fewest compare-exchanges. For 16 there is one with three
- * fewer.
+ * fewer, for 32 one with six fewer.
  */
 template <int rows, typename V>
 [[gnu::always_inline]] inline void sort_columns(V* v) {
@@ -57,8 +55,8 @@ template <int rows, typename V>
     exchange(v[1], v[2]);
     exchange(v[3], v[4]);
     exchange(v[5], v[6]);
-  } else if constexpr (rows == 16) {
-    sort_lanes<0, 16>(v);
+  } else if constexpr (rows > 8) {
+    sort_lanes<0, rows>(v);
   }
 }
 
@@ -70,12 +68,12 @@ template <int rows, typename V>
  */
 template <typename E, size_t distance, int rows>
 [[gnu::always_inline]] inline void order_lanes(Vector<E>* v) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int i = 0; i < rows; ++i) {
     auto least = v[i];
     auto greatest =
         shuffle<E>(v[i], v[i], [](size_t l) constexpr { return l ^ distance; });
-    exchange(least, greatest);
+    exchange<rows>(least, greatest);
     v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & distance ? l + lanes<E> : l;
     });
@@ -105,16 +103,16 @@ template <typename E, size_t width, int rows>
   if constexpr (rows == 1) {
     auto least = v[0];
     auto greatest = shuffle<E>(v[0], v[0], mirror);
-    exchange(least, greatest);
+    exchange<rows>(least, greatest);
     v[0] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & width ? l + lanes<E> : l;
     });
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int i = 0; i < rows / 2; ++i) {
     auto least = v[i];
     auto greatest = shuffle<E>(v[rows - 1 - i], v[rows - 1 - i], mirror);
-    exchange(least, greatest);
+    exchange<rows>(least, greatest);
     v[i] = shuffle<E>(least, greatest, [](size_t l) constexpr {
       return l & width ? l + lanes<E> : l;
     });
@@ -148,7 +146,7 @@ template <typename E, int rows, size_t bit = 1>
     exchange_position_bits<E, rows, bit, bit * columns_per_row>(v);
     columns_to_rows<E, rows, 2 * bit>(v);
   } else if constexpr (rows < width) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int i = 0; i < rows; ++i) {
       v[i] = shuffle<E>(v[i], v[i], [](size_t l) constexpr {
         return l % rows * columns_per_row + l / rows;
@@ -157,11 +155,11 @@ template <typename E, int rows, size_t bit = 1>
   } else if constexpr (rows > width) {
     // Row ``high * width + low`` now holds piece ``high`` of column ``low``.
     Vector<E> from[rows];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (size_t i = 0; i < rows; ++i) {
       from[i] = v[i];
     }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (size_t i = 0; i < rows; ++i) {
       constexpr size_t pieces = rows / width;
       v[i] = from[i % pieces * width + i / pieces];
@@ -180,16 +178,15 @@ template <typename E, int rows>
 }
 
 /**
- * Sorts ``count`` keys from ``from`` to ``to``. Reads ``rows`` vectors, and may
- * rewrite what follows the result in its last vector. More than half of the
- * ``rows`` vectors have a key to sort.
+ * Loads ``rows`` vectors. Puts padding in the place of all but the first
+ * ``count`` keys. More than half of the vectors have keys among these.
  */
 template <typename E, int rows>
-[[gnu::noinline]] void sort_block_of(const E* from, E* to, size_t count) {
+[[gnu::always_inline]] inline void
+load_keys(const E* from, size_t count, Vector<E>* v) {
   constexpr auto width = lanes<E>;
-  Vector<E> v[rows];
-  auto left = broadcast(static_cast<E>(count));
-#pragma GCC unroll 16
+  auto left = broadcast(static_cast<E>(std::min(count, rows * width)));
+#pragma GCC unroll 32
   for (int i = 0; i < rows; ++i) {
     v[i] = load(from + i * width);
     if (i >= rows / 2) {
@@ -197,18 +194,42 @@ template <typename E, int rows>
       v[i] = used ? v[i] : broadcast(std::numeric_limits<E>::max());
     }
   }
-  sort_vectors_of_keys<E, rows>(v);
-#pragma GCC unroll 16
+}
+
+/**
+ * Stores the first ``count`` keys of ``rows`` vectors, which are more than half
+ * of them. Rewrites what follows the last key in its vector.
+ */
+template <typename E, int rows>
+[[gnu::always_inline]] inline void
+store_keys(E* to, size_t count, const Vector<E>* v) {
+  constexpr auto width = lanes<E>;
+  auto left = broadcast(static_cast<E>(std::min(count, rows * width)));
+#pragma GCC unroll 32
   for (int i = 0; i < rows; ++i) {
-    if (i >= rows / 2) {
+    if (i < rows / 2) {
+      store(to + i * width, v[i]);
+    } else {
       if (i * width >= count) {
         return;
       }
       auto used = lane_numbers<E>() + static_cast<E>(i * width) < left;
-      v[i] = used ? v[i] : load(to + i * width);
+      store(to + i * width, used ? v[i] : load(to + i * width));
     }
-    store(to + i * width, v[i]);
   }
+}
+
+/**
+ * Sorts ``count`` keys at ``from``, followed by padding up to ``rows`` vectors,
+ * and writes the first ``written`` of the result to ``to``.
+ */
+template <typename E, int rows>
+[[gnu::noinline]] void
+sort_block_of(const E* from, size_t count, E* to, size_t written) {
+  Vector<E> v[rows];
+  load_keys<E, rows>(from, count, v);
+  sort_vectors_of_keys<E, rows>(v);
+  store_keys<E, rows>(to, written, v);
 }
 
 /**
@@ -217,22 +238,21 @@ template <typename E, int rows>
  */
 template <int most = block_rows, typename Use>
 [[gnu::always_inline]] inline auto with_rows(size_t vectors, Use&& use) {
-  return vectors > 8 ? use(std::integral_constant<int, most>())
-      : vectors > 4  ? use(std::integral_constant<int, 8>())
-      : vectors > 2  ? use(std::integral_constant<int, 4>())
-      : vectors > 1  ? use(std::integral_constant<int, 2>())
-                     : use(std::integral_constant<int, 1>());
+  constexpr auto up_to = [](int rows) constexpr {
+    return std::min(rows, most);
+  };
+  return vectors > 16 ? use(std::integral_constant<int, up_to(32)>())
+      : vectors > 8   ? use(std::integral_constant<int, up_to(16)>())
+      : vectors > 4   ? use(std::integral_constant<int, up_to(8)>())
+      : vectors > 2   ? use(std::integral_constant<int, 4>())
+      : vectors > 1   ? use(std::integral_constant<int, 2>())
+                      : use(std::integral_constant<int, 1>());
 }
 
-/**
- * Sorts up to block_size keys from ``from`` to ``to``, which may be the same.
- * Both have room for block_size keys. What follows the result is unchanged.
- */
+/** Returns how many vectors ``count`` keys fill, the last perhaps in part. */
 template <typename E>
-void sort_block(const E* from, E* to, size_t count) {
-  auto vectors = (count + lanes<E> - 1) / lanes<E>;
-  with_rows(
-      vectors, [&](auto rows) { sort_block_of<E, rows>(from, to, count); });
+size_t vectors_of(size_t count) {
+  return (count + lanes<E> - 1) / lanes<E>;
 }
 
 } // namespace

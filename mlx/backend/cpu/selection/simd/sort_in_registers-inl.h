@@ -43,7 +43,7 @@ class RegisterIndexSort {
   sort(const T* data, size_t count, const RankOf<T>& rank, uint32_t* indices) {
     Registers row(count);
     Vector<R> ranks[rows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) {
       ranks[i] = load_rank_lanes<T>(data + row.begin_of(i), rank);
     }
@@ -83,7 +83,7 @@ class RegisterIndexSort {
       // Integers are often small, and then no bits are dropped.
       auto low = ranks[0];
       auto high = ranks[0];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int i = 1; i < rows; ++i) {
         low = min_of(low, ranks[i]);
         high = max_of(high, ranks[i]);
@@ -95,7 +95,7 @@ class RegisterIndexSort {
     }
     auto sample = broadcast(ranks[0][0]);
     Vector<R> differing{};
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t i = 0; i < rows; ++i) {
       differing |= ranks[i] ^ sample;
       auto first = static_cast<R>(row.begin_of(i));
@@ -111,7 +111,7 @@ class RegisterIndexSort {
   // equal to padding, and does not count.
   [[gnu::always_inline]] static inline bool has_ties(const Vector<W>* words) {
     auto ties = Vector<R>{} != 0;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       constexpr auto after = [](size_t l) constexpr { return l + 1; };
       auto word = words[i];
@@ -123,6 +123,27 @@ class RegisterIndexSort {
   }
 };
 
+/** Returns whether an element with one of these sort keys is NaN or -0. */
+template <typename T, typename K, int rows>
+[[gnu::always_inline]] inline bool has_nan_or_negative_zero(
+    const Vector<K>* keys) {
+  // Minima, since comparisons of 64-byte vectors take twice as long.
+  constexpr K least = std::numeric_limits<K>::min();
+  constexpr K zero_to_least = negative_zero_key<T, K> ^ least;
+  auto low = keys[0];
+  auto high = keys[0];
+  auto zeros = keys[0] ^ zero_to_least;
+#pragma GCC unroll 16
+  for (int i = 1; i < rows; ++i) {
+    low = min_of(low, keys[i]);
+    high = max_of(high, keys[i]);
+    zeros = min_of(zeros, keys[i] ^ zero_to_least);
+  }
+  return any_of(
+      (low < negative_infinity_key<T, K>) | (high > infinity_key<T, K>) |
+      (zeros == least));
+}
+
 /**
  * Sorts the values of a row. Returns false, and writes nothing, if it has a NaN
  * or -0: sort keys do not have the order of those.
@@ -132,19 +153,18 @@ template <typename T, typename K, int rows>
 sort_values_of(const T* data, size_t count, K flip, T* out) {
   RegisterRow<K, rows> row(count);
   Vector<K> keys[rows];
-  Vector<K> unordered{};
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (size_t i = 0; i < rows; ++i) {
-    auto key = load_sort_key_lanes<T, K>(data + row.begin_of(i));
-    if constexpr (is_floating<T>) {
-      unordered |= (key > infinity_key<T, K>) |
-          (key < negative_infinity_key<T, K>) |
-          (key == negative_zero_key<T, K>);
-    }
-    keys[i] = key ^ flip;
+    keys[i] = load_sort_key_lanes<T, K>(data + row.begin_of(i));
   }
-  if (is_floating<T> && any_of(unordered)) {
-    return false;
+  if constexpr (is_floating<T>) {
+    if (has_nan_or_negative_zero<T, K, rows>(keys)) {
+      return false;
+    }
+  }
+#pragma GCC unroll 16
+  for (size_t i = 0; i < rows; ++i) {
+    keys[i] ^= flip;
   }
   row.pad(keys);
   sort_vectors_of_keys<K, rows>(keys);
@@ -179,6 +199,13 @@ bool sort_indices_in_registers(
   return false;
 }
 
+/** How many vectors sort_values_in_registers() sorts at most. */
+#if defined(SELECTION_AVX512)
+constexpr int most_rows_of_values = 16;
+#else
+constexpr int most_rows_of_values = 8;
+#endif
+
 /**
  * Sorts values in registers, by sort keys that are XORed with ``flip``. Returns
  * false if this cannot be done.
@@ -196,7 +223,7 @@ bool sort_values_in_registers(const Row<T>& row, K flip, T* out) {
         });
       }
     }
-    return in_registers<K>(row, [&](auto rows) {
+    return in_registers<K, most_rows_of_values>(row, [&](auto rows) {
       return sort_values_of<T, K, rows>(row.data, row.size, flip, out);
     });
   }

@@ -1,7 +1,7 @@
 // Copyright © 2026 the mlx-topk authors. MIT licence.
 
-// Sorts up to four blocks of keys: sorts each block in registers, then merges
-// the blocks. Merges are bitonic.
+// Sorts a few blocks of keys: sorts each block, then merges them. Merges are
+// bitonic.
 
 #pragma once
 
@@ -29,64 +29,53 @@ template <typename E, int rows>
   }
 }
 
+/**
+ * Sorts the keys of ``rows`` vectors, which are bitonic. Writes the first
+ * ``written`` of the result to ``to``.
+ */
 template <typename E, int rows>
-[[gnu::always_inline]] inline void load_rows(const E* from, Vector<E>* v) {
-#pragma GCC unroll 16
+[[gnu::noinline]] void merge_block_of(const E* from, E* to, size_t written) {
+  Vector<E> v[rows];
+#pragma GCC unroll 32
   for (int i = 0; i < rows; ++i) {
     v[i] = load(from + i * lanes<E>);
   }
-}
-
-template <typename E, int rows>
-[[gnu::always_inline]] inline void store_rows(E* to, const Vector<E>* v) {
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-    store(to + i * lanes<E>, v[i]);
-  }
-}
-
-/** Sorts the keys of ``rows`` vectors, which are bitonic. */
-template <typename E, int rows>
-[[gnu::noinline]] void merge_block(E* keys) {
-  Vector<E> v[rows];
-  load_rows<E, rows>(keys, v);
   bitonic_merge_lanes<0, rows>(v);
   merge_within_rows<E, rows>(v);
-  store_rows<E, rows>(keys, v);
-}
-
-/** Sorts the keys of ``rows`` vectors. */
-template <typename E, int rows>
-[[gnu::noinline]] void sort_full_block(E* keys) {
-  Vector<E> v[rows];
-  load_rows<E, rows>(keys, v);
-  sort_vectors_of_keys<E, rows>(v);
-  store_rows<E, rows>(keys, v);
+  store_keys<E, rows>(to, written, v);
 }
 
 /**
- * Merges the blocks of ``rows`` vectors, which are each sorted. ``keys`` has
- * room for whole blocks.
+ * Merges the first ``count`` of ``keys`` to ``to``. Each ``run`` vectors of
+ * them are sorted. Overwrites ``keys``.
  */
 template <typename E>
-void merge_blocks(E* keys, size_t rows) {
+void merge_runs_of_keys(E* keys, size_t run, E* to, size_t count) {
   constexpr auto width = lanes<E>;
-  auto at = [&](size_t row) { return keys + row * width; };
-  for (size_t run = block_rows; run < rows; run *= 2) {
-    for (size_t first = 0; first + run < rows; first += 2 * run) {
-      auto end = std::min(first + 2 * run, rows);
-      merge_down_to_blocks(keys, first, run, end, block_rows);
-      for (auto a = first; a < end; a += block_rows) {
-        with_rows(
-            end - a, [&](auto vectors) { merge_block<E, vectors>(at(a)); });
+  auto rows = vectors_of<E>(count);
+  for (auto step = run; step < rows; step *= 2) {
+    bool last = 2 * step >= rows;
+    for (size_t first = 0; first + step < rows; first += 2 * step) {
+      auto end = std::min(first + 2 * step, rows);
+      merge_down_to_blocks(keys, first, step, end, run);
+      for (auto row = first; row < end; row += run) {
+        auto from = keys + row * width;
+        auto target = last ? to + row * width : from;
+        auto written = last ? count - row * width : run * width;
+        with_rows(std::min(end - row, run), [&](auto vectors) {
+          merge_block_of<E, vectors>(from, target, written);
+        });
       }
     }
   }
 }
 
-/** How many keys sort_leaf() sorts at most. */
+/**
+ * How many keys sort_leaf() sorts at most. Twice as many of 16 bits, since a
+ * longer row of these is sorted by keys of 32 bits.
+ */
 template <typename E>
-constexpr size_t leaf_size = 32 * lanes<E>;
+constexpr size_t leaf_size = (sizeof(E) == 2 ? 4 : 2) * block_rows * lanes<E>;
 
 /**
  * Sorts up to leaf_size keys from ``from`` to ``to``, which may be the same.
@@ -95,33 +84,23 @@ constexpr size_t leaf_size = 32 * lanes<E>;
 template <typename E>
 [[gnu::noinline]] void sort_leaf(const E* from, E* to, size_t count) {
   constexpr auto width = lanes<E>;
-  if (count <= block_size<E>) {
-    return sort_block(from, to, count);
+  auto rows = vectors_of<E>(count);
+  auto sort_to = [=](size_t row, E* target, size_t size, size_t written) {
+    with_rows(vectors_of<E>(size), [&](auto vectors) {
+      sort_block_of<E, vectors>(from + row * width, size, target, written);
+    });
+  };
+  // If the last quarter of a block would be empty, two blocks are faster.
+  size_t run = rows <= block_rows / 4 * 3 ? block_rows / 2 : block_rows;
+  if (rows <= run) {
+    return sort_to(0, to, count, count);
   }
   alignas(64) E keys[leaf_size<E>];
-  auto last_row = (count - 1) / width;
-  auto rows = last_row + 1;
-  for (size_t i = 0; i < rows; ++i) {
-    store(keys + i * width, load(from + i * width));
+  for (size_t row = 0; row < rows; row += run) {
+    auto size = std::min(count - row * width, run * width);
+    sort_to(row, keys + row * width, size, run * width);
   }
-  for (size_t i = rows; i < round_up(rows, block_rows); ++i) {
-    store(keys + i * width, broadcast(std::numeric_limits<E>::max()));
-  }
-  auto last = keys + last_row * width;
-  auto used =
-      lane_numbers<E>() < broadcast(static_cast<E>(count - last_row * width));
-  store(last, used ? load(last) : broadcast(std::numeric_limits<E>::max()));
-  for (size_t row = 0; row < rows; row += block_rows) {
-    with_rows(rows - row, [&](auto vectors) {
-      sort_full_block<E, vectors>(keys + row * width);
-    });
-  }
-  merge_blocks(keys, rows);
-  for (size_t i = 0; i < last_row; ++i) {
-    store(to + i * width, load(keys + i * width));
-  }
-  to += last_row * width;
-  store(to, used ? load(last) : load(to));
+  merge_runs_of_keys(keys, run, to, count);
 }
 
 } // namespace

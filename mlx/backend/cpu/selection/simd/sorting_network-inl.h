@@ -17,10 +17,24 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 
 namespace {
 
-/** Compare-exchange: the lesser of each two lanes goes to ``a``. */
-template <typename V>
+/**
+ * Compare-exchange: the lesser of each two lanes goes to ``a``. One of those
+ * that a network of ``rows`` vectors does side by side.
+ */
+template <int rows = 1, typename V>
 [[gnu::always_inline]] inline void exchange(V& a, V& b) {
-#if !defined(SELECTION_AVX512)
+#if defined(SELECTION_AVX512)
+  // XOR is faster than a maximum of 64-bit lanes, but has to wait for the
+  // minimum.
+  if constexpr (sizeof(a[0]) == 8 && rows >= 16) {
+    auto lesser = min_of(a, b);
+    constexpr int xor_all = 0x96;
+    b = (V)_mm512_ternarylogic_epi64(
+        (__m512i)a, (__m512i)b, (__m512i)lesser, xor_all);
+    a = lesser;
+    return;
+  }
+#else
   // There is no instruction for a minimum, so the lanes are compared once.
   if constexpr (std::is_same_v<V, Vector<int64_t>>) {
     auto swapped = a > b;
@@ -41,40 +55,40 @@ template <typename V>
  * Merges, in each lane, the elements first, first + step, ... of v[first ..
  * first + count), whose two halves are each sorted.
  */
-template <int first, int count, int step, typename V>
+template <int first, int count, int step, int rows, typename V>
 [[gnu::always_inline]] inline void odd_even_merge(V* v) {
   if constexpr (2 * step < count) {
-    odd_even_merge<first, count, 2 * step>(v);
-    odd_even_merge<first + step, count, 2 * step>(v);
-#pragma GCC unroll 16
+    odd_even_merge<first, count, 2 * step, rows>(v);
+    odd_even_merge<first + step, count, 2 * step, rows>(v);
+#pragma GCC unroll 32
     for (int i = first + step; i + step < first + count; i += 2 * step) {
-      exchange(v[i], v[i + step]);
+      exchange<rows>(v[i], v[i + step]);
     }
   } else {
-    exchange(v[first], v[first + step]);
+    exchange<rows>(v[first], v[first + step]);
   }
 }
 
 /** Sorts each lane of v[first .. first + count); count is a power of two. */
-template <int first, int count, typename V>
+template <int first, int count, int rows = count, typename V>
 [[gnu::always_inline]] inline void sort_lanes(V* v) {
   if constexpr (count > 1) {
-    sort_lanes<first, count / 2>(v);
-    sort_lanes<first + count / 2, count / 2>(v);
-    odd_even_merge<first, count, 1>(v);
+    sort_lanes<first, count / 2, rows>(v);
+    sort_lanes<first + count / 2, count / 2, rows>(v);
+    odd_even_merge<first, count, 1, rows>(v);
   }
 }
 
 /** Sorts each lane of v[first .. first + count), which is bitonic. */
-template <int first, int count, typename V>
+template <int first, int count, int rows = count, typename V>
 [[gnu::always_inline]] inline void bitonic_merge_lanes(V* v) {
   if constexpr (count > 1) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int i = first; i < first + count / 2; ++i) {
-      exchange(v[i], v[i + count / 2]);
+      exchange<rows>(v[i], v[i + count / 2]);
     }
-    bitonic_merge_lanes<first, count / 2>(v);
-    bitonic_merge_lanes<first + count / 2, count / 2>(v);
+    bitonic_merge_lanes<first, count / 2, rows>(v);
+    bitonic_merge_lanes<first + count / 2, count / 2, rows>(v);
   }
 }
 
@@ -84,7 +98,7 @@ template <int first, int count, typename V>
  */
 template <int count, typename V>
 [[gnu::always_inline]] inline void merge_lanes(V* best, const V* more) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int i = 0; i < count; ++i) {
     best[i] = min_of(best[i], more[count - 1 - i]);
   }

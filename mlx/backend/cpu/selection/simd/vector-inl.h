@@ -171,7 +171,7 @@ template <typename V, typename Op, size_t step = sizeof(V) / sizeof(V{}[0]) / 2>
  */
 template <typename E, int rows, size_t row_bit, size_t lane_bit>
 [[gnu::always_inline]] inline void exchange_position_bits(Vector<E>* v) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (size_t i = 0; i < rows; ++i) {
     if ((i & row_bit) == 0) {
       auto a = v[i];
