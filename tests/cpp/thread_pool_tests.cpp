@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <numeric>
 #include <random>
@@ -252,6 +253,29 @@ void test_every_part_runs_once_while_the_number_of_threads_changes() {
   CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
 }
 
+// Each part waits for the other, so this takes two threads.
+void test_a_helper_comes_whether_it_sleeps_or_is_awake() {
+  using Clock = std::chrono::steady_clock;
+  cpu::BusyThread busy;
+  std::atomic<int> alone{0};
+  for (int i = 0; i < 20; ++i) {
+    if (i % 2 == 0) {
+      // By then the helper sleeps.
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    std::atomic<int> begun{0};
+    auto end = Clock::now() + std::chrono::seconds(30);
+    cpu::run_parts(2, 2, [&](int64_t) {
+      ++begun;
+      while (begun < 2 && Clock::now() < end) {
+        std::this_thread::yield();
+      }
+      alone += begun < 2;
+    });
+  }
+  CHECK(alone == 0);
+}
+
 void test_an_exception_of_a_part_reaches_the_caller() {
   std::vector<std::string> messages(streams);
   on_streams([&](int stream) {
@@ -274,5 +298,6 @@ void run_thread_pool_tests() {
   test_streams_that_divide_a_long_row_get_right_results();
   test_streams_that_divide_a_sort_or_partition_get_right_results();
   test_every_part_runs_once_while_the_number_of_threads_changes();
+  test_a_helper_comes_whether_it_sleeps_or_is_awake();
   test_an_exception_of_a_part_reaches_the_caller();
 }

@@ -3,7 +3,8 @@
 // Divides work among a pool of threads that all streams share. The calling
 // thread works too, and waits only for parts that a helper has already started.
 // So streams cannot deadlock, and everything also works without helpers. With
-// one thread, work is a plain call.
+// one thread, work is a plain call. A helper that is done looks for more work
+// before it sleeps.
 
 #pragma once
 

@@ -69,7 +69,7 @@ class RegisterRow {
  */
 template <typename K, int most = 8, typename T, typename Use>
 [[gnu::always_inline]] inline bool in_registers(const Row<T>& row, Use&& use) {
-  auto vectors = (row.size + lanes<K> - 1) / lanes<K>;
+  auto vectors = vectors_of<K>(row.size);
   return row.stride == 1 && row.size >= lanes<K> && vectors <= most &&
       with_rows<most>(vectors, use);
 }

@@ -249,12 +249,6 @@ template <int most = block_rows, typename Use>
                       : use(std::integral_constant<int, 1>());
 }
 
-/** Returns how many vectors ``count`` keys fill, the last perhaps in part. */
-template <typename E>
-size_t vectors_of(size_t count) {
-  return (count + lanes<E> - 1) / lanes<E>;
-}
-
 } // namespace
 
 } // namespace mlx::core::cpu::SELECTION_NAMESPACE

@@ -237,7 +237,7 @@ constexpr size_t network_block = 8;
  */
 template <typename E>
 size_t network_padded(size_t count) {
-  auto vectors = (count + lanes<E> - 1) / lanes<E>;
+  auto vectors = vectors_of<E>(count);
   return lanes<E> *
       (vectors <= network_block ? std::bit_ceil(vectors)
                                 : round_up(vectors, network_block / 2));

@@ -51,7 +51,7 @@ class ThreadedQuicksort {
         threads_(threads),
         // More parts than threads, so that a thread whose parts are small takes
         // another one.
-        parts_(std::bit_ceil(std::min<size_t>(2 * threads, most_parts))),
+        parts_(std::bit_ceil(std::min<size_t>(4 * threads, most_parts))),
         pivots_(most_parts),
         begins_(parts_ * (parts_ + 1)) {}
 

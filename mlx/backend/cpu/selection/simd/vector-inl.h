@@ -24,6 +24,13 @@ inline size_t round_up(size_t n, size_t multiple) {
 template <typename T>
 constexpr size_t lanes = vector_bytes / sizeof(T);
 
+/** Returns how many vectors ``count`` elements fill, the last perhaps in part.
+ */
+template <typename T>
+size_t vectors_of(size_t count) {
+  return (count + lanes<T> - 1) / lanes<T>;
+}
+
 template <typename T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(vector_bytes)));
