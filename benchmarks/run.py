@@ -139,7 +139,7 @@ def as_json(results):
 
 
 def limit_rivals():
-    """Starts this program again if rivals may use more instructions than the kernels."""
+    """Starts this program again if rivals could use more instructions than ours."""
     wanted = RIVAL_VARIABLES.get(os.environ.get("MLX_TOPK_CPU"), {})
     if not wanted.items() <= os.environ.items():
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)

@@ -220,9 +220,7 @@ GOALS = [
     Goal("sort 8 times as fast as stock's", sorts("sort"), "stock", 8),
     Goal("argsort 8 times as fast as stock's", sorts("argsort"), "stock", 8),
     Goal("sort no slower than NumPy's", sorts("sort"), "numpy", 1),
-    Goal(
-        "sort of other types no slower than NumPy's", of("sort_types"), "numpy", 1
-    ),
+    Goal("sort of other types no slower than NumPy's", of("sort_types"), "numpy", 1),
     Goal("argsort 3 times as fast as NumPy's", sorts("argsort"), "numpy", 3),
     Goal(
         "argpartition 8 times as fast as stock's, rows of 64 or more",
