@@ -40,6 +40,9 @@ ROWS = {
     "zeros": lambda n, rng: rng.standard_normal(n) * (rng.random(n) < 0.1),
     "few": lambda n, rng: rng.integers(-1, 2, n),
     "nan": lambda n, rng: np.where(rng.random(n) < 0.7, np.nan, rng.random(n)),
+    "negative nan": lambda n, rng: np.where(
+        rng.random(n) < 0.1, np.copysign(np.nan, -1), rng.standard_normal(n)
+    ),
     "infinite": lambda n, rng: np.where(rng.random(n) < 0.99, np.inf, np.nan),
     "infinities": lambda n, rng: rng.choice([np.inf, -np.inf, np.nan, 0.0, -0.0], n),
     "organ pipe": lambda n, rng: organ_pipe(n),
