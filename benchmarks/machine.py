@@ -39,10 +39,11 @@ def git(*arguments):
 def commit():
     """Returns the commit that is measured, with "-dirty" if files differ from it.
 
-    Files in docs do not count, since a measurement writes there.
+    README.md and files in docs do not count, since a measurement writes there.
     """
+    counted = [".", ":(exclude)docs", ":(exclude)README.md"]
     try:
-        changed = git("status", "--porcelain", "-uno", "--", ".", ":(exclude)docs")
+        changed = git("status", "--porcelain", "-uno", "--", *counted)
         return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -94,8 +94,8 @@ void look_for(Ready&& ready) {
 
 class Pool {
  public:
-  // Has ``work`` called by ``helpers`` threads, or by fewer if the system
-  // refuses to start as many.
+  // Lets ``helpers`` threads call ``work``, or fewer if the system refuses to
+  // start as many.
   void start(int64_t helpers, const std::function<void()>& work) {
     std::lock_guard lock(mutex_);
     try {
@@ -113,7 +113,7 @@ class Pool {
   }
 
  private:
-  // Does works until none has come for a while.
+  // Calls works of the queue until none has come for a while.
   void help() {
     std::unique_lock lock(mutex_);
     while (true) {

@@ -8,9 +8,9 @@
 // sorts_to_partition() says so. Apart from that:
 //
 // - With AVX2 or AVX-512 a sort is a quicksort, which takes O(n log n), or for
-//   short rows a network in registers. A partition is a quickselect, which
-//   takes O(n) without bad pivots, and O(n log n) at most, or for long rows a
-//   split, which takes linear time.
+//   short rows a network. A partition is a quickselect, which takes O(n)
+//   without bad pivots, and O(n log n) at most, or for long rows a split, which
+//   takes linear time.
 // - Without them a sort is a network for up to network_size elements and a
 //   radix sort for more, and a partition is a split.
 // - Long rows of one or two bytes are argsorted by radix.
@@ -228,8 +228,9 @@ class SortRows {
     auto sort_row = [&](const Row<T>& row, const RowOutput<T>& out) {
       values.sort(row, out.values, out.stride);
     };
-    // To sort one block takes no longer than to look whether it is in order.
-    size_ <= block_size<Key> ? each(sort_row) : each_unordered(sort_row);
+    // To sort in registers takes hardly longer than to look for an order.
+    constexpr size_t few = most_rows_of_values * lanes<Key>;
+    size_ <= few ? each(sort_row) : each_unordered(sort_row);
   }
 
   // ---- partition -----------------------------------------------------------

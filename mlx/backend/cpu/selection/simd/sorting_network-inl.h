@@ -18,14 +18,14 @@ namespace mlx::core::cpu::SELECTION_NAMESPACE {
 namespace {
 
 /**
- * Compare-exchange: the lesser of each two lanes goes to ``a``. One of those
- * that a network of ``rows`` vectors does side by side.
+ * Compare-exchange: the lesser of each two lanes goes to ``a``. ``rows`` is the
+ * number of vectors that the network around it has.
  */
 template <int rows = 1, typename V>
 [[gnu::always_inline]] inline void exchange(V& a, V& b) {
 #if defined(SELECTION_AVX512)
-  // XOR is faster than a maximum of 64-bit lanes, but has to wait for the
-  // minimum.
+  // XOR is faster than a maximum of 64-bit lanes, but waits for the minimum.
+  // Exchanges of many other vectors fill that time.
   if constexpr (sizeof(a[0]) == 8 && rows >= 16) {
     auto lesser = min_of(a, b);
     constexpr int xor_all = 0x96;
